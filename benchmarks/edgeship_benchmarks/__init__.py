@@ -1,0 +1,1 @@
+"""Runtimes, targets and the agent that measures on them."""

@@ -1,0 +1,1 @@
+"""Runtimes: each opens exported files in a child process without TensorFlow."""

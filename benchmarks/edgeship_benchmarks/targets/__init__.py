@@ -1,0 +1,1 @@
+"""Targets: places where artifacts run and are measured."""

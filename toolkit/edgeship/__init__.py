@@ -1,0 +1,1 @@
+"""edgeship: takes a trained Keras model to where it runs."""

@@ -1,0 +1,242 @@
+"""Supervised child processes that speak JSON lines: the ground for workers and measuring agents.
+
+One request is one line on the child's standard input; the answer is one line `{"result": ...}` or `{"error": ...}` on
+its standard output, after any number of `{"progress": ...}` lines. A child has its own session (process group), a time
+limit for each request, a memory limit (Linux), no GPU unless asked for, and its standard error kept in a file from
+which the last lines go into the error message. Whatever happens to it, the parent gets a typed error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar, get_type_hints
+
+from edgeship.codec import from_data, to_data
+from edgeship.errors import ChildCrashed, ChildOutOfMemory, ChildTimeout, TargetUnavailable, from_wire
+from edgeship.types import Progress, ProgressCallback
+
+T = TypeVar("T")
+
+#: What Python prints on standard error, or the kernel sends, when memory runs out.
+_MEMORY_SIGNS = ("MemoryError", "std::bad_alloc", "OOM when allocating", "JavaScript heap out of memory")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a child. `memory_mib` bounds its private data (RLIMIT_DATA); None = this machine's physical memory."""
+
+    seconds: float = 900.0
+    memory_mib: int | None = None
+
+
+def _physical_memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+class Child:
+    """A running child process. Use as a context manager: leaving it ends the whole process group."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        name: str,
+        limits: Limits = Limits(),
+        env: Mapping[str, str] | None = None,
+        gpu: bool = False,
+    ) -> None:
+        self.name = name
+        self._limits = limits
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        hidden = {} if gpu else {"CUDA_VISIBLE_DEVICES": "-1"}
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env={**os.environ, **hidden, **(env or {})},
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise TargetUnavailable(f"{name}: cannot start {command[0]}: {error}") from error
+        self._limit_memory()
+        self._buffer = bytearray()
+        self._selector = selectors.DefaultSelector()
+        assert self._process.stdout is not None
+        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its process group."""
+        return self._process.pid
+
+    def request(
+        self, message: Mapping[str, Any], *, progress: ProgressCallback | None = None, seconds: float | None = None
+    ) -> Any:
+        """Send one request and wait for its result.
+
+        Raises the child's own typed error, or ChildCrashed, ChildTimeout, ChildOutOfMemory; after these three the
+        child is gone.
+        """
+        try:
+            return self._request(message, progress, self._limits.seconds if seconds is None else seconds)
+        except (ChildTimeout, ChildCrashed, ChildOutOfMemory, KeyboardInterrupt):
+            self.close()
+            raise
+
+    def _request(self, message: Mapping[str, Any], progress: ProgressCallback | None, seconds: float) -> Any:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death() from None
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = json.loads(self._read_line(deadline, seconds))
+            if "progress" in answer:
+                if progress is not None:
+                    progress(from_data(Progress, answer["progress"]))
+            elif "error" in answer:
+                raise from_wire(answer["error"])
+            else:
+                return answer["result"]
+
+    def _read_line(self, deadline: float, seconds: float) -> bytes:
+        assert self._process.stdout is not None
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._selector.select(left):
+                raise ChildTimeout(
+                    f"{self.name} did not finish within {seconds:g} s and was stopped",
+                    remedy="Raise the limit with --time-limit SECONDS, or leave this format out.",
+                )
+            chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                raise self._death()
+            self._buffer += chunk
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        return line
+
+    def _death(self) -> ChildCrashed | ChildOutOfMemory:
+        """The error for a child that closed its output without an answer."""
+        try:
+            status = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            status = None
+        tail = self.last_lines()
+        if status == -signal.SIGKILL or any(sign in tail for sign in _MEMORY_SIGNS):
+            return ChildOutOfMemory(f"{self.name} ran out of memory and was stopped", remedy=tail)
+        if status is None:
+            what = "closed its output"
+        else:
+            what = f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return ChildCrashed(f"{self.name} {what}", remedy=f"Its last lines:\n{tail}" if tail else "")
+
+    def last_lines(self, count: int = 8) -> str:
+        """The last lines that the child wrote on standard error."""
+        self._stderr.flush()
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - 8192))
+        lines = self._stderr.read().decode(errors="replace").splitlines()
+        return "\n".join(line[:400] for line in lines[-count:])
+
+    def close(self) -> None:
+        """End the child and everything it started; safe to call twice."""
+        if self._stderr.closed:
+            return
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # already gone with its whole group
+        self._process.wait()
+        self._selector.close()
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+            try:
+                if stream is not None:
+                    stream.close()
+            except BrokenPipeError:
+                pass  # an unsent request of a dead child
+
+    def _limit_memory(self) -> None:
+        if sys.platform != "linux":
+            return  # macOS does not enforce RLIMIT_DATA; the time limit still holds there
+        import resource
+
+        mib = self._limits.memory_mib
+        limit = _physical_memory_bytes() if mib is None else mib << 20
+        try:
+            resource.prlimit(self._process.pid, resource.RLIMIT_DATA, (limit, limit))
+        except ProcessLookupError:
+            pass  # died at once; the first request reports it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Worker:
+    """A warm child that runs functions of ours which may need TensorFlow: `worker.call(inspect, path=...)`.
+
+    Arguments and results are values of `edgeship.types` or plain data. If the child dies, only the running call is
+    lost: the next call starts a fresh one. The child is `python -m edgeship_converters.worker`, a plain command, so
+    that an unguarded training script is never run again.
+    """
+
+    def __init__(self, limits: Limits = Limits(), *, gpu: bool = False) -> None:
+        self._limits = limits
+        self._gpu = gpu
+        self._child: Child | None = None
+
+    def call(self, function: Callable[..., T], /, *, progress: ProgressCallback | None = None, **arguments: Any) -> T:
+        """Run `function(**arguments)` in the child and return its result.
+
+        A parameter of the function named `progress` is filled in the child and arrives at `progress` here. Raises
+        what the function raised (typed errors keep their class), or a ChildError.
+        """
+        if self._child is None or not self._child.alive:
+            self.close()
+            command = [sys.executable, "-m", "edgeship_converters.worker"]
+            # `-m` puts the working directory on the path, so `module:function` of the user's folder is found.
+            self._child = Child(command, name="worker", limits=self._limits, gpu=self._gpu)
+        self._child.name = f"worker ({function.__qualname__})"
+        message = {"call": f"{function.__module__}:{function.__qualname__}", "arguments": to_data(arguments)}
+        result = self._child.request(message, progress=progress)
+        returns: type[T] = get_type_hints(function)["return"]
+        return result if returns is type(None) else from_data(returns, result)
+
+    def close(self) -> None:
+        """End the child, if one runs."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,137 @@
+"""Every error that edgeship raises on purpose, drawn as a tree; the class decides the exit code of the CLI.
+
+    EdgeshipError                     4  we failed; never shown as a traceback
+    ├── GateFailed                    1  everything is written, a gate did not pass
+    ├── InputError                    2  what was given, what is allowed, what to try
+    │   ├── SourceError               2  the model file is missing, broken, of the wrong kind, or has NaN weights
+    │   │   └── UnsafeModelError      2  the model carries code and --allow-unsafe was not given
+    │   ├── DataError                 2  the dataset does not fit the model or the task
+    │   ├── RecipeError               2  unknown recipe, key, value or variant
+    │   ├── OutputError               2  the output folder is foreign or cannot be written
+    │   ├── ArtifactError             2  an exported file is missing, broken or not what its sidecar says
+    │   └── UnsupportedModelError     2  a format cannot hold this model (names the layer or op and the reason)
+    ├── UnavailableError              3  something needed is not here; the remedy is the command that gets it
+    │   ├── MissingPackageError       3  a Python or Node package
+    │   ├── TargetUnavailable         3  a device or a runtime on it
+    │   └── StorageFullError          3  no space left where files are written
+    └── ChildError                    4  a child process did not answer as it should
+        ├── ChildCrashed              4  it died (signal or exit status, with its last lines)
+        ├── ChildTimeout              4  it ran past its time limit and was killed
+        └── ChildOutOfMemory          4  it ran past its memory limit
+
+An error crosses a process boundary as `{"type", "message", "remedy"}` (`to_wire`, `from_wire`) and keeps its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class EdgeshipError(Exception):
+    """Base of the tree.
+
+    Attributes:
+        message: what happened, naming what was given.
+        remedy: what is allowed and what to try; empty where there is nothing to try.
+        exit_code: the CLI's exit status for this class.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+class GateFailed(EdgeshipError):
+    """A gate failed or was inconclusive; all results are written."""
+
+    exit_code = 1
+
+
+class InputError(EdgeshipError):
+    """What the user gave cannot be used."""
+
+    exit_code = 2
+
+
+class SourceError(InputError):
+    """The model cannot be read or is not fit for use."""
+
+
+class UnsafeModelError(SourceError):
+    """The model carries code (Lambda, pickled functions, py_function) and unsafe loading was not allowed."""
+
+
+class DataError(InputError):
+    """The dataset cannot be read, or does not fit the model or the task."""
+
+
+class RecipeError(InputError):
+    """The recipe is unknown or does not validate."""
+
+
+class OutputError(InputError):
+    """The output folder holds something else, or cannot be written."""
+
+
+class ArtifactError(InputError):
+    """An exported file is missing, broken, or differs from what its sidecar states."""
+
+
+class UnsupportedModelError(InputError):
+    """A format cannot hold this model; the message names the layer or op and the reason."""
+
+
+class UnavailableError(EdgeshipError):
+    """Something needed is not available here; the remedy is the command that gets it."""
+
+    exit_code = 3
+
+
+class MissingPackageError(UnavailableError):
+    """A Python or Node package is not installed."""
+
+
+class TargetUnavailable(UnavailableError):
+    """A target, or the runtime on it, cannot be reached or started."""
+
+
+class StorageFullError(UnavailableError):
+    """The disk is full; nothing that looks complete was left behind."""
+
+
+class ChildError(EdgeshipError):
+    """A child process did not answer as it should; only its own piece of work is lost."""
+
+
+class ChildCrashed(ChildError):
+    """The child died; the message has the signal or status and its last lines."""
+
+
+class ChildTimeout(ChildError):
+    """The child ran past its time limit and was killed with its process group."""
+
+
+class ChildOutOfMemory(ChildError):
+    """The child ran past its memory limit."""
+
+
+def to_wire(error: BaseException) -> dict[str, str]:
+    """Encode an error for another process. Errors from outside the tree become `EdgeshipError`."""
+    if isinstance(error, EdgeshipError):
+        return {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}
+    if isinstance(error, MemoryError):
+        return {"type": "ChildOutOfMemory", "message": "the process ran out of memory", "remedy": ""}
+    return {"type": "EdgeshipError", "message": f"{type(error).__name__}: {error}", "remedy": ""}
+
+
+def from_wire(data: Mapping[str, str]) -> EdgeshipError:
+    """Decode an error from another process; an unknown type becomes `EdgeshipError`."""
+    found = globals().get(data.get("type", ""))
+    cls = found if isinstance(found, type) and issubclass(found, EdgeshipError) else EdgeshipError
+    return cls(data.get("message", "unknown error"), remedy=data.get("remedy", ""))

@@ -1,0 +1,86 @@
+"""Converters, runtimes and targets, found through entry points; ours come through the same door as anyone's.
+
+A plug-in is a class without constructor arguments in one of the groups `edgeship.converters`, `edgeship.runtimes`
+and `edgeship.targets` that fulfils the Protocol of that name in `edgeship.types`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edgeship.errors import EdgeshipError, InputError, MissingPackageError
+from edgeship.types import Artifact, Converter, ConvertOptions, Runtime, Source, Target
+
+T = TypeVar("T")
+
+
+@functools.cache
+def _entries(kind: str) -> Mapping[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=f"edgeship.{kind}"), key=lambda e: e.name):
+        if entry.name in found and found[entry.name].value != entry.value:
+            raise EdgeshipError(
+                f"two plug-ins are called {entry.name!r} in edgeship.{kind}: {found[entry.name].value}, {entry.value}",
+                remedy="Uninstall one of the two packages.",
+            )
+        found[entry.name] = entry
+    return found
+
+
+def _load(kind: str, name: str, contract: type[T]) -> T:
+    entries = _entries(kind)
+    if name not in entries:
+        raise InputError(f"no {kind[:-1]} is called {name!r}", remedy=f"Installed: {', '.join(entries) or 'none'}.")
+    plugin: Any = entries[name].load()()
+    if not isinstance(plugin, contract):
+        raise EdgeshipError(f"{entries[name].value} does not fulfil {contract.__module__}.{contract.__name__}")
+    return plugin
+
+
+def origin(kind: str, name: str) -> str:
+    """`module:Class` of a plug-in."""
+    return _entries(kind)[name].value
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Names of the installed plug-ins of a kind: `converters`, `runtimes` or `targets`. Loads none of them."""
+    return tuple(_entries(kind))
+
+
+@functools.cache
+def converter(name: str) -> Converter:
+    """The converter for a format. Raises InputError with the installed ones."""
+    return _load("converters", name, Converter)  # type: ignore[type-abstract] # a Protocol stands for its classes
+
+
+@functools.cache
+def runtime(name: str) -> Runtime:
+    """A runtime by name. Raises InputError with the installed ones."""
+    return _load("runtimes", name, Runtime)  # type: ignore[type-abstract] # a Protocol stands for its classes
+
+
+@functools.cache
+def target(name: str) -> Target:
+    """A target by name. Raises InputError with the installed ones."""
+    return _load("targets", name, Target)  # type: ignore[type-abstract] # a Protocol stands for its classes
+
+
+def runtimes_for(format_name: str) -> tuple[Runtime, ...]:
+    """All runtimes that open a format, the fastest (no sample limit) first."""
+    found = [r for r in map(runtime, names("runtimes")) if format_name in r.formats]
+    return tuple(sorted(found, key=lambda r: (r.sample_limit is not None, r.name)))
+
+
+def convert(format_name: str, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
+    """Run one converter here; meant for a worker child (`worker.call(plugins.convert, ...)`)."""
+    plugin = converter(format_name)
+    missing = plugin.missing()
+    if missing:
+        raise MissingPackageError(
+            f"{format_name} needs {', '.join(missing)}", remedy="Get it: pip install 'edgeship[all]'"
+        )
+    return plugin.convert(source, variant, options, out_dir)

@@ -1,0 +1,437 @@
+"""The values that flow through edgeship and the contracts its plug-ins fulfil.
+
+Every stage is a function from some of these values to others; values are frozen and describe things on disk.
+Importing this module imports no ML framework and no NumPy.
+
+Conventions: units are in field names (`_bytes`, `_ms`, `_mib`). Shapes include the batch axis, which comes first;
+images are NHWC; `None` marks a dynamic axis. Dtypes are NumPy names (`"float32"`, `"int8"`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+    Tensors = Mapping[str, Array]
+    """Tensor name -> array with a leading batch axis, in the model's own order."""
+
+#: The variant names, everywhere: `--quantize`, folder names, reports. A converter offers a part of them.
+#: Precision of weights, and of arithmetic where the runtime has it; `-floatio` keeps float inputs and outputs.
+VARIANTS: Mapping[str, str] = {
+    "float32": "as trained",
+    "float16": "weights in half precision",
+    "dynamic": "int8 weights, activations quantized while running",
+    "int8": "int8 weights and activations, int8 inputs and outputs",
+    "int8-floatio": "int8 inside, float inputs and outputs",
+    "int16x8": "int8 weights, int16 activations, inputs and outputs",
+    "int16x8-floatio": "int16x8 inside, float inputs and outputs",
+    "uint8": "weights stored in 8 bits, float arithmetic",
+    "uint16": "weights stored in 16 bits, float arithmetic",
+}
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Affine quantization of one tensor: real = scale * (stored - zero_point) (arXiv 1712.05877, eq. 1)."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a model."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    quantization: Quantization | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained model on disk that edgeship has looked at (made by `edgeship.source.inspect`).
+
+    Attributes:
+        path: the file, or the folder of a SavedModel.
+        kind: `keras`, `h5`, `savedmodel` or `tflite`.
+        loader: the framework that reads it: `keras`, `tf_keras`, `savedmodel` or `litert`.
+        sha256: of the canonical content (architecture and weights), not of the archive's bytes.
+        trainable: False for sources that allow post-training work only (SavedModel, .tflite).
+        fake_quantized: True after quantization-aware training: the graph carries its own ranges.
+        custom_objects: `module:name` references needed to read it.
+    """
+
+    path: Path
+    kind: str
+    loader: str
+    sha256: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: int
+    trainable: bool
+    fake_quantized: bool = False
+    custom_objects: tuple[str, ...] = ()
+    allow_unsafe: bool = False
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Materialized samples on disk (made by `edgeship.data.open_dataset`).
+
+    Layout: `<path>/<split>/x/<input>.npy`, `<path>/<split>/y.npy`, `<path>/<split>/slices/<name>.npy`, where split is
+    `train`, `validation`, `test` or `calibration`. Calibration samples are part of train, never of test.
+
+    Attributes:
+        task: `classification` (integer labels), `binary` (0/1 labels, one score), `regression`, `segmentation`
+            (integer label per pixel) or `reconstruction` (target = input).
+        classes: label names by index; empty where labels are not classes.
+        counts: split -> number of samples; a split that was not given has no entry.
+        slices: names of per-sample attributes.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    task: str
+    inputs: tuple[TensorSpec, ...]
+    counts: Mapping[str, int]
+    classes: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One delivered file; `name` is relative to the artifact's folder and never leaves it."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+Verification = Literal["UNVERIFIED", "passed", "failed"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An exported model in its folder `artifacts/<format>/<variant>/`, described by `artifact.json` there.
+
+    Attributes:
+        files: the entry file first (`model.tflite`, `model.json`, `model.onnx`).
+        labels: class names by output index; empty where outputs are not classes.
+        made_by: package -> version of what determined the bytes.
+        verification: UNVERIFIED until `verify` has run the file in its own runtime.
+    """
+
+    path: Path
+    format: str
+    variant: str
+    files: tuple[FileEntry, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    source_sha256: str
+    labels: tuple[str, ...] = ()
+    made_by: Mapping[str, str] = field(default_factory=dict)
+    verification: Verification = "UNVERIFIED"
+
+    @property
+    def id(self) -> str:
+        """`format/variant`, unique within a build."""
+        return f"{self.format}/{self.variant}"
+
+    @property
+    def entry(self) -> Path:
+        """The file that a runtime opens."""
+        return self.path / self.files[0].name
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum over all delivered files, uncompressed."""
+        return sum(f.size_bytes for f in self.files)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one training-time stage of a recipe did to the model, measured after it.
+
+    Attributes:
+        name: `base`, `prune`, `distil`, `quantize-aware`.
+        metric: the task metric on the validation split, in the metric's own unit (accuracy 0..1).
+        size_bytes: gzip bytes of the weights as stored at that point (float32, or int8 after quantize-aware).
+        sparsity: share of exact zeros among prunable weights, 0..1.
+        seconds: wall time.
+        notes: what a person should know (for instance that a schedule ended early).
+    """
+
+    name: str
+    metric: float
+    size_bytes: int
+    parameters: int
+    sparsity: float
+    epochs: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+GateStatus = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One limit, checked on one artifact.
+
+    Attributes:
+        name: `parity`, `top1`, `sensitivity`, `metric`, `labels`, `size` or `latency`.
+        artifact: `format/variant`.
+        runtime: the runtime that ran the file.
+        value: what was found, in `unit`; for `metric` the paired drop (positive = worse than the original).
+        limit: what is allowed, in `unit`.
+        n: number of samples.
+        interval: 95 % interval of `value`, where one applies.
+        detail: one sentence for a person.
+    """
+
+    name: str
+    artifact: str
+    runtime: str
+    status: GateStatus
+    value: float
+    limit: float
+    unit: str
+    n: int
+    interval: tuple[float, float] | None = None
+    detail: str = ""
+
+
+Provenance = Literal["measured", "emulated", "estimated"]
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a target says about itself: `system`, `machine`, `cpu`, `cores`, runtime versions, governor and so on."""
+
+    name: str
+    provenance: Provenance
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure: warm up until stable, then `min_runs` and `min_seconds` or more, in interleaved `rounds`."""
+
+    threads: int = 1
+    warmup_max_runs: int = 200
+    min_runs: int = 100
+    min_seconds: float = 1.0
+    rounds: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One artifact on one target. Statistics are derived from the samples, which are kept.
+
+    Attributes:
+        latency_ms: every sample of the steady state, in order, milliseconds per inference of one sample.
+        round_lengths: how many samples each interleaved round gave, in order.
+        peak_memory_mib: resident peak of the whole measuring process; None where the target cannot tell.
+        size_bytes, gzip_bytes, brotli_bytes: of all files of the artifact.
+        notes: warnings with their remedy (unstable, too few runs for p99, outliers).
+    """
+
+    artifact: str
+    artifact_sha256: str
+    target: str
+    runtime: str
+    provenance: Provenance
+    latency_ms: tuple[float, ...]
+    round_lengths: tuple[int, ...]
+    warmup_runs: int
+    import_ms: float
+    load_ms: float
+    first_inference_ms: float
+    peak_memory_mib: float | None
+    size_bytes: int
+    gzip_bytes: int
+    brotli_bytes: int
+    threads: int
+    device: DeviceInfo
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the original, or one artifact in one runtime, gives for the test split: outputs on disk, metric by sample.
+
+    Attributes:
+        path: folder with `<output>.npy` for each output, and `per_sample.npy`.
+        metric: value on the test split, in the metric's own unit.
+    """
+
+    path: Path
+    runtime: str
+    n: int
+    metric: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A format or variant that could not be made, verified or measured, and why."""
+
+    artifact: str
+    stage: Literal["convert", "verify", "benchmark"]
+    type: str
+    message: str
+    remedy: str
+    asked_by_name: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a build found; `report.json` is this value (schema `edgeship.report/1`)."""
+
+    name: str
+    created: str
+    source: Source
+    dataset: Dataset | None
+    recipe: Mapping[str, Any]
+    metric: str | None
+    baseline: Prediction | None
+    stages: tuple[Stage, ...]
+    artifacts: tuple[Artifact, ...]
+    predictions: Mapping[str, Prediction]
+    gates: tuple[Gate, ...]
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+    environment: Mapping[str, str]
+    command: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life from long work: `done` of `total` steps of `stage` (total None: unknown)."""
+
+    stage: str
+    done: float
+    total: float | None = None
+    message: str = ""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What a converter needs beside the model.
+
+    Attributes:
+        calibration: the dataset whose `calibration` split sets activation ranges; None where none was given.
+        labels: class names to deliver with the file.
+        static_batch: None keeps the batch axis dynamic where the format can.
+    """
+
+    calibration: Dataset | None = None
+    labels: tuple[str, ...] = ()
+    static_batch: int | None = None
+
+
+@runtime_checkable
+class Converter(Protocol):
+    """Writes one format. Runs inside a worker child: it may crash, print and import what it likes.
+
+    Attributes:
+        format: the folder name and the word after `--to`.
+        variants: the part of `VARIANTS` it can write.
+        equivalents: variant that users ask for -> the nearest one this format has; the substitution is always shown.
+    """
+
+    format: str
+    variants: tuple[str, ...]
+    equivalents: Mapping[str, str]
+
+    def missing(self) -> Sequence[str]:
+        """Packages to install before `convert` can run; empty means ready. Imports nothing heavy."""
+
+    def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
+        """Write the files of `variant` into `out_dir` (exists, empty) and describe them.
+
+        Equal inputs give equal bytes. Raises UnsupportedModelError (naming layer and reason) for a model that the
+        format cannot hold, DataError where calibration is needed and absent.
+        """
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Runs exported files, in a child process without TensorFlow.
+
+    Inference exists once per runtime: verification, prediction, targets and self-tests all come here.
+
+    Attributes:
+        name: for instance `litert`, `onnxruntime`, `tfjs-wasm`.
+        formats: the formats it opens.
+        sample_limit: how many samples are affordable when verifying; None = all.
+    """
+
+    name: str
+    formats: tuple[str, ...]
+    sample_limit: int | None
+
+    def missing(self) -> Sequence[str]:
+        """What to install before `run` can work; empty means ready."""
+
+    def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
+        """Outputs for `inputs` (N samples each) in the artifact's output order.
+
+        Inputs are given and outputs returned in the original model's units: a quantized input is quantized, a
+        quantized output is dequantized here. Raises ArtifactError, ChildError, UnavailableError.
+        """
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A place where artifacts run and are measured.
+
+    Several artifacts are measured in one call because only the target can keep them loaded side by side, which
+    interleaved rounds (A B A B) need.
+    """
+
+    name: str
+
+    def probe(self) -> DeviceInfo:
+        """What the target is. Raises TargetUnavailable with the remedy."""
+
+    def check(self, artifact: Artifact, inputs: Tensors) -> Tensors:
+        """Run the artifact on the target; the caller compares with what it expects."""
+
+    def measure(
+        self, artifacts: Sequence[Artifact], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
+    ) -> Sequence[Measurement]:
+        """Measure the artifacts interleaved. `inputs` holds some samples; each inference uses one of them."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A task metric.
+
+    Attributes:
+        name: as typed by the user.
+        direction: whether more is better.
+        unit: of a drop: `points` (100 x the difference) or `%` (relative difference).
+    """
+
+    name: str
+    direction: Literal["maximize", "minimize"]
+    unit: Literal["points", "%"]
+
+    def per_sample(self, outputs: Array, labels: Array) -> Array:
+        """One number or one row per sample, all that `value` needs; shape (N,) or (N, K)."""
+
+    def value(self, per_sample: Array) -> float:
+        """The metric over (a resample of) rows of `per_sample`."""
