@@ -187,7 +187,8 @@ class Gate:
     """One limit, checked on one artifact.
 
     Attributes:
-        name: `parity`, `top1`, `sensitivity`, `metric`, `labels`, `size` or `latency`.
+        name: `max-abs`, `cosine`, `top1`, `sensitivity`, `metric` or `labels`.
+        accepted: what counts: status is `pass`, or is `inconclusive` and the recipe lets that pass.
         artifact: `format/variant`.
         runtime: the runtime that ran the file.
         value: what was found, in `unit`; for `metric` the paired drop (positive = worse than the original).
@@ -201,6 +202,7 @@ class Gate:
     artifact: str
     runtime: str
     status: GateStatus
+    accepted: bool
     value: float
     limit: float
     unit: str
