@@ -24,6 +24,7 @@ An error crosses a process boundary as `{"type", "message", "remedy"}` (`to_wire
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 
 
@@ -127,6 +128,8 @@ def to_wire(error: BaseException) -> dict[str, str]:
         return {"type": type(error).__name__, "message": error.message, "remedy": error.remedy}
     if isinstance(error, MemoryError):
         return {"type": "ChildOutOfMemory", "message": "the process ran out of memory", "remedy": ""}
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return {"type": "StorageFullError", "message": f"the disk is full: {error.filename}", "remedy": ""}
     return {"type": "EdgeshipError", "message": f"{type(error).__name__}: {error}", "remedy": ""}
 
 

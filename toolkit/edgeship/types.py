@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Array = npt.NDArray[Any]
+    #: Tensor name -> array with a leading batch axis, in the model's own order.
     Tensors = Mapping[str, Array]
-    """Tensor name -> array with a leading batch axis, in the model's own order."""
+else:  # importable where NumPy is not loaded
+    Array = Any
+    Tensors = Mapping[str, Any]
 
 #: The variant names, everywhere: `--quantize`, folder names, reports. A converter offers a part of them.
 #: Precision of weights, and of arithmetic where the runtime has it; `-floatio` keeps float inputs and outputs.
