@@ -299,7 +299,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a build found; `report.json` is this value (schema `edgeship.report/1`)."""
+    """Everything a build found; `report.json` is this value (schema `edgeship.report/1`).
+
+    Attributes:
+        metric_direction: of `metric`; None (unknown) keeps the report from drawing what is best.
+    """
 
     name: str
     created: str
@@ -317,6 +321,48 @@ class Report:
     environment: Mapping[str, str]
     command: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    metric_direction: Literal["maximize", "minimize"] | None = None
+
+    @property
+    def best(self) -> Artifact | None:
+        """The smallest artifact (uncompressed bytes) that is verified and passed all its gates; None if there is none."""
+        passing = [a for a in self.artifacts if a.verification == "passed"]
+        return min(passing, key=lambda a: (a.size_bytes, a.id), default=None)
+
+    def raise_for_gates(self) -> None:
+        """Raise GateFailed, naming each gate that was not accepted; return quietly if all were."""
+        from edgeship.errors import GateFailed
+
+        failed = [g for g in self.gates if not g.accepted]
+        if failed:
+            rows = "\n".join(f"{g.artifact} {g.name} ({g.status}): {g.detail or f'{g.value:g} {g.unit}'}" for g in failed)
+            raise GateFailed(f"{len(failed)} of {len(self.gates)} gates failed:\n{rows}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What is delivered: a folder whose `manifest.json` (schema `edgeship.manifest/1`) names and hashes all the rest.
+
+    Attributes:
+        kind: what it is for: `device`.
+        artifact: `format/variant` of the model in it.
+        entry: name of the file that a runtime opens.
+        sha256: of manifest.json, and through it of the whole bundle.
+        files: everything but the manifest.
+    """
+
+    path: Path
+    kind: str
+    name: str
+    artifact: str
+    entry: str
+    sha256: str
+    files: tuple[FileEntry, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum over all files but the manifest, uncompressed."""
+        return sum(f.size_bytes for f in self.files)
 
 
 @dataclass(frozen=True)
