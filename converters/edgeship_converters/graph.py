@@ -1,0 +1,239 @@
+"""A trained model as one frozen TensorFlow graph: the common start of every converter.
+
+The graph has no variables, its inputs and outputs carry the names of the Source, and equal sources give equal bytes,
+whatever this process has handled before.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgeship.errors import EdgeshipError, UnsupportedModelError
+from edgeship.types import Source, TensorSpec
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_CALL_SCOPE = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
+#: What freezing calls the constant that took the place of a variable.
+_VARIABLE = re.compile(r"/ReadVariableOp(_\d+)?/resource$")
+_LOOPS = frozenset({"While", "StatelessWhile"})
+#: A GraphDef is one protocol buffer message, which holds less than 2 GiB.
+_MAX_BYTES = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class FrozenGraph:
+    """A model without variables.
+
+    Attributes:
+        graph_def: nodes in topological order; control flow stays functional (While, If) with its function library.
+        inputs, outputs: specs in the model's order, with the shapes of this graph.
+        input_tensors, output_tensors: their tensors in the graph, `<name>:0`.
+    """
+
+    graph_def: GraphDef
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_tensors: tuple[str, ...]
+    output_tensors: tuple[str, ...]
+
+    def function(self) -> Any:
+        """The graph as a TensorFlow ConcreteFunction of its inputs, in order, which returns its outputs in order."""
+        import tensorflow as tf
+
+        wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(self.graph_def, name=""), [])
+        find = wrapped.graph.get_tensor_by_name
+        return wrapped.prune([find(name) for name in self.input_tensors], [find(name) for name in self.output_tensors])
+
+    def nodes(self) -> Iterator[NodeDef]:
+        """All nodes, those in the bodies of control flow too."""
+        yield from self.graph_def.node
+        for function in self.graph_def.library.function:
+            yield from function.node_def
+
+
+def freeze(source: Source, *, static_batch: int | None, fake_quant: bool, unroll: bool = False) -> FrozenGraph:
+    """Freeze a trained model.
+
+    Args:
+        source: a model of kind `keras`, `h5` or `savedmodel`.
+        static_batch: the batch size of the graph; None leaves a dynamic batch axis dynamic. A model whose own batch
+            size is fixed keeps it.
+        fake_quant: keep the fake quantization of quantization-aware training; False gives the same network in plain
+            float layers, its weights on the quantization grid.
+        unroll: replace the loops of recurrent layers by their steps.
+
+    Raises:
+        UnsupportedModelError: the model keeps state or tables, or its loops cannot be unrolled.
+        SourceError: the model cannot be loaded.
+    """
+    if source.kind == "tflite":
+        raise UnsupportedModelError(
+            f"{source.path.name} is a TFLite file, which holds no TensorFlow graph",
+            remedy="Give the Keras model or SavedModel that it was made from.",
+        )
+    _check_names(source)
+    from edgeship import source as sources
+
+    _forget_earlier_models()
+    model = sources.load(source)
+    if source.fake_quantized and not fake_quant:
+        from edgeship.compress.quantize import strip
+
+        model = strip(model)
+    if unroll:
+        _unroll(model, source)
+    frozen = _trace(model, source, static_batch)
+    _refuse_state(frozen)
+    if unroll:
+        _refuse_loops(frozen)
+    return frozen
+
+
+def _check_names(source: Source) -> None:
+    names = [spec.name for spec in (*source.inputs, *source.outputs)]
+    for name in names:
+        if not _LEGAL_NAME.fullmatch(name):
+            raise EdgeshipError(f"{name!r} cannot be the name of a tensor in a TensorFlow graph")
+        if names.count(name) > 1:
+            raise EdgeshipError(f"{name!r} names two inputs or outputs of {source.path.name}")
+
+
+def _forget_earlier_models() -> None:
+    """Restart the counters that Keras takes automatic names from."""
+    for framework in ("keras", "tf_keras"):
+        if framework in sys.modules:
+            sys.modules[framework].backend.clear_session()
+
+
+def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from edgeship_converters.canonical import Output, canonical_graph
+
+    inputs = tuple(_with_batch(spec, static_batch) for spec in source.inputs)
+    call = tf.function(_caller(model, source), autograph=False)  # the layers bring theirs where they need it
+    traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
+    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False, aggressive_inlining=True)
+    graph_def = canonical_graph(
+        frozen.graph.as_graph_def(),
+        {tensor.op.name: spec.name for tensor, spec in zip(frozen.inputs, inputs, strict=True)},
+        [
+            Output(tensor.name, tensor.dtype.as_datatype_enum, spec.name)
+            for tensor, spec in zip(frozen.outputs, source.outputs, strict=True)
+        ],
+        _cleaner(model, source),
+    )
+    if graph_def.ByteSize() > _MAX_BYTES:
+        raise UnsupportedModelError(f"{source.path.name} is larger than the 2 GiB that a TensorFlow graph can hold")
+    outputs = tuple(
+        replace(spec, shape=tuple(tensor.shape.as_list()), dtype=tensor.dtype.name)
+        for spec, tensor in zip(source.outputs, traced.outputs, strict=True)
+    )
+    return FrozenGraph(
+        graph_def, inputs, outputs, tuple(f"{i.name}:0" for i in inputs), tuple(f"{o.name}:0" for o in outputs)
+    )
+
+
+def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:
+    return replace(spec, shape=(batch, *spec.shape[1:])) if spec.shape and spec.shape[0] is None else spec
+
+
+def _caller(model: Any, source: Source) -> Callable[..., list[Any]]:
+    """A function of the input tensors, in the source's order, that returns the output tensors in the source's order."""
+    import tensorflow as tf
+
+    if source.loader == "savedmodel":
+        signature = model.signatures["serving_default"]
+
+        def call_signature(*tensors: Any) -> list[Any]:
+            results = signature(**{spec.name: tensor for spec, tensor in zip(source.inputs, tensors, strict=True)})
+            return [results[spec.name] for spec in source.outputs]
+
+        return call_signature
+
+    structure = model._inputs_struct if hasattr(model, "_inputs_struct") else list(model.inputs)
+
+    def call_model(*tensors: Any) -> list[Any]:
+        packed = tensors[0] if len(tensors) == 1 else tf.nest.pack_sequence_as(structure, list(tensors))
+        return list(tf.nest.flatten(model(packed, training=False)))
+
+    return call_model
+
+
+def _cleaner(model: Any, source: Source) -> Callable[[str], str]:
+    """Takes off a node's name what tracing put there: scopes of calls, of the model, and Keras 3's scope numbers."""
+    numbered = source.loader == "keras"
+
+    def clean(name: str) -> str:
+        segments = [s for s in _VARIABLE.sub("/variable", name).split("/") if not _CALL_SCOPE.fullmatch(s)]
+        if source.loader != "savedmodel":
+            segments = _layer_scopes(model, segments, numbered)[1:] or segments
+        return "/".join(segments) or "node"
+
+    return clean
+
+
+def _layer_scopes(layer: Any, segments: list[str], numbered: bool) -> list[str]:
+    """Replace the leading scopes by the names of the layers that opened them, from `layer` downwards.
+
+    Keras 3 opens the scope of a layer once more for building it, so that TensorFlow numbers all that follow: layer
+    `conv` computes in `conv_1` or `conv_2`, layer `conv_1` in `conv_1_1` or `conv_1_2`.
+    """
+    result: list[str] = []
+    level = [layer]
+    while level and len(result) < len(segments):
+        scope = segments[len(result)]
+        base = re.sub(r"_\d+$", "", scope) if numbered else scope
+        opened = next((candidate for candidate in level if candidate.name == base), None)
+        if opened is None:
+            break
+        result.append(base)
+        level = list(opened._flatten_layers(recursive=False, include_self=False))
+    return result + segments[len(result) :]
+
+
+def _unroll(model: Any, source: Source) -> None:
+    """Have every recurrent layer of a freshly loaded model write out its steps."""
+    if source.loader == "savedmodel":
+        return  # its loops are part of the saved graph; those that are there are refused afterwards
+    for layer in model._flatten_layers():
+        if not hasattr(layer, "unroll"):
+            continue
+        layer.unroll = True
+        if hasattr(layer, "_could_use_gpu_kernel"):
+            layer._could_use_gpu_kernel = False  # tf_keras would trace a fused kernel that ignores `unroll`
+
+
+def _refuse_state(frozen: FrozenGraph) -> None:
+    from tensorflow.core.framework import types_pb2
+
+    for node in frozen.nodes():
+        kinds = {value.type for value in node.attr.values()} | {t for v in node.attr.values() for t in v.list.type}
+        if types_pb2.DT_RESOURCE in kinds or node.op in ("VarHandleOp", "PyFunc", "EagerPyFunc"):
+            raise UnsupportedModelError(
+                f"{node.name} ({node.op}) keeps state, a table or Python code, which an exported file cannot hold",
+                remedy="Do that step outside the model, or make the layer stateless (recurrent layers: stateful=False).",
+            )
+        if types_pb2.DT_STRING in kinds:
+            raise UnsupportedModelError(
+                f"{node.name} ({node.op}) works on text, which the runtimes of exported files do not",
+                remedy="Do the text processing outside the model and give it numbers.",
+            )
+
+
+def _refuse_loops(frozen: FrozenGraph) -> None:
+    for node in frozen.nodes():
+        if node.op in _LOOPS:
+            raise UnsupportedModelError(
+                f"{node.name} is a loop that cannot be unrolled",
+                remedy="Give the Keras model (a SavedModel holds the loop itself), with a fixed number of steps.",
+            )
