@@ -428,11 +428,13 @@ class Runtime(Protocol):
         name: for instance `litert`, `onnxruntime`, `tfjs-wasm`.
         formats: the formats it opens.
         sample_limit: how many samples are affordable when verifying; None = all.
+        remedy: the command that gets what is missing.
     """
 
     name: str
     formats: tuple[str, ...]
     sample_limit: int | None
+    remedy: str
 
     def missing(self) -> Sequence[str]:
         """What to install before `run` can work; empty means ready."""
