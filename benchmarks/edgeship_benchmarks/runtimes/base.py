@@ -1,0 +1,83 @@
+"""What all runtimes share: a file is opened by an agent in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgeship.child import Limits
+from edgeship.errors import ArtifactError, MissingPackageError
+from edgeship.types import Artifact, ProgressCallback
+
+if TYPE_CHECKING:
+    from edgeship.types import Array, Tensors
+    from edgeship_benchmarks.session import AgentSession, Loaded
+
+
+class AgentRuntime:
+    """Base of our runtimes. A subclass sets the attributes, and `command` where the agent is not the Python one.
+
+    Attributes:
+        name: also the agent's word for this runtime.
+        formats: the formats it opens.
+        sample_limit: how many samples are affordable when verifying; None = all.
+        packages: import name -> distribution name of what must be installed.
+        get: the command that installs them.
+        limits: of the agent's process.
+    """
+
+    name: str
+    formats: tuple[str, ...]
+    sample_limit: int | None = None
+    packages: tuple[tuple[str, str], ...] = ()
+    get: str = "pip install 'edgeship[all]'"
+    limits = Limits()
+
+    def missing(self) -> Sequence[str]:
+        """Distributions to install before `run` can work; looks, imports nothing."""
+        return [package for module, package in self.packages if importlib.util.find_spec(module) is None]
+
+    def command(self) -> Sequence[str]:
+        """How the agent is started."""
+        from edgeship_benchmarks.session import PYTHON_AGENT
+
+        return PYTHON_AGENT
+
+    def open_session(self, artifact: Artifact, threads: int = 1) -> tuple[AgentSession, Loaded]:
+        """A new agent with the artifact loaded; the caller closes it.
+
+        Raises MissingPackageError, ArtifactError (broken file, or not what its sidecar says), ChildError.
+        """
+        from edgeship_benchmarks.session import AgentSession
+
+        missing = self.missing()
+        if missing:
+            raise MissingPackageError(f"{self.name} needs {', '.join(missing)}", remedy=f"Get it: {self.get}")
+        session = AgentSession(self.command(), name=f"{artifact.id} in {self.name}", limits=self.limits)
+        try:
+            return session, session.load(self.name, artifact.entry, threads)
+        except BaseException:
+            session.close()
+            raise
+
+    def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
+        """Outputs for `inputs` in the artifact's output order (see `edgeship.types.Runtime.run`)."""
+        session, _ = self.open_session(artifact)
+        with session:
+            return _in_order(artifact, session.run(inputs, progress=progress))
+
+
+def _in_order(artifact: Artifact, outputs: dict[str, Array]) -> Tensors:
+    """Outputs by the sidecar's names; a foreign file without sidecar keeps its own."""
+    names = [spec.name for spec in artifact.outputs]
+    if not names:
+        return outputs
+    if len(names) == len(outputs) == 1:
+        return dict(zip(names, outputs.values(), strict=True))
+    if set(names) != set(outputs):
+        raise ArtifactError(
+            f"{artifact.id}: the file's outputs are {', '.join(outputs)}; its sidecar says {', '.join(names)}",
+            remedy="Convert it again, or remove artifact.json to use the file's own names.",
+        )
+    return {name: outputs[name] for name in names}

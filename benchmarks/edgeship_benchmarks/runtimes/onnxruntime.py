@@ -1,0 +1,14 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from edgeship_benchmarks.runtimes.base import AgentRuntime
+
+
+class ONNXRuntime(AgentRuntime):
+    """Runs .onnx files, in batches where the file has a dynamic batch axis."""
+
+    name = "onnxruntime"
+    formats = ("onnx",)
+    packages = (("onnxruntime", "onnxruntime"),)
+    get = "pip install 'edgeship[onnx]'"
