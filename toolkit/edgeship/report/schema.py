@@ -1,0 +1,78 @@
+"""Checks plain data against the JSON Schemas that ship with edgeship, before any value is built from it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from edgeship.errors import InputError, MissingPackageError
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+#: Schema name -> its file, relative to this folder.
+FILES = {"edgeship.report/1": "schema.json", "edgeship.manifest/1": "../manifest.schema.json"}
+
+
+@functools.cache
+def _validator(name: str) -> Validator:
+    try:
+        from jsonschema import Draft202012Validator
+    except ImportError as error:
+        raise MissingPackageError(
+            "reading and writing reports needs jsonschema", remedy="Get it: pip install 'edgeship[report]'"
+        ) from error
+    text = (Path(__file__).parent / FILES[name]).read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def check(data: Any, name: str, where: str) -> None:
+    """Raise InputError, with the path of the worst offending value, unless `data` is of the schema called `name`."""
+    from jsonschema.exceptions import best_match
+
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found != name:
+        raise InputError(f"{where}: schema is {_short(found)}", remedy=f"This edgeship reads {name!r}.")
+    error = best_match(_validator(name).iter_errors(data))
+    if error is not None:
+        raise InputError(f"{where}: {error.json_path} is not valid: {_short(error.message)}")
+
+
+def parse(text: str, where: str) -> Any:
+    """JSON text as plain data. Raises InputError for what is no JSON; NaN and Infinity are none, nor are double keys."""
+
+    def refuse(word: str) -> NoReturn:
+        raise InputError(f"{where}: {word} is not JSON")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        data = dict(pairs)
+        if len(data) != len(pairs):
+            raise InputError(f"{where}: a key is written twice")
+        return data
+
+    try:
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON: {_short(error)}") from error
+
+
+def read_text(path: Path, limit_bytes: int) -> str:
+    """The text of a file that is not trusted. Raises InputError if it is absent, no UTF-8, or larger than the limit."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit_bytes + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > limit_bytes:
+        raise InputError(f"{path} is larger than {limit_bytes:,} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text") from error
+
+
+def _short(value: object) -> str:
+    text = str(value) if isinstance(value, Exception | str) else repr(value)
+    return text if len(text) <= 300 else text[:300] + "..."
