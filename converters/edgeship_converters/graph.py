@@ -221,7 +221,7 @@ def _refuse_state(frozen: FrozenGraph) -> None:
         if types_pb2.DT_RESOURCE in kinds or node.op in ("VarHandleOp", "PyFunc", "EagerPyFunc"):
             raise UnsupportedModelError(
                 f"{node.name} ({node.op}) keeps state, a table or Python code, which an exported file cannot hold",
-                remedy="Do that step outside the model, or make the layer stateless (recurrent layers: stateful=False).",
+                remedy="Do that step outside the model, or make the layer stateless (for an RNN: stateful=False).",
             )
         if types_pb2.DT_STRING in kinds:
             raise UnsupportedModelError(

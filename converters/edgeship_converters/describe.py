@@ -1,0 +1,52 @@
+"""The end of every conversion: what was written, as an Artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from edgeship.artifact import hash_files
+from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
+
+
+def describe(
+    out_dir: Path,
+    format: str,  # noqa: A002 - the field's name
+    variant: str,
+    files: Sequence[str],
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    source: Source,
+    options: ConvertOptions,
+    made_by: Mapping[str, str],
+) -> Artifact:
+    """Describe the files of a finished conversion.
+
+    Args:
+        out_dir: the folder they lie in.
+        format: the converter's format.
+        variant: what was made.
+        files: names relative to `out_dir`, the entry file first.
+        inputs: as they are in the file: its shapes, dtypes and quantization.
+        outputs: in the model's order, the same.
+        source: the model that was converted.
+        options: as given to the converter; the labels are delivered with the file.
+        made_by: package -> version of what determined the bytes (`versions`).
+    """
+    return Artifact(
+        path=out_dir,
+        format=format,
+        variant=variant,
+        files=hash_files(out_dir, files),
+        inputs=inputs,
+        outputs=outputs,
+        source_sha256=source.sha256,
+        labels=options.labels,
+        made_by=dict(made_by),
+    )
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions of edgeship and of `packages` (distribution names), for `made_by`."""
+    return {name: version(name) for name in ("edgeship", *packages)}
