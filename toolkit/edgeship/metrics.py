@@ -1,0 +1,248 @@
+"""Task metrics: per-sample results that are kept, and their value over the samples or any resample of them.
+
+Outputs have shape (N, ...), labels (N, ...); both come from the same samples in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from edgeship.errors import DataError, InputError
+from edgeship.references import is_reference, resolve
+from edgeship.types import Array, Dataset, Metric
+
+#: Label of pixels without a class in segmentation data (PASCAL VOC's "void").
+VOID = 255
+
+#: Task -> the metrics that fit it, the default first.
+BY_TASK: Mapping[str, tuple[str, ...]] = {
+    "classification": ("accuracy", "auc"),
+    "binary": ("accuracy", "auc"),
+    "regression": ("mse",),
+    "segmentation": ("miou", "accuracy"),
+    "reconstruction": ("mse",),
+}
+
+
+def _check_samples(name: str, outputs: Array, labels: Array) -> None:
+    if len(outputs) != len(labels) or len(outputs) == 0:
+        raise DataError(
+            f"{name}: {len(outputs)} outputs and {len(labels)} labels",
+            remedy="One label a sample, and at least one sample.",
+        )
+
+
+def _decide(outputs: Array) -> Array:
+    """Class indices from scores: the largest of the last axis, or a threshold where that axis has one entry.
+
+    A single score is a probability (threshold 0.5) unless any score lies outside 0..1: then it is a logit (0).
+    """
+    if outputs.shape[-1] > 1:
+        return outputs.argmax(axis=-1)
+    is_logit = bool((outputs < 0).any() or (outputs > 1).any())
+    return (outputs[..., 0] > (0.0 if is_logit else 0.5)).astype(np.int64)
+
+
+def _decided(name: str, outputs: Array, labels: Array) -> Array:
+    """Decisions in the shape of `labels`."""
+    _check_samples(name, outputs, labels)
+    scores = outputs[..., None] if outputs.ndim == labels.ndim else outputs
+    if scores.ndim != labels.ndim + 1 or scores.shape[:-1] != labels.shape:
+        raise DataError(f"{name}: outputs of shape {outputs.shape} do not fit labels of shape {labels.shape}")
+    return _decide(scores)
+
+
+class Accuracy:
+    """Share of samples whose largest output is the label (top-1); share of right pixels for segmentation.
+
+    NaN outputs count as wrong.
+    """
+
+    name = "accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    unit: Literal["points", "%"] = "points"
+
+    def per_sample(self, outputs: Array, labels: Array) -> Array:
+        """(N,) of 0..1: whether a sample is right, or its share of right pixels (void pixels left out)."""
+        right = _decided(self.name, outputs, labels) == labels
+        broken = np.isnan(outputs) if outputs.ndim == labels.ndim else np.isnan(outputs).any(axis=-1)
+        right &= ~broken
+        if right.ndim == 1:
+            return right.astype(np.float64)
+        counted = (labels != VOID).reshape(len(labels), -1)
+        hits = (right.reshape(len(labels), -1) & counted).sum(axis=1)
+        share: Array = hits / np.maximum(1, counted.sum(axis=1))
+        return share
+
+    def value(self, per_sample: Array) -> float:
+        """Mean over samples, 0..1."""
+        return float(per_sample.mean())
+
+
+class MeanSquaredError:
+    """Mean of the squared error over all values of all samples."""
+
+    name = "mse"
+    direction: Literal["maximize", "minimize"] = "minimize"
+    unit: Literal["points", "%"] = "%"
+
+    def per_sample(self, outputs: Array, labels: Array) -> Array:
+        """(N,): mean squared error of each sample, in squared units of the target."""
+        _check_samples(self.name, outputs, labels)
+        # (N, 1) against (N,) would broadcast to (N, N): only equal sizes are compared.
+        if outputs[0].size != labels[0].size:
+            raise DataError(f"mse: outputs of shape {outputs.shape} do not fit targets of shape {labels.shape}")
+        rows = len(outputs)
+        difference = outputs.reshape(rows, -1).astype(np.float64) - labels.reshape(rows, -1).astype(np.float64)
+        error: Array = (difference * difference).mean(axis=1)
+        return error
+
+    def value(self, per_sample: Array) -> float:
+        """Mean over samples."""
+        return float(per_sample.mean())
+
+
+def _ranks(scores: Array) -> Array:
+    """Ranks from 1, ties get their mean rank; shape (N,)."""
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: Array = (last - (counts - 1) / 2)[inverse]
+    return ranks
+
+
+def _auc(scores: Array, positive: Array) -> float:
+    """Area under the ROC curve as the Mann-Whitney statistic (Fawcett 2006, section 7; ties count one half)."""
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if n_positive == 0 or n_negative == 0:
+        return float("nan")
+    rank_sum = float(_ranks(scores)[positive].sum())
+    return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
+class AreaUnderCurve:
+    """Area under the ROC curve: of the positive class, or one-vs-rest, macro-averaged (Fawcett 2006, section 9).
+
+    Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27 (2006).
+    """
+
+    name = "auc"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    unit: Literal["points", "%"] = "points"
+
+    def per_sample(self, outputs: Array, labels: Array) -> Array:
+        """(N, K + 1): the K scores of a sample (K = 1 for two classes), then its label."""
+        _check_samples(self.name, outputs, labels)
+        scores = outputs.reshape(len(outputs), -1).astype(np.float64)
+        if labels.ndim != 1:
+            raise DataError(f"auc: labels of shape {labels.shape}; one class a sample is needed")
+        if np.isnan(scores).any():
+            raise DataError("auc: the outputs contain NaN")
+        if scores.shape[1] == 2:
+            scores = scores[:, 1:]
+        return np.column_stack([scores, labels])
+
+    def value(self, per_sample: Array) -> float:
+        """0..1; classes without positives or negatives in the sample are left out, NaN if that leaves none."""
+        scores, labels = per_sample[:, :-1], per_sample[:, -1]
+        if scores.shape[1] == 1:
+            return _auc(scores[:, 0], labels == 1)
+        found = [_auc(scores[:, k], labels == k) for k in range(scores.shape[1])]
+        known = [value for value in found if not np.isnan(value)]
+        return float(np.mean(known)) if known else float("nan")
+
+
+class MeanIntersectionOverUnion:
+    """Mean over classes of intersection / union of pixels, over all samples together (PASCAL VOC; Long et al. 2015).
+
+    Pixels labelled 255 (void) are left out, and classes that are neither labelled nor predicted.
+    """
+
+    name = "miou"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    unit: Literal["points", "%"] = "points"
+
+    def per_sample(self, outputs: Array, labels: Array) -> Array:
+        """(N, K * K): confusion matrix of each sample, rows are labels, columns are predictions."""
+        found = _decided(self.name, outputs, labels).reshape(len(labels), -1)
+        single = outputs.ndim == labels.ndim or outputs.shape[-1] == 1
+        classes = 2 if single else outputs.shape[-1]
+        truth = labels.reshape(len(labels), -1).astype(np.int64)
+        counted = truth != VOID
+        if ((truth < 0) | (truth >= classes))[counted].any():
+            raise DataError(f"miou: labels outside 0..{classes - 1}", remedy=f"Mark pixels without class as {VOID}.")
+        rows = np.zeros((len(labels), classes * classes), np.int64)
+        for row, t, f, c in zip(rows, truth, found, counted, strict=True):
+            row += np.bincount(t[c] * classes + f[c], minlength=classes * classes)
+        return rows
+
+    def value(self, per_sample: Array) -> float:
+        """0..1, from the summed confusion matrix."""
+        classes = int(np.sqrt(per_sample.shape[1]))
+        matrix = per_sample.sum(axis=0).reshape(classes, classes)
+        hits = np.diag(matrix)
+        union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
+        present = union > 0
+        return float((hits[present] / union[present]).mean()) if present.any() else float("nan")
+
+
+class CustomMetric:
+    """A metric of the user's: `function(outputs, labels)` gives one score a sample; their mean is maximized."""
+
+    direction: Literal["maximize", "minimize"] = "maximize"
+    unit: Literal["points", "%"] = "points"
+
+    def __init__(self, reference: str) -> None:
+        self.name = reference
+        self._function: Callable[[Array, Array], Any] = resolve(reference, DataError)
+
+    def per_sample(self, outputs: Array, labels: Array) -> Array:
+        """(N,): the function's scores. Raises DataError for another shape or non-finite scores."""
+        _check_samples(self.name, outputs, labels)
+        scores = np.asarray(self._function(outputs, labels), np.float64)
+        if scores.shape != (len(outputs),):
+            raise DataError(
+                f"{self.name} returned shape {scores.shape} for {len(outputs)} samples",
+                remedy="Return one score for each sample; edgeship takes their mean.",
+            )
+        if not np.isfinite(scores).all():
+            raise DataError(f"{self.name} returned {int((~np.isfinite(scores)).sum())} scores that are not finite")
+        return scores
+
+    def value(self, per_sample: Array) -> float:
+        """Mean over samples."""
+        return float(per_sample.mean())
+
+
+_BUILT_IN: Mapping[str, Callable[[], Metric]] = {
+    "accuracy": Accuracy,
+    "auc": AreaUnderCurve,
+    "miou": MeanIntersectionOverUnion,
+    "mse": MeanSquaredError,
+}
+
+
+def get_metric(name: str | None, dataset: Dataset) -> Metric:
+    """A metric by name or `module:function`; None gives the default of the dataset's task.
+
+    Raises:
+        InputError: for an unknown name, or one that does not fit the task; says what is allowed.
+    """
+    allowed = BY_TASK[dataset.task]
+    if name is None:
+        return _BUILT_IN[allowed[0]]()
+    if is_reference(name):
+        return CustomMetric(name)
+    if name not in _BUILT_IN:
+        raise InputError(
+            f"no metric is called {name!r}", remedy=f"Allowed: {', '.join(_BUILT_IN)}, or module:function."
+        )
+    if name not in allowed:
+        raise InputError(
+            f"metric {name!r} does not fit a {dataset.task} dataset",
+            remedy=f"For {dataset.task}: {', '.join(allowed)}, or module:function.",
+        )
+    return _BUILT_IN[name]()

@@ -1,0 +1,29 @@
+"""Names of inputs, outputs and slices that are safe as file names and identifiers in every format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+
+def safe_names(names: Sequence[str], fallback: str) -> tuple[str, ...]:
+    """Names of [A-Za-z0-9_] that do not begin with a digit, made unique by `_1`, `_2`, ... in the given order.
+
+    Case alone does not make a name unique: file systems may ignore it.
+
+    Args:
+        names: as the model has them.
+        fallback: what stands for a name of which nothing is left.
+    """
+    taken: set[str] = set()
+    found = []
+    for name in names:
+        base = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:64] or fallback
+        base = f"{fallback}_{base}" if base[0].isdigit() else base
+        unique, number = base, 0
+        while unique.lower() in taken:
+            number += 1
+            unique = f"{base}_{number}"
+        taken.add(unique.lower())
+        found.append(unique)
+    return tuple(found)
