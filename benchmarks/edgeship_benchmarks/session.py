@@ -81,16 +81,25 @@ class AgentSession:
     ) -> None:
         self._child = Child(command, name=name, limits=limits, env=env)
         self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
+        self._loaded: Loaded | None = None
 
     @property
     def pid(self) -> int:
         """Process id of the agent."""
         return self._child.pid
 
+    @property
+    def loaded(self) -> Loaded:
+        """What the agent said about the file that is loaded."""
+        assert self._loaded is not None, "load comes first"
+        return self._loaded
+
     def load(self, runtime: str, file: Path, threads: int = 1, **options: Any) -> Loaded:
         """Open a file in a runtime of this agent; `options` are those of the agent's own `load`."""
         request = {"op": "load", "runtime": runtime, "file": str(file), "threads": threads, **options}
-        return from_data(Loaded, self._child.request(request))
+        self._loaded = None
+        self._loaded = from_data(Loaded, self._child.request(request))
+        return self._loaded
 
     def run(
         self, inputs: Tensors, batch: int | None = None, progress: ProgressCallback | None = None

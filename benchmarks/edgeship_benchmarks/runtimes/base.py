@@ -12,7 +12,7 @@ from edgeship.types import Artifact, ProgressCallback
 
 if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
-    from edgeship_benchmarks.session import AgentSession, Loaded
+    from edgeship_benchmarks.session import AgentSession
 
 
 class AgentRuntime:
@@ -23,7 +23,7 @@ class AgentRuntime:
         formats: the formats it opens.
         sample_limit: how many samples are affordable when verifying; None = all.
         packages: import name -> distribution name of what must be installed.
-        get: the command that installs them.
+        remedy: the command that installs them.
         limits: of the agent's process.
     """
 
@@ -31,7 +31,7 @@ class AgentRuntime:
     formats: tuple[str, ...]
     sample_limit: int | None = None
     packages: tuple[tuple[str, str], ...] = ()
-    get: str = "pip install 'edgeship[all]'"
+    remedy: str = "pip install 'edgeship[all]'"
     limits = Limits()
 
     def missing(self) -> Sequence[str]:
@@ -44,8 +44,8 @@ class AgentRuntime:
 
         return PYTHON_AGENT
 
-    def open_session(self, artifact: Artifact, threads: int = 1) -> tuple[AgentSession, Loaded]:
-        """A new agent with the artifact loaded; the caller closes it.
+    def open_session(self, artifact: Artifact, threads: int = 1) -> AgentSession:
+        """A new agent with the artifact loaded (`session.loaded`); the caller closes it.
 
         Raises MissingPackageError, ArtifactError (broken file, or not what its sidecar says), ChildError.
         """
@@ -53,18 +53,18 @@ class AgentRuntime:
 
         missing = self.missing()
         if missing:
-            raise MissingPackageError(f"{self.name} needs {', '.join(missing)}", remedy=f"Get it: {self.get}")
+            raise MissingPackageError(f"{self.name} needs {', '.join(missing)}", remedy=f"Get it: {self.remedy}")
         session = AgentSession(self.command(), name=f"{artifact.id} in {self.name}", limits=self.limits)
         try:
-            return session, session.load(self.name, artifact.entry, threads)
+            session.load(self.name, artifact.entry, threads)
         except BaseException:
             session.close()
             raise
+        return session
 
     def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
         """Outputs for `inputs` in the artifact's output order (see `edgeship.types.Runtime.run`)."""
-        session, _ = self.open_session(artifact)
-        with session:
+        with self.open_session(artifact) as session:
             return _in_order(artifact, session.run(inputs, progress=progress))
 
 

@@ -11,4 +11,4 @@ class LiteRTRuntime(AgentRuntime):
     name = "litert"
     formats = ("tflite",)
     packages = (("ai_edge_litert", "ai-edge-litert"),)
-    get = "pip install ai-edge-litert"
+    remedy = "pip install ai-edge-litert"

@@ -11,4 +11,4 @@ class ONNXRuntime(AgentRuntime):
     name = "onnxruntime"
     formats = ("onnx",)
     packages = (("onnxruntime", "onnxruntime"),)
-    get = "pip install 'edgeship[onnx]'"
+    remedy = "pip install 'edgeship[onnx]'"
