@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import struct
 from collections.abc import Mapping
@@ -118,12 +117,16 @@ def _layer_path(constants: list[str], node: _Node | None, index: int) -> tuple[s
 def _shortest_names(layers: Mapping[tuple[str, ...], int]) -> dict[str, int]:
     """Names without the leading parts that all of them share (the model's own name)."""
     paths = [path for path in layers if len(path) > 1]
-    shared = len(os.path.commonprefix(paths)) if len(paths) > 1 else 0
+    shared = _shared_parts(paths) if len(paths) > 1 else 0
     named: dict[str, int] = {}
     for path, size in layers.items():
         name = "/".join(path[shared:] if path in paths and len(path) > shared else path)
         named[name] = named.get(name, 0) + size
     return named
+
+
+def _shared_parts(paths: list[tuple[str, ...]]) -> int:
+    return next((i for i, parts in enumerate(zip(*paths, strict=False)) if len(set(parts)) > 1), min(map(len, paths)))
 
 
 def _tflite(file: Path) -> tuple[dict[str, int], list[_Node]]:
@@ -152,8 +155,7 @@ def _tflite(file: Path) -> tuple[dict[str, int], list[_Node]]:
             if size and buffer not in counted:
                 counted.add(buffer)
                 constants[key] = size
-        for i in range(graph.OperatorsLength()):
-            nodes.append(_tflite_node(graph.Operators(i), keys, model, codes))
+        nodes += [_tflite_node(graph.Operators(i), keys, model, codes) for i in range(graph.OperatorsLength())]
     return constants, nodes
 
 

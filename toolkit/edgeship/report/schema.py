@@ -41,7 +41,7 @@ def check(data: Any, name: str, where: str) -> None:
 
 
 def parse(text: str, where: str) -> Any:
-    """JSON text as plain data. Raises InputError for what is no JSON; NaN and Infinity are none, nor are double keys."""
+    """JSON text as plain data. Raises InputError for what is no JSON (NaN, Infinity) or ambiguous (a key twice)."""
 
     def refuse(word: str) -> NoReturn:
         raise InputError(f"{where}: {word} is not JSON")

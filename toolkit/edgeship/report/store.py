@@ -27,14 +27,16 @@ from edgeship.report import schema
 from edgeship.types import Report
 
 SCHEMA = "edgeship.report/1"
+#: A list of two numbers or more, as json.dumps indents it (no line break can be part of a JSON string).
+_NUMBERS = re.compile(r"\[\n(?:\s*-?[\d.eE+-]+,\n)+\s*-?[\d.eE+-]+\n\s*\]")
 NAME = "report.json"
 
 #: A report keeps every latency sample; a hundred variants with 100,000 samples each still fit.
 LIMIT_BYTES = 256 << 20
 
 
-def dumps(report: Report, folder: Path) -> str:
-    """The text of `report.json` for a report whose build folder is `folder`.
+def to_document(report: Report, folder: Path) -> dict[str, Any]:
+    """The content of `report.json` for a report whose build folder is `folder`.
 
     Raises InputError if a value is outside the schema, an artifact outside the folder, or a verdict without its gates.
     """
@@ -48,11 +50,18 @@ def dumps(report: Report, folder: Path) -> str:
         holder["path"] = _portable(Path(holder["path"]), base)
     data = _plain({"schema": SCHEMA, **data}, _shortener(_places(report, base)))
     schema.check(data, SCHEMA, NAME)
-    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+    assert isinstance(data, dict)
+    return data
+
+
+def dumps(document: dict[str, Any]) -> str:
+    """The text of `report.json`, each number list on one line so that the file can be read."""
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    return _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match.group()), text) + "\n"
 
 
 def loads(text: str, folder: Path, where: str = NAME) -> Report:
-    """Inverse of `dumps` for a build folder that lies at `folder` now. Raises InputError."""
+    """The report that `dumps` wrote, for a build folder that lies at `folder` now. Raises InputError."""
     data = schema.parse(text, where)
     schema.check(data, SCHEMA, where)
     del data["schema"]
