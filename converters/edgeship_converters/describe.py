@@ -10,7 +10,7 @@ from edgeship.artifact import hash_files
 from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
 
 
-def describe(
+def describe(  # noqa: PLR0913, PLR0917 - one argument per fact about the files
     out_dir: Path,
     format: str,  # noqa: A002 - the field's name
     variant: str,

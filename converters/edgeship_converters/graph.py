@@ -52,6 +52,10 @@ class FrozenGraph:
         find = wrapped.graph.get_tensor_by_name
         return wrapped.prune([find(name) for name in self.input_tensors], [find(name) for name in self.output_tensors])
 
+    def has_loops(self) -> bool:
+        """Whether recurrent layers run as loops."""
+        return any(node.op in _LOOPS for node in self.nodes())
+
     def nodes(self) -> Iterator[NodeDef]:
         """All nodes, those in the bodies of control flow too."""
         yield from self.graph_def.node

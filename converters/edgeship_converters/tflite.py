@@ -1,0 +1,207 @@
+"""TFLite (LiteRT) files, made by TensorFlow's converter from the frozen graph."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
+from edgeship.types import Artifact, ConvertOptions, Dataset, Quantization, Source, TensorSpec
+from edgeship_converters.describe import describe, versions
+from edgeship_converters.graph import FrozenGraph, freeze
+
+if TYPE_CHECKING:
+    from edgeship.types import Array
+
+FILE = "model.tflite"
+SIGNATURE = "serving_default"
+
+#: Variants with integer activations -> the dtype of inputs and outputs.
+_INTEGER = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
+#: Operators that keep something from one inference to the next.
+_STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"}
+
+
+class TFLiteConverter:
+    """Writes `model.tflite` with the signature `serving_default`, batch size 1, built-in operators only.
+
+    Batch size 1 because that is what devices run, what recurrent layers need, and what delegates compile for.
+    """
+
+    format = "tflite"
+    variants = ("float32", "float16", "dynamic", "int8", "int8-floatio", "int16x8", "int16x8-floatio")
+    equivalents: Mapping[str, str] = {"uint8": "dynamic"}
+
+    def missing(self) -> Sequence[str]:
+        """Packages to install first; looks, imports nothing."""
+        return [name for name in ("tensorflow", "keras") if importlib.util.find_spec(name) is None]
+
+    def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
+        """Write `model.tflite` (see `edgeship.types.Converter`).
+
+        Raises:
+            UnsupportedModelError: an operator has no built-in TFLite form, or none in this precision.
+            DataError: an integer variant without calibration samples, unless the model carries its own ranges.
+        """
+        if variant not in self.variants:
+            raise UnsupportedModelError(f"tflite has no {variant!r}", remedy=f"Allowed: {', '.join(self.variants)}.")
+        own_ranges = source.fake_quantized and variant.startswith("int8")
+        calibrate = variant in _INTEGER and not own_ranges
+        if calibrate and options.calibration is None:
+            raise DataError(
+                f"tflite/{variant} needs sample inputs to set the ranges of activations, and no data was given",
+                remedy="Add --data, or use --quantize dynamic.",
+            )
+        batch = options.static_batch or 1
+        frozen = freeze(source, static_batch=batch, fake_quant=own_ranges)
+        if variant in _INTEGER and frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
+            frozen = freeze(source, static_batch=batch, fake_quant=own_ranges, unroll=True)
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder) / "model"
+            _save(frozen, saved)
+            converter = _configure(saved, variant)
+            if calibrate:
+                assert options.calibration is not None
+                converter.representative_dataset = _samples(options.calibration, frozen.inputs)
+            content = _run(converter, variant)
+        inputs, outputs = _read(content, frozen, _INTEGER.get(variant))
+        (out_dir / FILE).write_bytes(content)
+        made_by = versions("tensorflow", "keras", "numpy")
+        return describe(out_dir, self.format, variant, [FILE], inputs, outputs, source, options, made_by)
+
+
+def _save(frozen: FrozenGraph, folder: Path) -> None:
+    """Write the graph as a SavedModel whose signature points at its tensors, which then keep their names."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+    meta = saved.meta_graphs.add()
+    meta.meta_info_def.tags.append("serve")
+    meta.graph_def.CopyFrom(frozen.graph_def)
+    signature = meta.signature_def[SIGNATURE]
+    signature.method_name = "tensorflow/serving/predict"
+    for specs, tensors, ends in (
+        (frozen.inputs, frozen.input_tensors, signature.inputs),
+        (frozen.outputs, frozen.output_tensors, signature.outputs),
+    ):
+        for spec, tensor in zip(specs, tensors, strict=True):
+            ends[spec.name].name = tensor
+            ends[spec.name].dtype = tf.dtypes.as_dtype(spec.dtype).as_datatype_enum
+            for size in spec.shape:
+                ends[spec.name].tensor_shape.dim.add(size=-1 if size is None else size)
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def _configure(saved: Path, variant: str) -> Any:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[SIGNATURE])
+    if variant == "float32":
+        return converter
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    elif variant in _INTEGER:
+        sets = tf.lite.OpsSet
+        int8, int16 = sets.TFLITE_BUILTINS_INT8, sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [int8 if variant.startswith("int8") else int16]
+        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(_INTEGER[variant])
+    return converter
+
+
+def _samples(calibration: Dataset, inputs: tuple[TensorSpec, ...]) -> Callable[[], Iterator[dict[str, Array]]]:
+    """All calibration samples in order, in batches of the file's batch size, by input name."""
+    from edgeship.data import load
+
+    arrays = load(calibration, "calibration").inputs
+    batch = inputs[0].shape[0] or 1
+
+    def generate() -> Iterator[dict[str, Array]]:
+        count = len(arrays[inputs[0].name])
+        for start in range(0, count - batch + 1, batch):
+            yield {i.name: arrays[i.name][start : start + batch].astype(i.dtype) for i in inputs}
+
+    return generate
+
+
+def _run(converter: Any, variant: str) -> bytes:
+    with warnings.catch_warnings():
+        # Said for every quantized conversion whose ranges come from calibration or from the graph.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # TensorFlow raises classes without a common base
+            raise _unsupported(variant, error) from error
+
+
+def _unsupported(variant: str, error: Exception) -> UnsupportedModelError:
+    """Name the operators that TensorFlow's converter stopped at."""
+    text = str(error)
+    named = re.findall(r"(?:Flex|TF Select|Custom) ops: (.+)", text) or re.findall(r"for op: '?(\w+)", text)
+    ops = sorted({name.strip() for group in named for name in group.split(",")})
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    what = f"has no built-in operator for {', '.join(ops)}" if ops else f"stopped: {first[:300]}"
+    return UnsupportedModelError(
+        f"tflite/{variant}: TensorFlow's converter {what}",
+        remedy="Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does.",
+    )
+
+
+def _read(
+    content: bytes, frozen: FrozenGraph, integer_io: str | None
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs as they are in the file, in the model's order.
+
+    Raises EdgeshipError if the file is not what was to be made: other names, another dtype, operators with state.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    operators = _constants(schema.BuiltinOperator)
+    for i in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(i)
+        name = operators[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        if name in _STATEFUL or name == "CUSTOM":
+            raise EdgeshipError(f"the TFLite file has the operator {name} {(code.CustomCode() or b'').decode()}")
+    signature = model.SignatureDefs(0)
+    graph = model.Subgraphs(signature.SubgraphIndex())
+    inputs = {_text(e.Name()): e.TensorIndex() for e in map(signature.Inputs, range(signature.InputsLength()))}
+    outputs = {_text(e.Name()): e.TensorIndex() for e in map(signature.Outputs, range(signature.OutputsLength()))}
+    if set(inputs) != {i.name for i in frozen.inputs} or set(outputs) != {o.name for o in frozen.outputs}:
+        raise EdgeshipError(
+            f"the TFLite file has other inputs or outputs than the model: {list(inputs)} {list(outputs)}"
+        )
+    dtypes = _constants(schema.TensorType)
+    specs = {name: _spec(name, graph.Tensors(i), dtypes) for name, i in [*inputs.items(), *outputs.items()]}
+    for wanted in (*frozen.inputs, *frozen.outputs):
+        dtype = integer_io if integer_io and wanted.dtype == "float32" else wanted.dtype
+        if specs[wanted.name].dtype != dtype:
+            raise EdgeshipError(f"{wanted.name} of the TFLite file is {specs[wanted.name].dtype} and not {dtype}")
+    return tuple(specs[i.name] for i in frozen.inputs), tuple(specs[o.name] for o in frozen.outputs)
+
+
+def _spec(name: str, tensor: Any, dtypes: Mapping[int, str]) -> TensorSpec:
+    dynamic = tensor.ShapeSignatureLength() > 0
+    sizes = tensor.ShapeSignatureAsNumpy() if dynamic else tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
+    quantization = tensor.Quantization()
+    affine = None
+    if quantization is not None and quantization.ScaleLength():
+        affine = Quantization(float(quantization.Scale(0)), int(quantization.ZeroPoint(0)))
+    shape = tuple(None if size < 0 else int(size) for size in sizes)
+    return TensorSpec(name, shape, dtypes[tensor.Type()].lower(), affine)
+
+
+def _constants(kind: type) -> dict[int, str]:
+    """Value -> name of a flatbuffer enumeration."""
+    return {value: name for name, value in vars(kind).items() if isinstance(value, int)}
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode()
