@@ -1,0 +1,180 @@
+"""ONNX files, made by tf2onnx from the frozen graph."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeship.errors import DataError, UnsupportedModelError
+from edgeship.types import Artifact, ConvertOptions, Dataset, Source, TensorSpec
+from edgeship_converters.describe import describe, versions
+from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.onnx_canonical import canonical_model
+
+if TYPE_CHECKING:
+    from edgeship.types import Array
+
+FILE = "model.onnx"
+#: The newest that tf2onnx writes.
+OPSET = 18
+#: What a protocol buffer message can hold; above it ONNX needs side files.
+_MAX_BYTES = 2**31 - 1
+_FLOAT16_MAX = 65504.0
+#: The smallest positive number of float16 (a subnormal, 2**-24): smaller ones would vanish.
+_FLOAT16_TINY = 2.0**-24
+_CALIBRATION_BATCH = 16
+_PACKAGES = ("tensorflow", "keras", "onnx", "onnxconverter_common", "onnxruntime", "sympy", "tf2onnx")
+
+
+class ONNXConverter:
+    """Writes `model.onnx`: opset 18, inputs as the model has them (NHWC), a dynamic batch axis named `batch`."""
+
+    format = "onnx"
+    variants = ("float32", "float16", "int8")
+    #: The int8 file quantizes inside: its inputs and outputs are float.
+    equivalents: Mapping[str, str] = {"int8-floatio": "int8"}
+
+    def missing(self) -> Sequence[str]:
+        """Packages to install first; looks, imports nothing."""
+        return [name.replace("_", "-") for name in _PACKAGES if importlib.util.find_spec(name) is None]
+
+    def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
+        """Write `model.onnx` (see `edgeship.types.Converter`).
+
+        float16 keeps float32 inputs and outputs. int8 is static QDQ, U8S8 (uint8 activations, int8 weights per
+        channel), ranges from the calibration samples.
+
+        Raises:
+            UnsupportedModelError: an operator has no ONNX form, the model is too large, or a weight for float16.
+            DataError: int8 without calibration samples.
+        """
+        if variant not in self.variants:
+            raise UnsupportedModelError(f"onnx has no {variant!r}", remedy=f"Allowed: {', '.join(self.variants)}.")
+        if variant == "int8" and options.calibration is None:
+            raise DataError(
+                "onnx/int8 needs sample inputs to set the ranges of activations, and no data was given",
+                remedy="Add --data, or use --quantize float16.",
+            )
+        frozen = freeze(source, static_batch=options.static_batch, fake_quant=False)
+        model = _export(frozen)
+        if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
+            # Neither quantizer reaches into the loop of an RNN.
+            frozen = freeze(source, static_batch=options.static_batch, fake_quant=False, unroll=True)
+            model = _export(frozen)
+        if variant == "float16":
+            model = _to_float16(model)
+        elif variant == "int8":
+            assert options.calibration is not None
+            model = _to_int8(model, frozen, options.calibration)
+        content = _check(canonical_model(model, frozen), variant)
+        (out_dir / FILE).write_bytes(content)
+        made_by = versions("tensorflow", "keras", "numpy", "tf2onnx", "onnx", "onnxconverter-common", "onnxruntime")
+        return describe(out_dir, self.format, variant, [FILE], frozen.inputs, frozen.outputs, source, options, made_by)
+
+
+def _export(frozen: FrozenGraph) -> Any:
+    """The float32 model, canonical. Raises UnsupportedModelError naming the operators that ONNX does not have."""
+    from tf2onnx import convert
+
+    names = dict(zip(frozen.input_tensors, (i.name for i in frozen.inputs), strict=True))
+    names |= dict(zip(frozen.output_tensors, (o.name for o in frozen.outputs), strict=True))
+    try:
+        model, _ = convert.from_graph_def(
+            frozen.graph_def,
+            input_names=list(frozen.input_tensors),
+            output_names=list(frozen.output_tensors),
+            opset=OPSET,
+            tensors_to_rename=names,
+        )
+    except Exception as error:  # tf2onnx raises what its handlers raise, without a common base
+        raise UnsupportedModelError(
+            f"onnx: tf2onnx stopped: {error}", remedy="Replace the layer, or choose another format."
+        ) from error
+    return canonical_model(model, frozen)
+
+
+def _has_loops(model: Any) -> bool:
+    return any(node.op_type in ("Loop", "Scan") for node in model.graph.node)
+
+
+def _to_float16(model: Any) -> Any:
+    import numpy as np
+    from onnx import numpy_helper
+    from onnxconverter_common import float16
+
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and np.abs(values).max(initial=0.0) > _FLOAT16_MAX:
+            raise UnsupportedModelError(
+                f"onnx/float16: {tensor.name} has values above {_FLOAT16_MAX:g}, which float16 cannot hold",
+                remedy="Use float32 or int8.",
+            )
+    with warnings.catch_warnings():
+        # Says of each tensor with values below 2**-24 that they become 2**-24: rounding, like that of all others.
+        warnings.filterwarnings("ignore", r"the float32 number .* will be truncated", UserWarning)
+        return float16.convert_float_to_float16(
+            model, keep_io_types=True, min_positive_val=_FLOAT16_TINY, max_finite_val=_FLOAT16_MAX
+        )
+
+
+def _to_int8(model: Any, frozen: FrozenGraph, calibration: Dataset) -> Any:
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain, prepared, quantized = (str(Path(folder) / f"{name}.onnx") for name in ("plain", "prepared", "int8"))
+        onnx.save(model, plain)
+        quant_pre_process(plain, prepared)
+        quantization.quantize_static(
+            prepared,
+            quantized,
+            _calibration_reader(calibration, frozen.inputs),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        return onnx.load(quantized)
+
+
+def _calibration_reader(calibration: Dataset, inputs: tuple[TensorSpec, ...]) -> Any:
+    """All calibration samples in order, in batches, as ONNX Runtime's quantizer wants them."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    from edgeship.data import load
+
+    arrays = load(calibration, "calibration").inputs
+    fixed = inputs[0].shape[0]
+    batch = fixed or _CALIBRATION_BATCH
+    count = len(arrays[inputs[0].name])
+    starts = iter(range(0, count - batch + 1 if fixed else count, batch))
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
+        def get_next(self) -> dict[str, Array] | None:
+            start = next(starts, None)
+            if start is None:
+                return None
+            return {i.name: arrays[i.name][start : start + batch].astype(i.dtype) for i in inputs}
+
+    return Reader()
+
+
+def _check(model: Any, variant: str) -> bytes:
+    """The bytes of a valid model. Raises UnsupportedModelError naming operators that are not ONNX, or the size."""
+    import onnx
+
+    if model.ByteSize() > _MAX_BYTES:
+        raise UnsupportedModelError(f"onnx/{variant}: the model is larger than the 2 GiB that one ONNX file can hold")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise UnsupportedModelError(
+            f"onnx/{variant}: the result is not valid ONNX: {error}",
+            remedy="Replace the layer named there, or choose another format.",
+        ) from error
+    return bytes(model.SerializeToString(deterministic=True))
