@@ -17,6 +17,37 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# TF.js needs Node; without it, its files are left out and everything says so.
+node: setup
+	@if command -v node >/dev/null && command -v npm >/dev/null; then $(BIN)/edgeship doctor --install node >/dev/null; \
+	else echo "Node is not installed: TF.js files cannot be verified here. Install Node 18+ and run make again."; fi
+
+demo: setup node
+	$(BIN)/edgeship demo
+
+test: setup node
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+# Generated pages; CI checks that they are up to date (tests/unit/test_docs.py).
+docs: setup
+	$(BIN)/python -m tests.docs
+
+bench: setup node
+	$(BIN)/python -m tests.acceptance.bench
+
+acceptance: setup node
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) builds dist .mypy_cache .pytest_cache .ruff_cache
+
 # Pin again after editing pyproject.toml (needs uv). No index address may enter the lock files.
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 lock:

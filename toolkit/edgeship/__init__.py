@@ -1,1 +1,57 @@
-"""edgeship: takes a trained Keras model to where it runs."""
+"""edgeship: takes a trained Keras model to where it runs.
+
+The public API. Everything is imported when it is first used: `import edgeship` loads no ML framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeship.api import build as build
+    from edgeship.api import convert as convert
+    from edgeship.compress import callbacks as callbacks
+    from edgeship.compress import distiller as distiller
+    from edgeship.compress import finalize as finalize
+    from edgeship.compress import narrow as narrow
+    from edgeship.compress import prune as prune
+    from edgeship.compress import quantize_aware as quantize_aware
+    from edgeship.compress import strip as strip
+    from edgeship.errors import EdgeshipError as EdgeshipError
+    from edgeship.errors import GateFailed as GateFailed
+    from edgeship.errors import InputError as InputError
+    from edgeship.recipe import Recipe as Recipe
+    from edgeship.types import Artifact as Artifact
+    from edgeship.types import Report as Report
+
+_HOMES = {
+    "Artifact": "edgeship.types",
+    "EdgeshipError": "edgeship.errors",
+    "GateFailed": "edgeship.errors",
+    "InputError": "edgeship.errors",
+    "Recipe": "edgeship.recipe",
+    "Report": "edgeship.types",
+    "build": "edgeship.api",
+    "callbacks": "edgeship.compress",
+    "convert": "edgeship.api",
+    "distiller": "edgeship.compress",
+    "finalize": "edgeship.compress",
+    "narrow": "edgeship.compress",
+    "prune": "edgeship.compress",
+    "quantize_aware": "edgeship.compress",
+    "strip": "edgeship.compress",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - one list of names, tested against the type-checking imports
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgeship' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -76,10 +76,14 @@ def code_version() -> str:
     return digest.hexdigest()
 
 
+def digest(**parts: Any) -> str:
+    """SHA-256 of plain data, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
 def key(kind: str, **parts: Any) -> str:
     """Key of a stage result; `parts` is plain data that determines it."""
-    text = json.dumps([kind, parts, versions(), code_version()], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest(kind=kind, parts=parts, versions=versions(), code=code_version())
 
 
 def entry(kind: str, entry_key: str, produce: Callable[[Path], None]) -> Path:

@@ -68,7 +68,7 @@ class DataOptions:
 class Samples:
     """One split, memory-mapped: inputs by name, labels and slices, all with N on the first axis.
 
-    `labels` is the first input for a reconstruction task.
+    `labels` is the first input for a reconstruction task, and None for inputs without labels.
     """
 
     inputs: dict[str, Array]
@@ -159,9 +159,13 @@ def load(dataset: Dataset, split: str) -> Samples:
 
     inputs = {spec.name: read(folder / "x" / f"{spec.name}.npy") for spec in dataset.inputs}
     labels = folder / "y.npy"
+    if dataset.task == "reconstruction":
+        expected: Array | None = next(iter(inputs.values()))
+    else:
+        expected = None if dataset.task == "unlabelled" else read(labels)
     return Samples(
         inputs=inputs,
-        labels=next(iter(inputs.values())) if dataset.task == "reconstruction" else read(labels),
+        labels=expected,
         slices={name: read(folder / "slices" / f"{name}.npy") for name in dataset.slices},
     )
 

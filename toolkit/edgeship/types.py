@@ -93,7 +93,7 @@ class Dataset:
 
     Attributes:
         task: `classification` (integer labels), `binary` (0/1 labels, one score), `regression`, `segmentation`
-            (integer label per pixel) or `reconstruction` (target = input).
+            (integer label per pixel), `reconstruction` (target = input) or `unlabelled` (inputs for parity only).
         classes: label names by index; empty where labels are not classes.
         counts: split -> number of samples; a split that was not given has no entry.
         slices: names of per-sample attributes.
@@ -325,7 +325,7 @@ class Report:
 
     @property
     def best(self) -> Artifact | None:
-        """The smallest artifact (uncompressed bytes) that is verified and passed all its gates; None if there is none."""
+        """The smallest artifact (uncompressed bytes) that passed all its gates; None if there is none."""
         passing = [a for a in self.artifacts if a.verification == "passed"]
         return min(passing, key=lambda a: (a.size_bytes, a.id), default=None)
 
@@ -335,7 +335,9 @@ class Report:
 
         failed = [g for g in self.gates if not g.accepted]
         if failed:
-            rows = "\n".join(f"{g.artifact} {g.name} ({g.status}): {g.detail or f'{g.value:g} {g.unit}'}" for g in failed)
+            rows = "\n".join(
+                f"{g.artifact} {g.name} ({g.status}): {g.detail or f'{g.value:g} {g.unit}'}" for g in failed
+            )
             raise GateFailed(f"{len(failed)} of {len(self.gates)} gates failed:\n{rows}")
 
 
@@ -438,6 +440,9 @@ class Runtime(Protocol):
 
     def missing(self) -> Sequence[str]:
         """What to install before `run` can work; empty means ready."""
+
+    def specs(self, artifact: Artifact) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Inputs and outputs as the file itself has them, for files without a sidecar. Raises as `run` does."""
 
     def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
         """Outputs for `inputs` (N samples each) in the artifact's output order.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeship.child import Limits
 from edgeship.errors import ArtifactError, MissingPackageError
-from edgeship.types import Artifact, ProgressCallback
+from edgeship.types import Artifact, ProgressCallback, TensorSpec
 
 if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
@@ -61,6 +61,11 @@ class AgentRuntime:
             session.close()
             raise
         return session
+
+    def specs(self, artifact: Artifact) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Inputs and outputs as the file itself has them (see `edgeship.types.Runtime.specs`)."""
+        with self.open_session(artifact) as session:
+            return session.loaded.inputs, session.loaded.outputs
 
     def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
         """Outputs for `inputs` in the artifact's output order (see `edgeship.types.Runtime.run`)."""

@@ -1,1 +1,62 @@
-"""The command line: thin; one file for each group of commands."""
+"""The command line: thin; one file for each group of commands.
+
+Importing this package loads click only: `edgeship --help` must stay quick, so everything else is imported inside the
+commands.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from edgeship.cli import bundles, files, info, main_job
+
+
+class _Ordered(click.Group):
+    """Lists the commands in the order in which people use them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_Ordered,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: edgeship demo      Then: edgeship build model.keras --data data.npz",
+)
+@click.version_option(package_name="edgeship")
+def cli() -> None:
+    """Take a trained Keras model to where it runs: compressed, converted, verified, measured, reported."""
+
+
+for _command in (
+    main_job.demo,
+    main_job.build,
+    main_job.convert,
+    main_job.compress,
+    files.verify,
+    files.benchmark,
+    files.inspect,
+    files.predict,
+    bundles.report,
+    bundles.bundle,
+    info.recipes,
+    info.targets,
+    info.plugins,
+    info.doctor,
+    info.completion,
+):
+    cli.add_command(_command)
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Entry point of the installed script; the only place that exits."""
+    from edgeship.cli import failures
+
+    # Work in children must not see what the user's shell set for TensorFlow's verbosity as an error.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    arguments = sys.argv[1:] if args is None else args
+    sys.exit(failures.run(cli, arguments))

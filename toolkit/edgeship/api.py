@@ -1,0 +1,132 @@
+"""edgeship inside a Python program: `build` and `convert` for a live model or a path.
+
+report = edgeship.build(model, data=(x_train, y_train, x_test, y_test), recipe="int8")
+report.raise_for_gates()
+print(report.best.entry)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeship import pipeline
+from edgeship import recipe as recipes
+from edgeship.data import DataOptions
+from edgeship.errors import DataError
+from edgeship.types import Array, ProgressCallback, Report
+
+#: A dataset: what `--data` takes, (x_train, y_train, x_test, y_test), or a mapping with the keys of an .npz file.
+Data = str | Path | tuple[Array, Array, Array, Array] | Mapping[str, Array]
+
+
+def build(
+    model: Any,
+    data: Data,
+    *,
+    recipe: str | recipes.Recipe = "auto",
+    to: Sequence[str] = (),
+    out: str | Path | None = None,
+    progress: ProgressCallback | None = None,
+    **options: Any,
+) -> Report:
+    """Compress, convert, verify, measure and report a trained model.
+
+    Args:
+        model: a live Keras 3 or tf_keras model, or the path of a saved one. A live model is written once; training
+            happens in child processes, so an unguarded script is not run again.
+        data: see `Data`.
+        recipe: name, path of a .yaml file, or a Recipe.
+        to: formats; empty for all that are installed.
+        out: the build folder; default `builds/<model name>`.
+        progress: called with `edgeship.types.Progress`.
+        options: other fields of `edgeship.pipeline.Request`: targets, metric, data_options, plan, limits,
+            custom_objects, allow_unsafe, force; and max_drop, which overrides the recipe's limit.
+
+    Returns:
+        The report: `report.best.entry` is the smallest file that passed; `report.raise_for_gates()` raises if a gate
+        failed, which does not raise by itself.
+
+    Raises:
+        InputError: for a model, dataset, recipe or folder that cannot be used; nothing is written then.
+    """
+    options.setdefault("targets", ("local",))
+    return _run(model, data, _recipe(recipe, options), to, out, progress, options)
+
+
+def convert(
+    model: Any,
+    *,
+    to: Sequence[str] = (),
+    quantize: Sequence[str] = ("float32",),
+    data: Data | None = None,
+    out: str | Path | None = None,
+    progress: ProgressCallback | None = None,
+    **options: Any,
+) -> Report:
+    """Convert and verify a trained model, without training or measuring.
+
+    The variants named in `quantize` are made (int8 needs `data`); all else is as for `build`.
+    """
+    found = replace(_recipe("auto", options), variants=tuple(quantize))
+    return _run(model, data, found, to, out, progress, options)
+
+
+def _recipe(recipe: str | recipes.Recipe, options: dict[str, Any]) -> recipes.Recipe:
+    found = recipes.load(recipe) if isinstance(recipe, str) else recipe
+    max_drop = options.pop("max_drop", None)
+    changed = found if max_drop is None else replace(found, max_drop=max_drop)
+    return recipes.parse(changed.to_data(), changed.name)
+
+
+def _run(
+    model: Any,
+    data: Data | None,
+    recipe: recipes.Recipe,
+    to: Sequence[str],
+    out: str | Path | None,
+    progress: ProgressCallback | None,
+    options: dict[str, Any],
+) -> Report:
+    with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
+        path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch))
+        options.setdefault(
+            "data_options", DataOptions(seed=recipe.seed, calibration_samples=recipe.calibration_samples)
+        )
+        request = pipeline.Request(
+            model=path,
+            out=Path(out) if out is not None else Path("builds") / path.stem,
+            recipe=recipe,
+            data=_data(data, Path(scratch)),
+            formats=tuple(to),
+            **options,
+        )
+        return pipeline.build(request) if progress is None else pipeline.build(request, progress)
+
+
+def _save(model: Any, folder: Path) -> Path:
+    from edgeship.source import save_live
+
+    found: Path = save_live(model, folder)
+    return found
+
+
+def _data(data: Data | None, folder: Path) -> str | None:
+    """A dataset as the pipeline takes it: arrays become an .npz file."""
+    import numpy as np
+
+    if data is None or isinstance(data, (str, Path)):
+        return None if data is None else str(data)
+    if isinstance(data, tuple):
+        if len(data) != 4:
+            raise DataError(
+                f"data has {len(data)} arrays", remedy="Give (x_train, y_train, x_test, y_test), or a mapping."
+            )
+        data = dict(zip(("x_train", "y_train", "x_test", "y_test"), data, strict=True))
+    path = folder / "data.npz"
+    arrays: dict[str, Any] = {name: np.asarray(array) for name, array in data.items()}
+    np.savez(path, **arrays)
+    return str(path)

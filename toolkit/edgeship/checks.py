@@ -1,0 +1,172 @@
+"""Exported files against the original: run them, gate them, keep per-sample results and golden samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edgeship import artifact as sidecar
+from edgeship import cache, codec, folder, plugins, verify
+from edgeship.data import load as load_split
+from edgeship.errors import ArtifactError, ChildError, EdgeshipError, UnavailableError
+from edgeship.exports import Export
+from edgeship.metrics import get_metric
+from edgeship.steps import run_artifact, sample_rows
+from edgeship.types import (
+    Array,
+    Artifact,
+    Dataset,
+    Failure,
+    Gate,
+    Metric,
+    Prediction,
+    ProgressCallback,
+    Runtime,
+    Verification,
+)
+
+#: How many test samples travel with a build as golden samples.
+GOLDEN = 8
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What exported files are held against.
+
+    Attributes:
+        original: outputs of the model as the user gave it, for the metric gate.
+        converted: outputs of the model that was converted (after compression), for parity.
+        metric: None where there are no labels; then parity alone decides.
+    """
+
+    dataset: Dataset
+    original: verify.Outputs
+    converted: verify.Outputs
+    metric: Metric | None
+    policy: verify.GatePolicy
+
+    def per_sample(self, outputs: verify.Outputs) -> Array:
+        """Per-sample rows of the metric for the first output."""
+        assert self.metric is not None
+        labels = load_split(self.dataset, "test").labels
+        assert labels is not None
+        return self.metric.per_sample(next(iter(outputs.arrays.values())), labels)
+
+
+def make_metric(name: str | None, dataset: Dataset) -> Metric | None:
+    """The task metric, or None for a dataset without labels."""
+    return get_metric(name, dataset) if load_split(dataset, "test").labels is not None else None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An artifact after verification: the gates, the predictions by `artifact runtime`, and what could not be run."""
+
+    artifact: Artifact
+    gates: tuple[Gate, ...]
+    predictions: Mapping[str, Prediction]
+    failures: tuple[Failure, ...]
+
+
+def check_artifact(
+    artifact: Artifact, export: Export, base: Baseline, out: Path, progress: ProgressCallback
+) -> Checked:
+    """Judge an artifact and write the verdict into its sidecar."""
+    checked = judge(artifact, export, base, out, progress)
+    sidecar.write_sidecar(checked.artifact)
+    return checked
+
+
+def judge(artifact: Artifact, export: Export, base: Baseline, out: Path, progress: ProgressCallback) -> Checked:
+    """Run an artifact in every runtime that opens it; per-sample results go into `out`."""
+    gates: list[Gate] = []
+    predictions: dict[str, Prediction] = {}
+    failures: list[Failure] = []
+    ran = broken = False
+    for runtime in plugins.runtimes_for(artifact.format):
+        try:
+            require(runtime)
+            found = run_artifact(artifact, runtime, base.dataset, progress)
+            gates += _parity(artifact, runtime, base, found)
+            ran = True
+            if base.metric is not None and runtime.sample_limit is None:
+                prediction, gate = _metric(artifact, runtime, base, found, out)
+                predictions[f"{artifact.id} {runtime.name}"] = prediction
+                gates.append(gate)
+        except UnavailableError as error:
+            failures.append(failure(export, "verify", error))
+        except (ArtifactError, ChildError) as error:
+            broken = True
+            failures.append(failure(export, "verify", error))
+    if base.dataset.classes:
+        gates.append(verify.labels_gate(artifact, base.dataset.classes))
+    verdict: Verification = "UNVERIFIED"
+    if ran or broken:
+        verdict = "failed" if broken or not all(gate.accepted for gate in gates) else "passed"
+    return Checked(replace(artifact, verification=verdict), tuple(gates), predictions, tuple(failures))
+
+
+def require(runtime: Runtime) -> None:
+    """Raise UnavailableError with the remedy if a runtime cannot run here."""
+    missing = runtime.missing()
+    if missing:
+        raise UnavailableError(f"{runtime.name} needs {', '.join(missing)}", remedy=runtime.remedy)
+
+
+def _parity(artifact: Artifact, runtime: Runtime, base: Baseline, found: verify.Outputs) -> tuple[Gate, ...]:
+    rows = sample_rows(base.dataset, runtime)
+    expected = base.converted
+    if rows is not None:
+        expected = verify.Outputs({name: array[rows] for name, array in expected.arrays.items()})
+    return verify.parity(artifact, runtime.name, expected, found)
+
+
+def _metric(
+    artifact: Artifact, runtime: Runtime, base: Baseline, found: verify.Outputs, out: Path
+) -> tuple[Prediction, Gate]:
+    assert base.metric is not None
+    rows = base.per_sample(found)
+    drop = verify.paired_drop(base.metric, base.per_sample(base.original), rows)
+    gate = verify.metric_gate(artifact, runtime.name, drop, base.metric, base.policy)
+    return keep_prediction(out, (artifact.id, runtime.name), runtime.name, base.metric, rows), gate
+
+
+def keep_prediction(out: Path, parts: tuple[str, ...], runtime: str, metric: Metric, rows: Array) -> Prediction:
+    """Write per-sample rows into the build folder."""
+    place = out / "predictions" / folder.artifact_slug(*parts)
+    with cache.whole_folder(place) as temporary:
+        np.save(temporary / "per_sample.npy", rows)
+    return Prediction(place, runtime, len(rows), metric.value(rows))
+
+
+def failure(export: Export, stage: Literal["convert", "verify", "benchmark"], error: EdgeshipError) -> Failure:
+    """The record of something that could not be made, verified or measured."""
+    return Failure(export.id, stage, type(error).__name__, error.message, error.remedy, export.by_name)
+
+
+def write_golden(out: Path, artifacts: Sequence[Artifact], base: Baseline, progress: ProgressCallback) -> None:
+    """Put a few test inputs, the outputs of each verified artifact for them, and observed ranges into the build."""
+    inputs = load_split(base.dataset, "test").inputs
+    rows = np.linspace(0, base.dataset.counts["test"] - 1, GOLDEN).round().astype(np.int64)
+    with cache.whole_folder(out / "golden") as place:
+        ranges = {"inputs": _ranges(inputs), "outputs": _ranges(base.original.arrays)}
+        (place / "ranges.json").write_text(codec.to_json(ranges))
+        (place / "inputs").mkdir()
+        for name, array in inputs.items():
+            np.save(place / "inputs" / f"{name}.npy", array[rows])
+        for artifact in artifacts:
+            if artifact.verification != "passed":
+                continue
+            target = place / "outputs" / folder.artifact_slug(artifact.id)
+            target.mkdir(parents=True)
+            found = run_artifact(artifact, plugins.runtimes_for(artifact.format)[0], base.dataset, progress)
+            for name, array in found.arrays.items():
+                np.save(target / f"{name}.npy", array[rows])
+
+
+def _ranges(arrays: Mapping[str, Array]) -> dict[str, list[float]]:
+    return {name: [float(array.min()), float(array.max())] for name, array in arrays.items()}

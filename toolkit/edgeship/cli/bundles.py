@@ -1,0 +1,62 @@
+"""report and bundle: what a build folder is good for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeship.cli import options, ui
+
+
+@click.command()
+@click.argument("build", type=options.MODEL)
+@ui.json_option
+def report(build: Path, as_json: bool) -> int:
+    """Show the report of a BUILD folder again.
+
+    Writes its Markdown and HTML anew.
+
+    \b
+    Example:
+      edgeship report builds/demo
+    """
+    from edgeship import report as reports
+
+    found = reports.read(build)
+    reports.write(found, build)
+
+    def show() -> None:
+        ui.print_table(ui.report_table(found))
+        click.echo(f"report: {build / 'report.html'}")
+        click.echo(ui.last_line(found, str(build)))
+
+    ui.emit(reports.to_document(found, build), as_json, show)
+    return ui.outcome(found.gates, found.failures)
+
+
+@click.command()
+@click.argument("build", type=options.MODEL)
+@click.option("--for", "kind", required=True, type=click.Choice(["device"]), help="Who receives it.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The bundle's folder.")
+@options.force
+@ui.json_option
+def bundle(build: Path, kind: str, out: Path, force: bool, as_json: bool) -> int:
+    """Pack the best file of a BUILD for delivery.
+
+    The manifest has files with SHA-256, inputs and outputs with ranges, labels, golden samples with tolerances, and
+    lineage. A build whose gates failed is refused.
+
+    \b
+    Example:
+      edgeship bundle builds/demo --for device --out bundles/demo
+    """
+    from edgeship import bundle as bundles
+
+    made = bundles.device_bundle(build, out, force=force)
+
+    def show() -> None:
+        click.echo(f"{kind} bundle: {out} {made.artifact} {made.size_bytes:,} B in {len(made.files)} files")
+
+    ui.emit(made, as_json, show)
+    return 0

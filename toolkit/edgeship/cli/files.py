@@ -1,0 +1,180 @@
+"""verify, benchmark, inspect and predict: with any exported file, ours or foreign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeship.cli import options, ui
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=options.MODEL)
+@click.option("--against", required=True, type=options.MODEL, metavar="MODEL", help="The original model.")
+@options.data
+@options.max_drop
+@options.metric
+@options.scale
+@options.loading
+@options.limits
+@ui.json_option
+def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
+    """Hold exported FILES against their MODEL.
+
+    FILES are exported files or build folders: do they compute and predict what the model does?
+
+    \b
+    Example:
+      edgeship verify model.tflite --against model.keras --data data.npz --max-drop 0.5
+    """
+    from edgeship import standalone
+    from edgeship.data import DataOptions
+
+    request = standalone.VerifyRequest(
+        files=files,
+        against=against,
+        data=given["data"],
+        metric=given["metric"],
+        max_drop=given["max_drop"],
+        data_options=DataOptions(scale=given["scale"]),
+        limits=options.make_limits(given["time_limit"], given["memory_limit"]),
+        custom_objects=given["custom_objects"],
+        allow_unsafe=given["allow_unsafe"],
+    )
+    with ui.progress_bars() as progress:
+        gates, failures = standalone.verify(request, progress)
+
+    def show() -> None:
+        made = ui.table("file", "runtime", "gate", "status", ">value", ">limit", ">samples", "detail")
+        for g in gates:
+            cells = (g.name, g.status, f"{g.value:.5g}", f"{g.limit:g}", str(g.n), g.detail)
+            ui.row(made, g.artifact, g.runtime, *cells)
+        ui.print_table(made)
+        for failure in failures:
+            click.echo(f"UNVERIFIED {failure.artifact}: {failure.message}\n  {failure.remedy}", err=True)
+
+    ui.emit({"gates": gates, "failures": failures}, given["as_json"], show)
+    return ui.outcome(gates, failures)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=options.MODEL)
+@options.targets
+@options.measuring
+@click.option("--input", "inputs", type=options.MODEL, metavar="X.npy", help="Samples to run. Default: seeded noise.")
+@ui.json_option
+def benchmark(files: tuple[Path, ...], **given: Any) -> int:
+    """Measure exported FILES side by side, interleaved.
+
+    FILES are exported files or build folders.
+
+    \b
+    Example:
+      edgeship benchmark a.tflite b.tflite --target local
+    """
+    from edgeship import standalone
+    from edgeship_benchmarks.stats import ratio, summary
+
+    plan = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"])
+    with ui.progress_bars() as progress:
+        found = standalone.benchmark(files, given["targets"] or ("local",), given["inputs"], plan, progress)
+
+    def show() -> None:
+        made = ui.table(
+            "file", "target", "runtime", ">median ms [95 %]", ">p90", ">load ms", ">MiB", ">bytes", "verdict"
+        )
+        for m in found:
+            s = summary(m)
+            interval = "" if s.interval_ms is None else " [{:.3f}, {:.3f}]".format(*s.interval_ms)
+            memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
+            figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
+            verdict = m.provenance if m is found[0] else ui.ratio_text(ratio(m, found[0]))
+            ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", verdict)
+        ui.print_table(made)
+        for m in found:
+            for note in m.notes:
+                click.echo(f"note: {m.artifact}: {note}", err=True)
+
+    ui.emit({"measurements": found}, given["as_json"], show)
+    return 0
+
+
+@click.command()
+@click.argument("file", type=options.MODEL)
+@options.loading
+@options.limits
+@ui.json_option
+def inspect(file: Path, **given: Any) -> int:
+    """Show what a FILE is and what is in it.
+
+    Framework, inputs and outputs, parameters, bytes by layer.
+
+    \b
+    Examples:
+      edgeship inspect model.h5
+      edgeship inspect builds/demo/artifacts/tflite/int8/model.tflite
+    """
+    from edgeship import standalone
+
+    limits = options.make_limits(given["time_limit"], given["memory_limit"])
+    found = standalone.inspect(file, given["custom_objects"], limits, allow_unsafe=given["allow_unsafe"])
+
+    def show() -> None:
+        for name, value in found.facts.items():
+            click.echo(f"{name + ':':<14}{value}")
+        made = ui.table("tensor", "name", "shape", "dtype", "quantization")
+        for kind, specs in (("input", found.inputs), ("output", found.outputs)):
+            for spec in specs:
+                shape = " x ".join("?" if d is None else str(d) for d in spec.shape)
+                q = (
+                    f"scale {spec.quantization.scale:g}, zero {spec.quantization.zero_point}"
+                    if spec.quantization
+                    else ""
+                )
+                ui.row(made, kind, spec.name, shape, spec.dtype, q)
+        ui.print_table(made)
+        if found.layers:
+            sizes = ui.table("layer", ">bytes")
+            for name, size in found.layers:
+                ui.row(sizes, name, f"{size:,}")
+            ui.print_table(sizes)
+
+    ui.emit(found, given["as_json"], show)
+    return 0
+
+
+@click.command()
+@click.argument("file", type=options.MODEL)
+@click.argument("input", type=options.MODEL)
+@click.option(
+    "--scale", type=float, metavar="FACTOR", help="Multiplies image pixels (0..255). Default: as in the build."
+)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to show.")
+@ui.json_option
+def predict(file: Path, **given: Any) -> int:
+    """Run an exported FILE on your own INPUT.
+
+    INPUT is an image, or a .npy array of one or more samples.
+
+    \b
+    Example:
+      edgeship predict builds/demo/artifacts/tflite/int8/model.tflite seven.png
+    """
+    from edgeship import standalone
+
+    found = standalone.predict(file, given["input"], given["scale"], given["top"])
+
+    def show() -> None:
+        for number, sample in enumerate(found.samples):
+            title = f"sample {number}" if len(found.samples) > 1 else ""
+            made = ui.table("output", "class", ">value", title=title)
+            for item in sample:
+                ui.row(made, item.output, item.label, f"{item.value:.5g}")
+            ui.print_table(made)
+        if found.verification != "passed":
+            click.echo(f"note: this file is {found.verification}", err=True)
+
+    ui.emit(found, given["as_json"], show)
+    return 0

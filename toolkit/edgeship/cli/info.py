@@ -1,0 +1,155 @@
+"""recipes, targets, plugins, doctor and completion: what is here and what it can do."""
+
+from __future__ import annotations
+
+import click
+
+from edgeship.cli import ui
+
+
+@click.command()
+@click.argument("name", required=False)
+@ui.json_option
+def recipes(name: str | None, as_json: bool) -> int:
+    """List the recipes, or print one as YAML.
+
+    \b
+    Examples:
+      edgeship recipes
+      edgeship recipes small > mine.yaml
+    """
+    import yaml
+
+    from edgeship import recipe
+
+    if name is not None:
+        data = recipe.load(name).to_data()
+        ui.emit(data, as_json, lambda: click.echo(yaml.safe_dump(data, sort_keys=False), nl=False))
+        return 0
+    found = [recipe.load(n) for n in recipe.shipped()]
+
+    def show() -> None:
+        made = ui.table("recipe", "training stages", "variants", ">max drop", "purpose")
+        for r in found:
+            stages = " -> ".join(next(iter(stage)) for stage in r.to_data()["stages"]) or "none"
+            ui.row(made, r.name, stages, " ".join(r.variants), f"{r.max_drop:g}", r.purpose)
+        ui.print_table(made)
+
+    ui.emit([r.to_data() for r in found], as_json, show)
+    return 0
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["list", "probe"]), default="list")
+@click.argument("names", nargs=-1)
+@ui.json_option
+def targets(action: str, names: tuple[str, ...], as_json: bool) -> int:
+    """List or probe the places to measure on.
+
+    A probe says what a target is, and whether it answers.
+
+    \b
+    Examples:
+      edgeship targets
+      edgeship targets probe local
+    """
+    from edgeship import plugins as registry
+
+    wanted = names or registry.names("targets")
+    rows = {
+        n: registry.target(n).probe().facts if action == "probe" else {"from": registry.origin("targets", n)}
+        for n in wanted
+    }
+
+    def show() -> None:
+        made = ui.table("target", "what")
+        for name, facts in rows.items():
+            ui.row(made, name, "\n".join(f"{k}: {v}" for k, v in facts.items()))
+        ui.print_table(made)
+
+    ui.emit([{"target": name, **facts} for name, facts in rows.items()], as_json, show)
+    return 0
+
+
+@click.command()
+@ui.json_option
+def plugins(as_json: bool) -> int:
+    """List converters, runtimes and targets.
+
+    With where they come from, and what they still need.
+
+    \b
+    Example:
+      edgeship plugins
+    """
+    from edgeship import plugins as registry
+
+    rows = []
+    for name in registry.names("converters"):
+        converter = registry.converter(name)
+        can = "writes " + " ".join(converter.variants)
+        rows.append(("converter", name, can, list(converter.missing()), registry.origin("converters", name)))
+    for name in registry.names("runtimes"):
+        runtime = registry.runtime(name)
+        can = "runs " + " ".join(runtime.formats)
+        rows.append(("runtime", name, can, list(runtime.missing()), registry.origin("runtimes", name)))
+    rows += [("target", name, "measures", [], registry.origin("targets", name)) for name in registry.names("targets")]
+
+    def show() -> None:
+        made = ui.table("kind", "name", "what", "missing", "from")
+        for kind, name, can, missing, origin in rows:
+            ui.row(made, kind, name, can, ", ".join(missing) or "-", origin)
+        ui.print_table(made)
+
+    keys = ("kind", "name", "what", "missing", "from")
+    ui.emit([dict(zip(keys, r, strict=True)) for r in rows], as_json, show)
+    return 0
+
+
+@click.command()
+@click.option("--install", type=click.Choice(["node"]), help="Install the locked Node packages for TF.js.")
+@ui.json_option
+def doctor(install: str | None, as_json: bool) -> int:
+    """Say what works here and what is missing.
+
+    With the command that gets it.
+
+    \b
+    Examples:
+      edgeship doctor
+      edgeship doctor --install node
+    """
+    from edgeship import doctor as examination
+
+    if install:
+        with ui.progress_bars() as progress:
+            examination.install(install, progress)
+    found = examination.examine()
+
+    def show() -> None:
+        made = ui.table("what", "state", "found", "remedy")
+        for item in found:
+            ui.row(made, item.name, "ok" if item.ok else "missing", item.found, item.remedy)
+        ui.print_table(made)
+
+    ui.emit(found, as_json, show)
+    return 0
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the completion script for a SHELL.
+
+    \b
+    Example:
+      eval "$(edgeship completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    from edgeship.cli import cli
+
+    found = get_completion_class(shell)
+    assert found is not None, "click knows the three shells of the choice"
+    click.echo(found(cli, {}, "edgeship", "_EDGESHIP_COMPLETE").source())
+    return 0

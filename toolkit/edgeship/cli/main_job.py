@@ -1,0 +1,228 @@
+"""demo, build, convert and compress: from a trained model to files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeship.cli import options, ui
+
+if TYPE_CHECKING:
+    from edgeship.pipeline import Request
+    from edgeship.recipe import Recipe
+
+#: Points that the demo's files may lose: 600 test images cannot tell less with certainty.
+DEMO_MAX_DROP = 2.0
+
+
+def _finish(request: Request, as_json: bool) -> int:
+    """Run a build and show it."""
+    from edgeship import pipeline
+    from edgeship.cli.ui import emit, last_line, outcome, print_table, progress_bars, report_table
+    from edgeship.report import to_document
+
+    with progress_bars() as progress:
+        report = pipeline.build(request, progress)
+
+    def show() -> None:
+        print_table(report_table(report))
+        for failure in report.failures:
+            if failure.asked_by_name:
+                remedy = f"\n  {failure.remedy}" if failure.remedy else ""
+                click.echo(f"{failure.artifact} ({failure.stage}): {failure.message}{remedy}", err=True)
+        for gate in report.gates:
+            if not gate.accepted:
+                click.echo(
+                    f"{gate.artifact} in {gate.runtime}: gate {gate.name} {gate.status}. {gate.detail}", err=True
+                )
+        for warning in report.warnings:
+            click.echo(f"note: {warning}", err=True)
+        click.echo(f"report: {request.out / 'report.html'}")
+        click.echo(last_line(report, str(request.out)))
+
+    emit(to_document(report, request.out), as_json, show)
+    return outcome(report.gates, report.failures)
+
+
+def _command() -> tuple[str, ...]:
+    return ("edgeship", *sys.argv[1:])
+
+
+def _recipe(name: str, max_drop: float | None, seed: int | None, variants: tuple[str, ...]) -> Recipe:
+    """A recipe with the command line's changes, validated again."""
+    from edgeship import recipe
+
+    found = recipe.load(name)
+    changes: dict[str, Any] = {"max_drop": max_drop, "seed": seed, "variants": list(variants) or None}
+    return recipe.parse(found.to_data() | {k: v for k, v in changes.items() if v is not None}, name)
+
+
+@click.command()
+@options.out("builds/demo")
+@options.force
+@ui.json_option
+def demo(out: Path | None, force: bool, as_json: bool) -> int:
+    """Run the whole flow on data that comes with edgeship.
+
+    Trains a small network on scikit-learn's digits and ships it in every format. Ends with a table of all files and
+    the path of the report.
+
+    \b
+    Example:
+      edgeship demo
+    """
+    from edgeship import pipeline
+    from edgeship.demo import trained_baseline
+    from edgeship.types import Plan
+
+    with ui.progress_bars() as progress:
+        model = trained_baseline(progress)
+    request = pipeline.Request(
+        model=model,
+        data="digits",
+        recipe=_recipe("auto", DEMO_MAX_DROP, None, ()),
+        targets=("local",),
+        plan=Plan(min_seconds=0.5),
+        out=out or Path("builds/demo"),
+        force=force,
+        command=_command(),
+    )
+    return _finish(request, as_json)
+
+
+@click.command()
+@click.argument("model", type=options.MODEL)
+@options.data
+@options.recipe
+@options.max_drop
+@options.metric
+@options.formats
+@options.quantize
+@options.targets
+@options.out("builds/NAME")
+@options.force
+@options.seed
+@options.scale
+@options.measuring
+@options.loading
+@options.limits
+@ui.json_option
+def build(model: Path, **given: Any) -> int:
+    """Ship a trained MODEL: the main job.
+
+    Compresses, converts, verifies, measures and reports.
+
+    MODEL is a .keras or .h5 file, a SavedModel folder, or a float .tflite file.
+
+    \b
+    Examples:
+      edgeship build model.keras --data data.npz
+      edgeship build model.h5 --data images/ --recipe int8-qat --to tflite --max-drop 1
+    """
+    from edgeship.errors import DataError
+
+    if given["data"] is None:
+        raise DataError(
+            "build needs data: to verify accuracy, and to calibrate or train",
+            remedy="Add --data (digits, a .npz file, a folder of images, module:function), or use: edgeship convert",
+        )
+    recipe = _recipe(given["recipe_name"], given["max_drop"], given["seed"], given["variants"])
+    return _finish(_request(model, recipe, given, given["targets"] or ("local",)), given["as_json"])
+
+
+@click.command()
+@click.argument("model", type=options.MODEL)
+@options.formats
+@options.quantize
+@options.data
+@options.max_drop
+@options.metric
+@options.out("builds/NAME")
+@options.force
+@options.seed
+@options.scale
+@options.loading
+@options.limits
+@ui.json_option
+def convert(model: Path, **given: Any) -> int:
+    """Convert MODEL and verify the files, no more.
+
+    Without --data, outputs are compared on seeded inputs to which the model is sensitive; with it, the metric is
+    checked on the test split too. int8 needs --data.
+
+    \b
+    Examples:
+      edgeship convert model.keras --to tflite --to onnx
+      edgeship convert model.h5 --to tflite --quantize int8 --data data.npz
+    """
+    recipe = _recipe("auto", given["max_drop"], given["seed"], given["variants"] or ("float32",))
+    return _finish(_request(model, recipe, given, ()), given["as_json"])
+
+
+def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[str, ...]) -> Request:
+    from edgeship import pipeline
+    from edgeship.data import DataOptions
+
+    plan = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"]) if targets else None
+    return pipeline.Request(
+        model=model,
+        out=given["out"] or Path("builds") / (model.stem or "model"),
+        recipe=recipe,
+        data=given["data"],
+        metric=given["metric"],
+        formats=given["formats"],
+        targets=targets,
+        data_options=DataOptions(
+            seed=recipe.seed, calibration_samples=recipe.calibration_samples, scale=given["scale"]
+        ),
+        limits=options.make_limits(given["time_limit"], given["memory_limit"]),
+        custom_objects=given["custom_objects"],
+        allow_unsafe=given["allow_unsafe"],
+        force=given["force"],
+        command=_command(),
+        **({"plan": plan} if plan is not None else {}),
+    )
+
+
+@click.command()
+@click.argument("model", type=options.MODEL)
+@options.data
+@options.recipe
+@options.metric
+@options.out("builds/NAME")
+@options.force
+@options.seed
+@options.scale
+@options.loading
+@options.limits
+@ui.json_option
+def compress(model: Path, **given: Any) -> int:
+    """Train MODEL smaller by a recipe, convert nothing.
+
+    Writes the compressed .keras model.
+
+    \b
+    Example:
+      edgeship compress model.keras --data data.npz --recipe small --out smaller/
+    """
+    from edgeship import pipeline
+    from edgeship.codec import to_data
+
+    recipe = _recipe(given["recipe_name"], None, given["seed"], ())
+    request = _request(model, recipe, {**given, "formats": ()}, ())
+    with ui.progress_bars() as progress:
+        path, stages = pipeline.compress_only(request, progress)
+
+    def show() -> None:
+        made = ui.table("stage", ">metric (validation)", ">weights, gzip bytes", ">sparsity", ">epochs", ">seconds")
+        for s in stages:
+            cells = (f"{s.metric:.4f}", f"{s.size_bytes:,}", f"{s.sparsity:.2f}", str(s.epochs), f"{s.seconds:.0f}")
+            ui.row(made, s.name, *cells)
+        ui.print_table(made)
+        click.echo(f"compressed: {path}   next: edgeship convert {path} --data {given['data']}")
+
+    ui.emit({"model": str(path), "stages": to_data(stages)}, given["as_json"], show)
+    return 0

@@ -1,0 +1,157 @@
+"""Options that several commands share, and how they become values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from edgeship.child import Limits
+    from edgeship.types import Plan
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: A model is a file or a folder; the library says what is wrong with it, in one voice for the CLI and the API.
+MODEL = click.Path(path_type=Path)
+
+
+class _Names(click.ParamType[str]):
+    """Names that plug-ins or recipes define; checked by the library, completed here."""
+
+    name = "name"
+
+    def __init__(self, names: Callable[[], tuple[str, ...]]) -> None:
+        self._names = names
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in self._names() if name.startswith(incomplete)]
+
+
+def _plugin_names(kind: str) -> Callable[[], tuple[str, ...]]:
+    def names() -> tuple[str, ...]:
+        from edgeship import plugins
+
+        return plugins.names(kind)
+
+    return names
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The shipped recipes."""
+    from edgeship import recipe
+
+    return recipe.shipped()
+
+
+def _variant_names() -> tuple[str, ...]:
+    from edgeship.types import VARIANTS
+
+    return tuple(VARIANTS)
+
+
+def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several click options as one decorator, shown in the order given."""
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+formats = click.option(
+    "--to",
+    "formats",
+    multiple=True,
+    type=_Names(_plugin_names("converters")),
+    metavar="FORMAT",
+    help="tflite, tfjs or onnx; repeat for several. Default: all that are installed.",
+)
+quantize = click.option(
+    "--quantize",
+    "variants",
+    multiple=True,
+    type=_Names(_variant_names),
+    metavar="VARIANT",
+    help="float32, float16, dynamic, int8, int8-floatio, int16x8, uint8, uint16; repeat for several.",
+)
+targets = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=_Names(_plugin_names("targets")),
+    metavar="TARGET",
+    help="Where to measure; repeat for several.",
+)
+recipe = click.option(
+    "--recipe",
+    "recipe_name",
+    default="auto",
+    show_default=True,
+    type=_Names(recipe_names),
+    metavar="NAME|FILE",
+    help="What to do; see: edgeship recipes.",
+)
+max_drop = click.option(
+    "--max-drop", type=float, metavar="POINTS", help="Most the metric may drop; overrides the recipe's limit."
+)
+metric = click.option(
+    "--metric", metavar="NAME", help="accuracy, mse, auc, miou or module:function. Default: what the labels suggest."
+)
+data = click.option(
+    "--data", metavar="DATA", help="digits, a .npz file, a folder of images by class, or module:function."
+)
+scale = click.option(
+    "--scale",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="FACTOR",
+    help="Multiplies image pixels (0..255) on reading: 0.00392157 for a model trained on 0..1.",
+)
+seed = click.option("--seed", type=int, metavar="N", help="Of everything random; overrides the recipe's.")
+loading = together(
+    click.option(
+        "--custom-objects",
+        multiple=True,
+        metavar="MODULE:NAME",
+        help="A custom layer or function that the model needs; repeat for several.",
+    ),
+    click.option("--allow-unsafe", is_flag=True, help="Load Lambda layers and other code that the model carries."),
+)
+limits = together(
+    click.option(
+        "--time-limit", type=float, default=900, show_default=True, metavar="SECONDS", help="For each child's request."
+    ),
+    click.option("--memory-limit", type=int, metavar="MIB", help="For each child. Default: this machine's memory."),
+)
+force = click.option("--force", is_flag=True, help="Replace another build in --out.")
+measuring = together(
+    click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime."),
+    click.option("--min-runs", type=click.IntRange(1), default=100, show_default=True, help="Inferences to time."),
+    click.option("--min-seconds", type=float, default=1.0, show_default=True, help="Time to keep timing."),
+)
+
+
+def out(default: str) -> Callable[[F], F]:
+    """The `--out` option; `default` is shown in the help."""
+    return click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help=f"Default: {default}.")
+
+
+def make_limits(time_limit: float, memory_limit: int | None) -> Limits:
+    """The limits of child processes."""
+    from edgeship.child import Limits
+
+    return Limits(seconds=time_limit, memory_mib=memory_limit)
+
+
+def make_plan(threads: int, min_runs: int, min_seconds: float) -> Plan:
+    """The plan of a measurement."""
+    from edgeship.types import Plan
+
+    return Plan(threads=threads, min_runs=min_runs, min_seconds=min_seconds)

@@ -1,0 +1,156 @@
+"""What commands show: progress on standard error, results on standard output, one JSON document with --json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeship.types import Failure, Gate, Progress, ProgressCallback, Report
+    from edgeship_benchmarks.stats import Ratio
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+
+
+@contextmanager
+def progress_bars() -> Iterator[ProgressCallback]:
+    """Bars for long work: one for each stage; gone afterwards, absent where standard error is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[message]}", markup=False),
+    )
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(event: Progress) -> None:
+            if event.stage not in tasks:
+                for task in tasks.values():
+                    bars.update(task, visible=False)
+                tasks[event.stage] = bars.add_task(event.stage, total=event.total, message="")
+            bars.update(
+                tasks[event.stage], completed=event.done, total=event.total, message=event.message, visible=True
+            )
+
+        yield show
+
+
+def emit(document: Any, as_json: bool, show: Callable[[], None]) -> None:
+    """Print the JSON document, or show the same for a person."""
+    from edgeship.codec import to_data
+
+    if as_json:
+        click.echo(json.dumps(to_data(document), indent=2, allow_nan=False))
+    else:
+        show()
+
+
+def print_table(table: Table) -> None:
+    """Show a table on standard output, as wide as the terminal (120 columns where there is none)."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    console.print(table)
+
+
+def table(*columns: str, title: str = "") -> Table:
+    """An empty table; columns whose name starts with `>` are aligned right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return made
+
+
+def row(made: Table, *cells: str) -> None:
+    """Add a row of plain text: what comes from outside is never read as markup."""
+    from rich.text import Text
+
+    made.add_row(*(Text(cell) for cell in cells))
+
+
+def report_table(report: Report) -> Table:
+    """The table of all variants of a build."""
+    from edgeship_benchmarks.stats import summary
+
+    made = table(
+        "file", ">bytes", ">gzip", f">{report.metric or 'metric'}", ">drop [95 %]", ">ms", "verified", "runtime"
+    )
+    measured = {m.artifact: m for m in report.measurements}
+    for artifact in report.artifacts:
+        gate = next((g for g in report.gates if g.artifact == artifact.id and g.name == "metric"), None)
+        prediction = next((p for k, p in report.predictions.items() if k.split(" ")[0] == artifact.id), None)
+        m = measured.get(artifact.id)
+        drop = ""
+        if gate is not None and gate.interval is not None:
+            drop = f"{gate.value:+.2f} [{gate.interval[0]:+.2f}, {gate.interval[1]:+.2f}]"
+        row(
+            made,
+            artifact.id,
+            f"{artifact.size_bytes:,}",
+            f"{m.gzip_bytes:,}" if m else "",
+            f"{prediction.metric:.4f}" if prediction is not None and prediction.metric is not None else "",
+            drop,
+            f"{summary(m).median_ms:.3f}" if m else "",
+            artifact.verification,
+            m.runtime if m else "",
+        )
+    return made
+
+
+def ratio_text(ratio: Ratio) -> str:
+    """A paired ratio of latencies in words, against the first file."""
+    if ratio.interval is None:
+        return f"{ratio.value:.2f}x (too few rounds to be sure)"
+    low, high = ratio.interval
+    interval = f"[{low:.2f}, {high:.2f}]"
+    if low <= 1.0 <= high:
+        return f"no difference: {ratio.value:.2f}x {interval}"
+    if high < 1.0:
+        return f"{1 / ratio.value:.2f}x faster [{1 / high:.2f}, {1 / low:.2f}]"
+    return f"{ratio.value:.2f}x slower {interval}"
+
+
+def last_line(report: Report, out: str) -> str:
+    """The line that names the result and the next command."""
+    from edgeship_benchmarks.stats import summary
+
+    best = report.best
+    if best is None:
+        return f"no file passed all gates: see {out}/report.html"
+    m = next((m for m in report.measurements if m.artifact == best.id), None)
+    gate = next((g for g in report.gates if g.artifact == best.id and g.name == "metric"), None)
+    latency = f" {summary(m).median_ms:.2f} ms" if m else ""
+    change = f" {0.0 - gate.value:+.2f} {gate.unit}" if gate is not None else ""
+    entry = f"{out}/artifacts/{best.id}/{best.files[0].name}"
+    return (
+        f"smallest passing: {entry} {best.size_bytes:,} B{latency}{change}   next: edgeship bundle {out} --for device"
+    )
+
+
+def outcome(gates: Sequence[Gate], failures: Sequence[Failure]) -> int:
+    """0 all gates passed; else the most serious of what happened (what was asked for by name, gates)."""
+    from edgeship.errors import from_wire
+
+    codes = [from_wire({"type": f.type}).exit_code for f in failures if f.asked_by_name]
+    if not all(gate.accepted for gate in gates):
+        codes.append(1)
+    return max(codes, default=0)

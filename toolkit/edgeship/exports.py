@@ -1,0 +1,86 @@
+"""Which files a build makes: requested formats and variants against what the installed converters offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeship import plugins, recipe
+from edgeship.errors import DataError, InputError
+from edgeship.types import VARIANTS
+
+#: Variants whose activation ranges come from calibration samples (or from quantization-aware training).
+CALIBRATED = ("int8", "int8-floatio", "int16x8", "int16x8-floatio")
+
+
+@dataclass(frozen=True)
+class Export:
+    """One file to make. `by_name`: the user asked for this format, so leaving it out is an error."""
+
+    format: str
+    variant: str
+    by_name: bool
+
+    @property
+    def id(self) -> str:
+        """`format/variant`."""
+        return f"{self.format}/{self.variant}"
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """What will be made, and what a person should know about it."""
+
+    exports: tuple[Export, ...]
+    notes: tuple[str, ...]
+
+
+def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
+    """Choose the exports for requested formats (empty: every installed one) and variants.
+
+    A format without a variant of that name makes its declared equivalent, which is noted. Raises InputError for an
+    unknown format or variant, or a format asked for by name that has none of the variants.
+    """
+    recipe.check_variants(tuple(variants), "--quantize")
+    known = plugins.names("converters")
+    for name in formats:
+        if name not in known:
+            raise InputError(f"no converter writes {name!r}", remedy=f"Allowed for --to: {', '.join(known)}.")
+    exports: dict[str, Export] = {}
+    notes: list[str] = []
+    for name in dict.fromkeys(formats or known):
+        converter = plugins.converter(name)
+        chosen = [_nearest(name, variant, notes) for variant in variants]
+        found = [variant for variant in chosen if variant is not None]
+        if not found and formats:
+            raise InputError(
+                f"{name} has none of the variants {', '.join(variants)}",
+                remedy=f"{name} has: {', '.join(converter.variants)}.",
+            )
+        for variant in found:
+            export = Export(name, variant, bool(formats))
+            exports[export.id] = export
+    for variant in variants:
+        if not any(_nearest(name, variant, []) for name in formats or known):
+            raise InputError(f"none of the formats has the variant {variant!r}", remedy="See: edgeship plugins")
+    return ExportPlan(tuple(exports.values()), tuple(notes))
+
+
+def _nearest(format_name: str, variant: str, notes: list[str]) -> str | None:
+    converter = plugins.converter(format_name)
+    if variant in converter.variants:
+        return variant
+    equivalent = converter.equivalents.get(variant)
+    if equivalent is not None:
+        notes.append(f"{format_name} has no {variant}: made {equivalent} ({VARIANTS[equivalent]})")
+    return equivalent
+
+
+def check_calibration(exports: Sequence[Export], *, has_ranges: bool) -> None:
+    """Raise DataError where a variant needs calibration and no data was given: nothing is calibrated on noise."""
+    needing = [e.id for e in exports if e.variant in CALIBRATED]
+    if needing and not has_ranges:
+        raise DataError(
+            f"{', '.join(needing)} need sample inputs to set the ranges of activations, and no data was given",
+            remedy="Add --data (digits, a .npz file, a folder of images, module:function), or use --quantize dynamic.",
+        )

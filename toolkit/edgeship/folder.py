@@ -1,0 +1,110 @@
+"""A build folder: claimed by the inputs that make it, filled with whole files, relocatable.
+
+provenance.json                       what made it; the key of the claim
+artifacts/<format>/<variant>/         the exported files and their artifact.json
+predictions/<artifact>__<runtime>/    per-sample results on the test split
+golden/                               a few test inputs and each artifact's outputs for them
+measurements/*.json                   one for each artifact and target
+report.json  report.md  report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeship.cache import storage_errors, whole_folder, write_text
+from edgeship.errors import OutputError
+from edgeship.types import Artifact
+
+PROVENANCE = "provenance.json"
+SCHEMA = "edgeship.provenance/1"
+#: All that edgeship puts in a build folder, and all that `--force` removes.
+OURS = (
+    "artifacts",
+    "predictions",
+    "golden",
+    "measurements",
+    "model",
+    "report.json",
+    "report.md",
+    "report.html",
+    PROVENANCE,
+)
+
+
+def check(out: Path, key: str, *, force: bool) -> None:
+    """Raise OutputError if `out` cannot become the build of `key`; changes nothing."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise OutputError(f"{out} is not a folder", remedy="Choose another place with --out.")
+    _check_writable(out)
+    if not out.exists() or force:
+        return
+    found = _claimed_by(out)
+    if found == key:
+        return
+    if found is not None:
+        raise OutputError(
+            f"{out} holds a build made from other inputs", remedy="Choose another --out, or replace it with --force."
+        )
+    if any(out.iterdir()):
+        raise OutputError(
+            f"{out} is not empty and was not made by edgeship",
+            remedy="Choose another --out, or add the build to it with --force (other files there are kept).",
+        )
+
+
+def _check_writable(out: Path) -> None:
+    place = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if not place.is_dir():
+        raise OutputError(f"cannot write {out}: {place} is not a folder", remedy="Choose a folder of yours with --out.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {out}: permission denied", remedy="Choose a folder of yours with --out.")
+
+
+def _claimed_by(out: Path) -> str | None:
+    try:
+        data = json.loads((out / PROVENANCE).read_text())
+    except (OSError, ValueError):
+        return None
+    return data.get("key") if isinstance(data, dict) and data.get("schema") == SCHEMA else None
+
+
+def claim(out: Path, key: str, provenance: Mapping[str, Any], *, force: bool) -> None:
+    """Make `out` the folder of the build `key`. Raises OutputError as `check` does."""
+    check(out, key, force=force)
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if _claimed_by(out) != key:
+            for name in OURS:
+                remove(out / name)
+        write_text(out / PROVENANCE, json.dumps({"schema": SCHEMA, "key": key, **provenance}, indent=2) + "\n")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def add_artifact(out: Path, artifact: Artifact) -> Artifact:
+    """Copy an artifact's files from the cache into its place in the build; returns it as it lies there."""
+    place = out / "artifacts" / artifact.format / artifact.variant
+    with whole_folder(place) as folder:
+        for file in artifact.files:
+            target = folder / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(artifact.path / file.name, target)
+    return replace(artifact, path=place)
+
+
+def artifact_slug(*parts: str) -> str:
+    """A folder name for an artifact (and runtime): `tflite/int8`, `litert` -> `tflite__int8__litert`."""
+    return "__".join(part.replace("/", "__") for part in parts)

@@ -1,0 +1,285 @@
+"""The whole flow: source -> compress -> converters -> verify -> benchmarks -> report."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgeship import cache, checks, exports, folder, plugins, report, steps
+from edgeship import recipe as recipe_module
+from edgeship.checks import Baseline, Checked
+from edgeship.child import Limits, Worker
+from edgeship.data import DataOptions
+from edgeship.errors import ChildError, EdgeshipError, RecipeError, UnavailableError
+from edgeship.exports import Export, ExportPlan
+from edgeship.recipe import Recipe
+from edgeship.types import (
+    Artifact,
+    ConvertOptions,
+    Dataset,
+    Failure,
+    Measurement,
+    Plan,
+    Prediction,
+    Progress,
+    ProgressCallback,
+    Report,
+    Source,
+    Stage,
+)
+from edgeship.verify import GatePolicy
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    Attributes:
+        model: path of the trained model.
+        data: dataset (see `edgeship.data.open_dataset`); None: parity on seeded probe inputs only.
+        formats: empty for all that are installed; then what is missing here is left out with a warning.
+        targets: where to measure; empty for no measuring.
+        out: the build folder.
+        command: how to reproduce it, for the report.
+    """
+
+    model: Path
+    out: Path
+    recipe: Recipe
+    data: str | None = None
+    metric: str | None = None
+    formats: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    data_options: DataOptions = field(default_factory=DataOptions)
+    plan: Plan = field(default_factory=Plan)
+    limits: Limits = field(default_factory=Limits)
+    custom_objects: tuple[str, ...] = ()
+    allow_unsafe: bool = False
+    force: bool = False
+    command: tuple[str, ...] = ()
+
+
+def _quiet(_: Progress) -> None:
+    """No progress wanted."""
+
+
+def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
+    """Make, verify, measure and report every requested file; returns the report, which is also in `request.out`.
+
+    A converter, runtime or target that fails costs only its own files: it becomes a `Failure` of the report. Raises
+    InputError (nothing is written) for a model, dataset, recipe or output folder that cannot be used.
+    """
+    export_plan = exports.plan(request.formats, request.recipe.variants)
+    for target in request.targets:
+        plugins.target(target)
+    with Worker(request.limits) as worker:
+        source, dataset = open_inputs(worker, request, export_plan, progress)
+        key = request_key(request, source, dataset)
+        folder.check(request.out, key, force=request.force)
+        trained, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
+        base = baseline(worker, request, source, trained, dataset, progress)
+        folder.claim(request.out, key, provenance(request, source, dataset), force=request.force)
+        made, failures = convert_all(worker, request, trained, dataset, export_plan, progress)
+    checked = verify_all(request, made, base, progress)
+    artifacts = [c.artifact for c in checked]
+    checks.write_golden(request.out, artifacts, base, progress)
+    measurements, unmeasured = measure_all(request, artifacts, dataset, progress)
+    failures = (*failures, *(f for c in checked for f in c.failures), *unmeasured)
+    found = compose(request, Results(source, base, stages, tuple(checked), measurements, failures), export_plan.notes)
+    report.write(found, request.out)
+    return found
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the steps of one build gave."""
+
+    source: Source
+    base: Baseline
+    stages: tuple[Stage, ...]
+    checked: tuple[Checked, ...]
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+
+
+def open_inputs(
+    worker: Worker, request: Request, export_plan: ExportPlan, progress: ProgressCallback
+) -> tuple[Source, Dataset]:
+    """The model, and the data or the probe inputs that stand in for it. Raises InputError where they do not fit."""
+    progress(Progress("read model", 0, 1, request.model.name))
+    source = steps.open_source(worker, request.model, request.custom_objects, allow_unsafe=request.allow_unsafe)
+    if request.recipe.stages and not source.trainable:
+        raise RecipeError(
+            f"recipe {request.recipe.name!r} trains, and a {source.kind} model allows post-training work only",
+            remedy="Use --recipe auto, int8 or float16, or give the .keras or .h5 file.",
+        )
+    if request.recipe.stages and request.data is None:
+        raise RecipeError(f"recipe {request.recipe.name!r} trains and needs training data", remedy="Add --data.")
+    exports.check_calibration(export_plan.exports, has_ranges=request.data is not None or source.fake_quantized)
+    progress(Progress("read data", 0, 1, request.data or "probe inputs"))
+    if request.data is None:
+        return source, steps.open_probe(worker, source, request.recipe.seed)
+    return source, steps.open_data(worker, request.data, source, request.data_options)
+
+
+def request_key(request: Request, source: Source, dataset: Dataset) -> str:
+    """Key of a build folder: the inputs, not the versions, so that an update of edgeship continues in place."""
+    return cache.digest(
+        source=source.sha256,
+        dataset=dataset.sha256,
+        recipe=request.recipe.to_data(),
+        formats=request.formats,
+        targets=request.targets,
+        metric=request.metric,
+    )
+
+
+def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, Any]:
+    """What determines the files of a build."""
+    return {
+        "model": {"name": request.model.name, "sha256": source.sha256, "loader": source.loader},
+        "dataset": {"name": dataset.name, "sha256": dataset.sha256},
+        "recipe": request.recipe.to_data(),
+        "versions": cache.versions(),
+        "command": list(request.command),
+    }
+
+
+def baseline(
+    worker: Worker, request: Request, source: Source, trained: Source, dataset: Dataset, progress: ProgressCallback
+) -> Baseline:
+    """Outputs of the original, and of the model that is converted, on the test split."""
+    metric = checks.make_metric(request.metric, dataset)
+    original = steps.reference(worker, source, dataset, progress)
+    converted = original if trained is source else steps.reference(worker, trained, dataset, progress)
+    policy = GatePolicy(request.recipe.max_drop, request.recipe.inconclusive)
+    return Baseline(dataset, original, converted, metric, policy)
+
+
+def convert_all(
+    worker: Worker,
+    request: Request,
+    trained: Source,
+    dataset: Dataset,
+    export_plan: ExportPlan,
+    progress: ProgressCallback,
+) -> tuple[list[tuple[Export, Artifact]], tuple[Failure, ...]]:
+    """Convert to every planned format and variant; what fails is recorded and the others go on."""
+    made: list[tuple[Export, Artifact]] = []
+    failures: list[Failure] = []
+    calibration = dataset if request.data is not None else None
+    options = ConvertOptions(calibration=calibration, labels=dataset.classes)
+    total = len(export_plan.exports)
+    for done, export in enumerate(export_plan.exports):
+        progress(Progress("convert", done, total, export.id))
+        try:
+            converted = steps.convert(worker, trained, export, options)
+        except EdgeshipError as error:
+            failures.append(checks.failure(export, "convert", error))
+            continue
+        made.append((export, folder.add_artifact(request.out, converted)))
+    progress(Progress("convert", total, total))
+    return made, tuple(failures)
+
+
+def verify_all(
+    request: Request, made: Sequence[tuple[Export, Artifact]], base: Baseline, progress: ProgressCallback
+) -> list[Checked]:
+    """Verify every file that was made."""
+    checked = []
+    for done, (export, artifact) in enumerate(made):
+        progress(Progress("verify", done, len(made), export.id))
+        checked.append(checks.check_artifact(artifact, export, base, request.out, progress))
+    progress(Progress("verify", len(made), len(made)))
+    return checked
+
+
+def measure_all(
+    request: Request, artifacts: Sequence[Artifact], dataset: Dataset, progress: ProgressCallback
+) -> tuple[tuple[Measurement, ...], tuple[Failure, ...]]:
+    """Measure what could be run; a target that is not there is recorded."""
+    runnable = [a for a in artifacts if a.verification != "UNVERIFIED"]
+    found: list[Measurement] = []
+    failures: list[Failure] = []
+    for target in request.targets:
+        try:
+            found += steps.measure(request.out, runnable, target, dataset, request.plan, progress)
+        except (ChildError, UnavailableError) as error:
+            everything = Export("all", target, by_name=True)
+            failures.append(checks.failure(everything, "benchmark", error))
+    return tuple(found), tuple(failures)
+
+
+def compose(request: Request, results: Results, notes: Sequence[str]) -> Report:
+    """Put everything into one value; the original's own per-sample results are kept beside those of the files."""
+    base = results.base
+    original = None
+    if base.metric is not None:
+        rows = base.per_sample(base.original)
+        original = checks.keep_prediction(request.out, ("original",), results.source.loader, base.metric, rows)
+    predictions: dict[str, Prediction] = {}
+    for item in results.checked:
+        predictions.update(item.predictions)
+    return Report(
+        name=request.model.stem,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        source=results.source,
+        dataset=base.dataset if request.data is not None else None,
+        recipe=request.recipe.to_data(),
+        metric=base.metric.name if base.metric is not None else None,
+        metric_direction=base.metric.direction if base.metric is not None else None,
+        baseline=original,
+        stages=results.stages,
+        artifacts=tuple(item.artifact for item in results.checked),
+        predictions=predictions,
+        gates=tuple(gate for item in results.checked for gate in item.gates),
+        measurements=results.measurements,
+        failures=results.failures,
+        environment=environment(),
+        command=request.command,
+        warnings=(*notes, *_left_out(results.failures)),
+    )
+
+
+def _left_out(failures: Sequence[Failure]) -> list[str]:
+    """Formats that nobody asked for by name and that could not be made or verified here."""
+    return [f"{f.artifact} left out ({f.stage}): {f.message}" for f in failures if not f.asked_by_name]
+
+
+def environment() -> dict[str, str]:
+    """What a reader needs to reproduce a build: interpreter, system, versions."""
+    return {
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        **cache.versions(),
+    }
+
+
+def compress_only(request: Request, progress: ProgressCallback = _quiet) -> tuple[Path, tuple[Stage, ...]]:
+    """Run only the training stages; writes `model.keras` into `request.out` and returns its path and the stages.
+
+    Raises RecipeError for a recipe without training stages, and what `build` raises for unusable inputs.
+    """
+    if not request.recipe.stages:
+        trained = [name for name in recipe_module.shipped() if recipe_module.load(name).stages]
+        raise RecipeError(
+            f"recipe {request.recipe.name!r} has no training stages",
+            remedy=f"Recipes that train: {', '.join(trained)}.",
+        )
+    with Worker(request.limits) as worker:
+        source, dataset = open_inputs(worker, request, ExportPlan((), ()), progress)
+        key = request_key(request, source, dataset)
+        folder.check(request.out, key, force=request.force)
+        trained_source, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
+    folder.claim(request.out, key, provenance(request, source, dataset), force=request.force)
+    path = request.out / "model.keras"
+    with cache.storage_errors(path):
+        shutil.copyfile(trained_source.path, path)
+    return path, stages

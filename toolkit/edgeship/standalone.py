@@ -1,0 +1,290 @@
+"""What the commands verify, benchmark, inspect and predict do with exported files, ours or foreign, outside a build."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeship import artifact as sidecar
+from edgeship import checks, plugins, steps
+from edgeship.checks import Baseline
+from edgeship.child import Limits, Worker
+from edgeship.data import DataOptions
+from edgeship.data_readers import decode_image
+from edgeship.errors import ArtifactError, DataError, InputError
+from edgeship.exports import Export
+from edgeship.recipe import Recipe
+from edgeship.report.layers import layer_bytes
+from edgeship.source import inspect as inspect_source
+from edgeship.types import (
+    Array,
+    Artifact,
+    Failure,
+    Gate,
+    Measurement,
+    Plan,
+    ProgressCallback,
+    TensorSpec,
+)
+from edgeship.verify import GatePolicy
+
+
+def find_artifacts(paths: Sequence[Path]) -> list[Artifact]:
+    """Exported files from paths of files, artifact folders and build folders.
+
+    Specs of foreign files are filled in by their runtime. Raises ArtifactError, InputError.
+    """
+    found: list[Artifact] = []
+    for path in paths:
+        if (path / "artifacts").is_dir():
+            sidecars = sorted((path / "artifacts").glob(f"*/*/{sidecar.SIDECAR}"))
+            found += [sidecar.read_artifact(file.parent) for file in sidecars]
+        else:
+            found.append(with_specs(sidecar.read_artifact(path)))
+    if not found:
+        raise ArtifactError(f"no exported files in {', '.join(map(str, paths))}", remedy="See: edgeship build --help")
+    return found
+
+
+def with_specs(artifact: Artifact) -> Artifact:
+    """The artifact with inputs and outputs as its runtime sees them, where its sidecar does not say."""
+    if artifact.inputs:
+        return artifact
+    runtime = plugins.runtimes_for(artifact.format)[0]
+    checks.require(runtime)
+    inputs, outputs = runtime.specs(artifact)
+    return replace(artifact, inputs=inputs, outputs=outputs)
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """Exported files to hold against a model."""
+
+    files: tuple[Path, ...]
+    against: Path
+    data: str | None = None
+    metric: str | None = None
+    max_drop: float | None = None
+    data_options: DataOptions = field(default_factory=DataOptions)
+    limits: Limits = field(default_factory=Limits)
+    custom_objects: tuple[str, ...] = ()
+    allow_unsafe: bool = False
+
+
+def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Gate, ...], tuple[Failure, ...]]:
+    """Gates of each file against the model, and what could not be run. The files are left as they are."""
+    artifacts = find_artifacts(request.files)
+    policy = GatePolicy(Recipe("verify").max_drop if request.max_drop is None else request.max_drop, "fail")
+    with Worker(request.limits) as worker:
+        source = steps.open_source(worker, request.against, request.custom_objects, allow_unsafe=request.allow_unsafe)
+        if request.data is None:
+            dataset = steps.open_probe(worker, source, request.data_options.seed)
+        else:
+            dataset = steps.open_data(worker, request.data, source, request.data_options)
+        original = steps.reference(worker, source, dataset, progress)
+    base = Baseline(dataset, original, original, checks.make_metric(request.metric, dataset), policy)
+    gates: list[Gate] = []
+    failures: list[Failure] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for artifact in artifacts:
+            export = Export(artifact.format, artifact.variant, by_name=True)
+            checked = checks.judge(_named_as(artifact, base), export, base, Path(scratch), progress)
+            gates += checked.gates
+            failures += checked.failures
+    return tuple(gates), tuple(failures)
+
+
+def _named_as(artifact: Artifact, base: Baseline) -> Artifact:
+    """A foreign file's tensors under the model's names, by order: each converter names them in its own way."""
+    if artifact.variant != "foreign":
+        return artifact
+    ours = base.original.arrays
+    if len(artifact.outputs) != len(ours) or len(artifact.inputs) != len(base.dataset.inputs):
+        raise InputError(
+            f"{artifact.entry} has {len(artifact.inputs)} inputs and {len(artifact.outputs)} outputs, "
+            f"the model has {len(base.dataset.inputs)} and {len(ours)}",
+            remedy="Give the model that the file was made from.",
+        )
+    quantized = any(s.quantization is not None for s in (*artifact.inputs, *artifact.outputs))
+    return replace(artifact, variant="int8" if quantized else "float32")
+
+
+def benchmark(
+    files: Sequence[Path], targets: Sequence[str], inputs: Path | None, plan: Plan, progress: ProgressCallback
+) -> tuple[Measurement, ...]:
+    """Measure files interleaved on each target; samples from an .npy file, else seeded noise in 0..1."""
+    artifacts = _distinct(find_artifacts(files))
+    first = artifacts[0].inputs
+    arrays = _load_inputs(inputs, first) if inputs is not None else _noise(first, plan.seed)
+    found: list[Measurement] = []
+    for name in targets:
+        found += plugins.target(name).measure(artifacts, arrays, plan, progress)
+    return tuple(found)
+
+
+def _distinct(artifacts: list[Artifact]) -> list[Artifact]:
+    """Ids that tell files of the same format and variant apart, by their paths."""
+    ids = [a.id for a in artifacts]
+    return [
+        a if ids.count(a.id) == 1 else replace(a, variant=f"{a.variant}:{a.entry.parent.name}/{a.entry.name}")
+        for a in artifacts
+    ]
+
+
+def _noise(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for spec in specs:
+        shape = (steps.BENCHMARK_SAMPLES, *(1 if d is None else d for d in spec.shape[1:]))
+        real = np.dtype(spec.dtype).kind == "f" or spec.quantization is not None
+        arrays[spec.name] = rng.random(shape, np.float32) if real else rng.integers(0, 2, shape).astype(spec.dtype)
+    return arrays
+
+
+def _load_inputs(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
+    """Samples of one .npy file for a model with one input."""
+    if len(specs) != 1:
+        raise DataError(f"{path} holds one array, the model has {len(specs)} inputs")
+    try:
+        array: Array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a .npy array: {error}", remedy="Write it with numpy.save.") from error
+    return {specs[0].name: fit_samples(array, specs[0], str(path))}
+
+
+def fit_samples(array: Array, spec: TensorSpec, where: str) -> Array:
+    """Samples with a batch axis, from one sample or several. Raises DataError for another shape or non-numbers."""
+    wanted = spec.shape[1:]
+
+    def fits(shape: tuple[int, ...]) -> bool:
+        return len(shape) == len(wanted) and all(w in (None, s) for w, s in zip(wanted, shape, strict=True))
+
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{where} has dtype {array.dtype}", remedy="Give numbers.")
+    if fits(array.shape):
+        array = array[None]
+    if not fits(array.shape[1:]):
+        expected = " x ".join("?" if d is None else str(d) for d in wanted)
+        raise DataError(f"{where} has shape {array.shape}", remedy=f"A sample of this model has shape {expected}.")
+    real = spec.quantization is not None or np.dtype(spec.dtype).kind == "f"
+    return array.astype(np.float32 if real else spec.dtype)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one output."""
+
+    output: str
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Outputs for each sample, the largest first, and whether the file was verified."""
+
+    file: Path
+    verification: str
+    scale: float
+    samples: tuple[tuple[Score, ...], ...]
+
+
+def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted:
+    """Run an exported file on an image or an .npy array.
+
+    Args:
+        file: the exported file, or its folder.
+        given: an image, resized to the input, or a .npy with one or more samples.
+        scale: factor for pixels 0..255; None: from the ranges that its build observed, else 1.
+        top: how many values of each output to return.
+    """
+    artifact = with_specs(sidecar.read_artifact(file))
+    factor = 1.0
+    if given.suffix == ".npy":
+        inputs = _load_inputs(given, artifact.inputs)
+    else:
+        factor = _observed_scale(artifact) if scale is None else scale
+        inputs = _image(given, artifact.inputs, factor)
+    runtime = plugins.runtimes_for(artifact.format)[0]
+    checks.require(runtime)
+    outputs = runtime.run(artifact, inputs)
+    count = len(next(iter(inputs.values())))
+    samples = tuple(
+        tuple(score for name, array in outputs.items() for score in _scores(name, array[i], artifact.labels, top))
+        for i in range(count)
+    )
+    return Predicted(artifact.entry, artifact.verification, factor, samples)
+
+
+def _scores(name: str, values: Array, labels: Sequence[str], top: int) -> list[Score]:
+    flat = np.asarray(values).reshape(-1)
+    names = labels if len(labels) == flat.size else [str(i) for i in range(flat.size)]
+    return [Score(name, names[i], float(flat[i])) for i in np.argsort(-flat, kind="stable")[:top]]
+
+
+def _image(path: Path, specs: Sequence[TensorSpec], factor: float) -> dict[str, Array]:
+    shape = specs[0].shape[1:] if len(specs) == 1 else ()
+    if len(shape) != 3 or any(d is None for d in shape) or shape[2] not in (1, 3, 4):
+        raise DataError(
+            f"this model does not take one image: {[(s.name, s.shape) for s in specs]}", remedy="Give a .npy array."
+        )
+    if not path.is_file():
+        raise DataError(f"no such file: {path}", remedy="Give an image or a .npy array.")
+    height, width, channels = (int(d) for d in shape if d is not None)
+    pixels = decode_image(path, (height, width, channels)).astype(np.float32)
+    return {specs[0].name: pixels[None] * np.float32(factor)}
+
+
+def _observed_scale(artifact: Artifact) -> float:
+    """1/255 where the build's own samples lie in 0..1, else 1."""
+    ranges = artifact.path.parent.parent.parent / "golden" / "ranges.json"
+    try:
+        low, high = next(iter(json.loads(ranges.read_text())["inputs"].values()))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return 1.0
+    return 1.0 / 255.0 if 0 <= low <= high <= 1 else 1.0
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a file is."""
+
+    facts: dict[str, str]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    layers: tuple[tuple[str, int], ...]
+
+
+def inspect(path: Path, custom_objects: tuple[str, ...], limits: Limits, *, allow_unsafe: bool) -> Inspected:
+    """Look at an exported file or a trained model. Raises SourceError, ArtifactError."""
+    exported = path.suffix in (".onnx", ".json", ".tflite") or (path / sidecar.SIDECAR).is_file()
+    if exported:
+        artifact = with_specs(sidecar.read_artifact(path))
+        facts = {
+            "file": str(artifact.entry),
+            "format": artifact.format,
+            "variant": artifact.variant,
+            "bytes": f"{artifact.size_bytes:,}",
+            "sha256": artifact.files[0].sha256,
+            "verified": artifact.verification,
+            "labels": ", ".join(artifact.labels) or "none",
+        }
+        return Inspected(facts, artifact.inputs, artifact.outputs, tuple(layer_bytes(artifact)))
+    if not path.exists():
+        raise ArtifactError(f"no such file: {path}", remedy="Give a trained model or an exported file.")
+    with Worker(limits) as worker:
+        source = worker.call(inspect_source, path=path, custom_objects=custom_objects, allow_unsafe=allow_unsafe)
+    facts = {
+        "file": str(path),
+        "kind": source.kind,
+        "read by": source.loader,
+        "parameters": f"{source.parameters:,}",
+        "training": "possible" if source.trainable else "not possible: post-training work only",
+        "sha256": source.sha256,
+    }
+    return Inspected(facts, source.inputs, source.outputs, ())
