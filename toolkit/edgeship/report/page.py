@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
@@ -16,6 +17,9 @@ from edgeship.types import Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+if TYPE_CHECKING:
+    pass
+
 #: How far beyond the limit a file's drop may lie and still be drawn to scale, in limits.
 _SCALE_LIMITS = 8.0
 
@@ -23,7 +27,7 @@ _SCALE_LIMITS = 8.0
 def html(report: Report) -> str:
     """A self-contained page: no script, no network, its own light and dark scheme. Equal reports give equal pages."""
     template = _environment(markup=True).get_template("report.html.j2")
-    return template.render(**_content(report), **_charts(report))
+    return str(template.render(**_content(report), **_charts(report)))
 
 
 def markdown(report: Report) -> str:
@@ -73,18 +77,101 @@ def _by_place(table: tuple[Row, ...]) -> dict[str, list[tuple[Row, Timing]]]:
 
 
 def _size_charts(report: Report, table: tuple[Row, ...]) -> list[Chart]:
-    points = [plots.Point(r, float(r.artifact.size_bytes), r.metric) for r in table if _drawable(r)]
-    return plots.trade_off(points, _axes(report, "bytes of all files (logarithmic)", view.kilobytes)) if points else []
+    points = [p for p in (_point(row, float(row.artifact.size_bytes)) for row in table) if p]
+    return plots.trade_off(points, _axes(report, "bytes of all files", view.kilobytes)) if points else []
 
 
 def _latency_chart(report: Report, timed: list[tuple[Row, Timing]]) -> list[Chart]:
     fastest: dict[str, plots.Point] = {}
-    for row, timing in timed:
-        median = timing.summary.median_ms
-        if _drawable(row) and median > 0:
-            before = fastest.get(row.artifact.id)
-            fastest[row.artifact.id] = (
-                before if before and before.x <= median else plots.Point(row, median, row.metric or 0.0)
-            )
-    axes = _axes(report, "median latency in ms (logarithmic)", plots.digits_short)
+    for row, timing in sorted(timed, key=lambda item: -item[1].summary.median_ms):
+        point = _point(row, timing.summary.median_ms)
+        if point:
+            fastest[row.artifact.id] = point
+    axes = _axes(report, "median latency in ms", plots.short)
     return plots.trade_off(list(fastest.values()), axes) if fastest else []
+
+
+def _point(row: Row, cost: float) -> plots.Point | None:
+    if row.metric is None or not math.isfinite(row.metric) or cost <= 0:
+        return None
+    return plots.Point(row, cost, row.metric)
+
+
+def _axes(report: Report, x: str, x_text: Callable[[float], str]) -> plots.Axes:
+    percent = view.in_percent(report)
+    baseline = report.baseline.metric if report.baseline else None
+    if baseline is not None and not math.isfinite(baseline):
+        baseline = None
+    limits = [gate.limit for gate in report.gates if gate.name == "metric" and math.isfinite(gate.limit)]
+    floor = None
+    if baseline is not None and limits:
+        # A drop is in points (hundredths of the metric) or in percent of the baseline.
+        reach = _SCALE_LIMITS * max(*limits, 0.5) / 100 * (1.0 if percent else abs(baseline))
+        floor = baseline - reach if report.metric_direction == "maximize" else baseline + reach
+    better = {"maximize": ", higher is better", "minimize": ", lower is better", None: ""}[report.metric_direction]
+    name = clean(report.metric) + (" in %" if percent else "")
+    y_text = (lambda v: f"{100 * v:.4g}") if percent else (lambda v: f"{v:.4g}")
+    return plots.Axes(x, name + better, x_text, y_text, report.metric_direction, baseline, floor)
+
+
+class _Ready(str):
+    """Markdown that is already safe."""
+
+    __slots__ = ()
+
+
+def escape_markdown(text: str) -> str:
+    """Text from outside for a Markdown table or sentence: no markup, no link, no mention, one line."""
+    text = re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", clean(text))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+    # Bare addresses would become links on their own.
+    return re.sub(r"(?i)\bwww\.", lambda m: m.group()[:-1] + "&#46;", text.replace("://", "&#58;//"))
+
+
+def fence(text: str) -> _Ready:
+    """A Markdown code block that its content cannot close."""
+    content = view.clean_lines(text)
+    longest = max((len(run) for run in re.findall(r"`+", content)), default=0)
+    bar = "`" * max(3, longest + 1)
+    return _Ready(f"{bar}\n{content}\n{bar}")
+
+
+@functools.cache
+def _environment(*, markup: bool) -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise MissingPackageError("a report needs jinja2", remedy="Get it: pip install 'edgeship[report]'") from error
+    from markupsafe import Markup
+
+    def shown(value: object) -> object:
+        """Runs on every value of a template, before jinja escapes it for HTML."""
+        if not isinstance(value, str) or isinstance(value, Markup | _Ready):
+            return value
+        return clean(value) if markup else escape_markdown(value)
+
+    environment = Environment(
+        loader=PackageLoader("edgeship.report"),
+        autoescape=markup,  # noqa: S701 - False only for Markdown, where `shown` escapes
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    helpers = {name: getattr(view, name) for name in _HELPERS}
+    environment.globals.update(helpers, SIGNS=view.SIGNS, DASH=view.DASH)
+    environment.filters.update(lines=lambda text: Markup.escape(view.clean_lines(text)), fence=fence)
+    return environment
+
+
+#: Functions of `view` that the templates call.
+_HELPERS = (
+    "command_text",
+    "digits",
+    "drop_text",
+    "gate_value",
+    "kilobytes",
+    "metric_text",
+    "recipe_text",
+    "share",
+)

@@ -218,7 +218,7 @@ def _latencies(timings: Sequence[tuple[Row, Timing]], where: str, kind: str) -> 
     highs = [max(t.summary.p90_ms * 1.1, t.interval[1]) for _, t in timings]
     log = max(highs) > 6 * min(lows)
     x = Scale(*padded([*lows, *highs], log=log, share=0.03), left + 8, right - 8, log=log)
-    _axis(chart, x, digits_short, "milliseconds per inference" + (" (logarithmic)" if log else ""))
+    _axis(chart, x, short, "milliseconds per inference" + (" (logarithmic)" if log else ""))
     for (row, timing), middle in zip(timings, middles, strict=True):
         color = style_of(row).replace("mark", "density")
         outline = density([v for v in timing.measurement.latency_ms if v <= x.high], x)
@@ -281,6 +281,6 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def digits_short(value: float) -> str:
+def short(value: float) -> str:
     """A tick of a latency axis: `0.05`, `0.2`, `3`."""
     return f"{value:.3g}"

@@ -6,13 +6,13 @@ import json
 import math
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgeship.errors import EdgeshipError
 from edgeship.report.layers import layer_bytes
-from edgeship.types import Artifact, Gate, Measurement, Report, Stage
+from edgeship.types import Artifact, Gate, Measurement, Report
 
 if TYPE_CHECKING:
     from edgeship_benchmarks.stats import Summary
@@ -245,10 +245,10 @@ def recipe_text(report: Report) -> str:
     return json.dumps(report.recipe, indent=2, allow_nan=False)
 
 
-def stage_share(stages: Sequence[Stage], stage: Stage) -> float:
-    """Size of a stage relative to the largest, 0..1."""
-    largest = max((s.size_bytes for s in stages), default=0)
-    return stage.size_bytes / largest if largest else 0.0
+def share(value: float, values: Iterable[float]) -> str:
+    """A value relative to the largest of `values`, as a CSS percentage for a bar in a table cell."""
+    largest = max(values, default=0.0)
+    return f"{100 * value / largest:.1f}%" if largest > 0 and math.isfinite(value) else "0%"
 
 
 def clean(text: object) -> str:
