@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, get_type_hints
 
 from edgeship.codec import from_data, to_data
-from edgeship.errors import ChildCrashed, ChildOutOfMemory, ChildTimeout, TargetUnavailable, from_wire
+from edgeship.errors import ChildCrashed, ChildError, ChildOutOfMemory, ChildTimeout, TargetUnavailable, from_wire
 from edgeship.types import Progress, ProgressCallback
 
 T = TypeVar("T")
@@ -41,6 +42,17 @@ class Limits:
 
 def _physical_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """An answer, or None for anything else."""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(answer, dict) or not answer.keys() & {"progress", "result", "error"}:
+        return None
+    return answer if isinstance(answer.get("error", {}), dict) else None
 
 
 class Child:
@@ -92,42 +104,65 @@ class Child:
     ) -> Any:
         """Send one request and wait for its result.
 
-        Raises the child's own typed error, or ChildCrashed, ChildTimeout, ChildOutOfMemory; after these three the
-        child is gone.
+        Raises the child's own typed error, or ChildCrashed, ChildTimeout, ChildOutOfMemory; after these three, and
+        after anything that `progress` raises, the child is gone.
         """
+        if self._stderr.closed:
+            raise ChildCrashed(f"{self.name} has ended already")
+        text = json.dumps(message).encode() + b"\n"
         try:
-            return self._request(message, progress, self._limits.seconds if seconds is None else seconds)
-        except (ChildTimeout, ChildCrashed, ChildOutOfMemory, KeyboardInterrupt):
+            answer = self._exchange(text, progress, self._limits.seconds if seconds is None else seconds)
+        except BaseException:
+            # Whatever went wrong, the answer may still come: the next request would take it for its own.
             self.close()
             raise
+        if "error" not in answer:
+            return answer["result"]
+        error = from_wire(answer["error"])
+        if isinstance(error, ChildError):
+            self.close()
+        raise error
 
-    def _request(self, message: Mapping[str, Any], progress: ProgressCallback | None, seconds: float) -> Any:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._death() from None
+    def _exchange(self, text: bytes, progress: ProgressCallback | None, seconds: float) -> Mapping[str, Any]:
+        """Send a request; the answer with a result or an error."""
         deadline = time.monotonic() + seconds
+        self._write(text, deadline, seconds)
         while True:
-            answer = json.loads(self._read_line(deadline, seconds))
-            if "progress" in answer:
-                if progress is not None:
-                    progress(from_data(Progress, answer["progress"]))
-            elif "error" in answer:
-                raise from_wire(answer["error"])
-            else:
-                return answer["result"]
+            line = self._read_line(deadline, seconds)
+            answer = _parse(line)
+            if answer is None:
+                raise ChildCrashed(f"{self.name} gave no valid answer but {line[:200].decode(errors='replace')!r}")
+            if "progress" not in answer:
+                return answer
+            if progress is not None:
+                progress(from_data(Progress, answer["progress"]))
+
+    def _write(self, text: bytes, deadline: float, seconds: float) -> None:
+        """Write all of a request, which a child that hangs may never read."""
+        assert self._process.stdin is not None
+        pipe = self._process.stdin.fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_WRITE)
+            while text:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise self._timeout(seconds)
+                try:
+                    text = text[os.write(pipe, text[: select.PIPE_BUF]) :]  # that much never blocks now
+                except BrokenPipeError:
+                    raise self._death() from None
+
+    def _timeout(self, seconds: float) -> ChildTimeout:
+        return ChildTimeout(
+            f"{self.name} did not finish within {seconds:g} s and was stopped",
+            remedy="Raise the limit with --time-limit SECONDS, or leave this format out.",
+        )
 
     def _read_line(self, deadline: float, seconds: float) -> bytes:
         assert self._process.stdout is not None
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0 or not self._selector.select(left):
-                raise ChildTimeout(
-                    f"{self.name} did not finish within {seconds:g} s and was stopped",
-                    remedy="Raise the limit with --time-limit SECONDS, or leave this format out.",
-                )
+                raise self._timeout(seconds)
             chunk = os.read(self._process.stdout.fileno(), 1 << 16)
             if not chunk:
                 raise self._death()
@@ -153,10 +188,10 @@ class Child:
 
     def last_lines(self, count: int = 8) -> str:
         """The last lines that the child wrote on standard error."""
-        self._stderr.flush()
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - 8192))
-        lines = self._stderr.read().decode(errors="replace").splitlines()
+        # Read in place: the child shares the file's position and would go on writing where we stopped.
+        file = self._stderr.fileno()
+        tail = os.pread(file, 8192, max(0, os.fstat(file).st_size - 8192))
+        lines = tail.decode(errors="replace").splitlines()
         return "\n".join(line[:400] for line in lines[-count:])
 
     def close(self) -> None:
@@ -165,8 +200,8 @@ class Child:
             return
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # already gone with its whole group
+        except (ProcessLookupError, PermissionError):
+            pass  # already gone with its whole group (macOS refuses to signal a zombie)
         self._process.wait()
         self._selector.close()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):

@@ -35,7 +35,13 @@ def _load(kind: str, name: str, contract: type[T]) -> T:
     entries = _entries(kind)
     if name not in entries:
         raise InputError(f"no {kind[:-1]} is called {name!r}", remedy=f"Installed: {', '.join(entries) or 'none'}.")
-    plugin: Any = entries[name].load()()
+    try:
+        plugin: Any = entries[name].load()()
+    except Exception as error:
+        raise EdgeshipError(
+            f"the {kind[:-1]} {name} ({entries[name].value}) cannot be loaded: {type(error).__name__}: {error}",
+            remedy="Repair or uninstall the package that it belongs to.",
+        ) from error
     if not isinstance(plugin, contract):
         raise EdgeshipError(f"{entries[name].value} does not fulfil {contract.__module__}.{contract.__name__}")
     return plugin

@@ -123,7 +123,10 @@ def load(name_or_path: str) -> Recipe:
     if name_or_path in shipped():
         text = (resources.files("edgeship") / "recipes" / f"{name_or_path}.yaml").read_text()
     elif Path(name_or_path).suffix in (".yaml", ".yml") and Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text()
+        try:
+            text = Path(name_or_path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{name_or_path} cannot be read: {error}") from error
     else:
         raise RecipeError(
             f"no recipe is called {name_or_path!r}",
@@ -155,7 +158,7 @@ def parse(data: Any, where: str) -> Recipe:
 def check_variants(variants: tuple[str, ...], where: str) -> None:
     """Raise RecipeError for a variant name that does not exist."""
     for variant in variants:
-        if variant not in VARIANTS:
+        if not isinstance(variant, str) or variant not in VARIANTS:
             raise RecipeError(f"{where}: unknown variant {variant!r}", remedy=f"Allowed: {', '.join(VARIANTS)}.")
 
 
@@ -173,7 +176,7 @@ def _stage(item: Any, where: str) -> StageSpec:
     ((word, settings),) = item.items()
     if word not in STAGES:
         raise RecipeError(f"{where}: unknown stage {word!r}", remedy=f"Allowed: {', '.join(STAGES)}.")
-    if not isinstance(settings or {}, dict):
+    if not isinstance(settings, dict | None):
         raise RecipeError(f"{where}: the settings of {word} are a mapping, such as {{epochs: 3}}")
     return _build(STAGES[word], settings or {}, f"{where}: {word}")
 
@@ -185,10 +188,10 @@ def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         if key not in hints:
             raise RecipeError(f"{where}: unknown key {key!r}", remedy=f"Allowed: {', '.join(hints)}.")
         _check_type(value, hints[key], f"{where}: {key}")
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise RecipeError(f"{where}: {error}") from error
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is one of our dataclasses
+        if field.default is dataclasses.MISSING and field.name not in values:
+            raise RecipeError(f"{where}: {field.name} is missing")
+    return cls(**values)
 
 
 def _check_type(value: Any, hint: Any, where: str) -> None:
@@ -203,6 +206,10 @@ def _check_type(value: Any, hint: Any, where: str) -> None:
 def _check(recipe: Recipe, where: str) -> None:
     """Limits of single values, and of their order."""
     check_variants(recipe.variants, where)
+    if len(set(recipe.variants)) < len(recipe.variants):
+        raise RecipeError(f"{where}: variants names one twice: {', '.join(recipe.variants)}")
+    if not recipe.name:
+        raise RecipeError(f"{where}: name is empty")
     if not recipe.variants:
         raise RecipeError(f"{where}: variants is empty", remedy=f"Name at least one of: {', '.join(VARIANTS)}.")
     limits: list[tuple[str, float, float, float]] = [

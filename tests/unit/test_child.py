@@ -1,0 +1,245 @@
+"""Supervised children: whatever happens to them, the parent gets a typed error and nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeship.child import Child, Limits, Worker
+from edgeship.errors import (
+    ArtifactError,
+    ChildCrashed,
+    ChildOutOfMemory,
+    ChildTimeout,
+    EdgeshipError,
+    InputError,
+    TargetUnavailable,
+)
+from edgeship.types import Progress
+
+_SCRIPT = """
+import json, os, signal, subprocess, sys, time
+def say(m): print(json.dumps(m), flush=True)
+for line in sys.stdin:
+    r = json.loads(line); what = r["do"]
+    if what == "echo": say({"result": r.get("value")})
+    elif what == "progress":
+        for k in range(3): say({"progress": {"stage": "s", "done": k, "total": 3}})
+        say({"result": "after"})
+    elif what == "error": say({"error": {"type": r["type"], "message": "m", "remedy": "r"}})
+    elif what == "segfault":
+        print("first words", file=sys.stderr); print("last words", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif what == "exit": sys.exit(r["status"])
+    elif what == "hang": time.sleep(600)
+    elif what == "grandchild":
+        p = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        say({"progress": {"stage": "pid", "done": p.pid}}); time.sleep(600)
+    elif what == "allocate":
+        x = bytearray(r["mib"] << 20); say({"result": len(x)})
+    elif what == "noise": print("not JSON", flush=True)
+    elif what == "list": print("[1]", flush=True)
+    elif what == "gpu": say({"result": os.environ.get("CUDA_VISIBLE_DEVICES")})
+    elif what == "slow": say({"progress": {"stage": "s", "done": 0}}); time.sleep(0.2); say({"result": "late"})
+"""
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with Child([sys.executable, "-c", _SCRIPT], name="the child", limits=Limits(seconds=30)) as running:
+        yield running
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ended (within 5 s; a zombie that nobody of ours reaps counts as ended)."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+            if "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_answers_in_order(child: Child) -> None:
+    assert [child.request({"do": "echo", "value": k}) for k in range(3)] == [0, 1, 2]
+    assert child.alive
+
+
+def test_large_messages_both_ways(child: Child) -> None:
+    value = "x" * 3_000_000
+    assert child.request({"do": "echo", "value": value}) == value
+
+
+def test_progress_arrives_before_the_result(child: Child) -> None:
+    events: list[Progress] = []
+    assert child.request({"do": "progress"}, progress=events.append) == "after"
+    assert events == [Progress("s", k, 3) for k in range(3)]
+
+
+def test_a_failing_progress_callback_ends_the_child_so_that_no_answer_is_mistaken(child: Child) -> None:
+    def broken(_: Progress) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        child.request({"do": "slow"}, progress=broken)
+    assert not child.alive
+    with pytest.raises(ChildCrashed, match="has ended already"):
+        child.request({"do": "echo", "value": "mine"})
+
+
+@pytest.mark.parametrize("kind", ["ArtifactError", "InputError", "no such class", "KeyError"])
+def test_error_keeps_its_class_and_the_child_lives(child: Child, kind: str) -> None:
+    expected = {"ArtifactError": ArtifactError, "InputError": InputError}.get(kind, EdgeshipError)
+    with pytest.raises(EdgeshipError) as caught:
+        child.request({"do": "error", "type": kind})
+    assert type(caught.value) is expected
+    assert (caught.value.message, caught.value.remedy) == ("m", "r")
+    assert child.request({"do": "echo", "value": 1}) == 1
+
+
+def test_out_of_memory_as_an_answer_ends_the_child(child: Child) -> None:
+    with pytest.raises(ChildOutOfMemory):
+        child.request({"do": "error", "type": "ChildOutOfMemory"})
+    assert not child.alive
+
+
+def test_crash_names_the_signal_and_the_last_lines(child: Child) -> None:
+    with pytest.raises(ChildCrashed, match="the child died of SIGSEGV") as caught:
+        child.request({"do": "segfault"})
+    assert caught.value.remedy.endswith("first words\nlast words")
+    assert gone(child.pid)
+
+
+def test_exit_names_the_status(child: Child) -> None:
+    with pytest.raises(ChildCrashed, match="ended with status 7"):
+        child.request({"do": "exit", "status": 7})
+
+
+def test_killed_between_requests(child: Child) -> None:
+    child.request({"do": "echo"})
+    os.kill(child.pid, signal.SIGTERM)
+    with pytest.raises(ChildCrashed, match="SIGTERM"):
+        child.request({"do": "echo"})
+
+
+@pytest.mark.parametrize("what", ["noise", "list"])
+def test_an_answer_that_is_none_is_a_typed_error(child: Child, what: str) -> None:
+    with pytest.raises(ChildCrashed, match="no valid answer"):
+        child.request({"do": what})
+    assert not child.alive
+
+
+def test_timeout_kills_the_whole_process_group(child: Child) -> None:
+    pids: list[int] = []
+    with pytest.raises(ChildTimeout, match="did not finish within 1 s"):
+        child.request({"do": "grandchild"}, progress=lambda p: pids.append(int(p.done)), seconds=1)
+    assert gone(child.pid)
+    assert len(pids) == 1
+    assert gone(pids[0])
+
+
+def test_timeout_of_a_child_that_never_reads() -> None:
+    with (
+        Child([sys.executable, "-c", "import time; time.sleep(600)"], name="deaf") as child,
+        pytest.raises(ChildTimeout, match=r"within 0\.5 s"),
+    ):
+        child.request({"value": "x" * 1_000_000}, seconds=0.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces RLIMIT_DATA")
+def test_memory_limit() -> None:
+    with Child([sys.executable, "-c", _SCRIPT], name="hungry", limits=Limits(memory_mib=200)) as child:
+        assert child.request({"do": "allocate", "mib": 20}) == 20 << 20
+        with pytest.raises(ChildOutOfMemory, match="hungry ran out of memory"):
+            child.request({"do": "allocate", "mib": 500})
+
+
+def test_last_lines_do_not_disturb_what_the_child_writes() -> None:
+    script = """
+import sys
+for line in sys.stdin:
+    print("line", line.strip(), file=sys.stderr, flush=True)
+    print('{"result": 0}', flush=True)
+"""
+    with Child([sys.executable, "-c", script], name="writer") as child:
+        for k in range(3):
+            child.request(k)  # type: ignore[arg-type] # any JSON value will do here
+            assert child.last_lines() == "\n".join(f"line {n}" for n in range(k + 1))
+        assert child.last_lines(1) == "line 2"
+
+
+def test_gpu_is_hidden_unless_asked_for(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert child.request({"do": "gpu"}) == "-1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with Child([sys.executable, "-c", _SCRIPT], name="gpu", gpu=True) as other:
+        assert other.request({"do": "gpu"}) == "3"
+
+
+def test_command_that_does_not_exist() -> None:
+    with pytest.raises(TargetUnavailable, match="cannot start /no/such/program"):
+        Child(["/no/such/program"], name="nobody")
+
+
+def test_close_is_idempotent_and_ends_the_process(child: Child) -> None:
+    child.request({"do": "echo"})
+    child.close()
+    child.close()
+    assert gone(child.pid)
+
+
+# Functions that a worker runs.
+
+
+def double(value: int, progress: object) -> int:
+    progress(Progress("double", 1, 1))  # type: ignore[operator] # injected by the worker
+    return 2 * value
+
+
+def paths(values: tuple[Path, ...], table: dict[str, float]) -> dict[str, Path]:
+    return {name: values[0] / str(number) for name, number in table.items()}
+
+
+def fail(kind: str) -> None:
+    if kind == "typed":
+        raise ArtifactError("broken", remedy="mend it")
+    if kind == "crash":
+        os.kill(os.getpid(), signal.SIGABRT)
+    raise RuntimeError("surprise")
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    with Worker(Limits(seconds=60)) as running:
+        yield running
+
+
+def test_worker_calls_typed_functions(worker: Worker) -> None:
+    events: list[Progress] = []
+    assert worker.call(double, value=21, progress=events.append) == 42
+    assert events == [Progress("double", 1, 1)]
+    assert worker.call(paths, values=(Path("a"),), table={"n": 0.5}) == {"n": Path("a/0.5")}
+
+
+def test_worker_survives_errors_and_replaces_a_crashed_child(worker: Worker) -> None:
+    with pytest.raises(ArtifactError, match="broken"):
+        worker.call(fail, kind="typed")
+    with pytest.raises(EdgeshipError, match="RuntimeError: surprise"):
+        worker.call(fail, kind="other")
+    with pytest.raises(ChildCrashed, match=r"worker \(fail\) died of SIGABRT"):
+        worker.call(fail, kind="crash")
+    assert worker.call(double, value=1) == 2
+
+
+def test_worker_refuses_arguments_of_the_wrong_type(worker: Worker) -> None:
+    with pytest.raises(InputError, match="not of type int"):
+        worker.call(double, value="21")

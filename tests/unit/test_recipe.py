@@ -1,0 +1,112 @@
+"""Recipes are validated data: what is unknown, of the wrong type or out of bounds is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeship import recipe
+from edgeship.errors import RecipeError
+from edgeship.recipe import SCHEMA, Distil, Prune, QuantizeAware, Recipe
+
+_BASE = {"schema": SCHEMA, "name": "mine"}
+
+
+@pytest.mark.parametrize("name", recipe.shipped())
+def test_shipped_recipes_load_and_round_trip(name: str) -> None:
+    found = recipe.load(name)
+    assert found.name == name
+    assert found.purpose
+    assert recipe.parse(found.to_data(), "again") == found
+
+
+def test_shipped_names_are_those_of_the_manual() -> None:
+    assert set(recipe.shipped()) >= {"auto", "int8", "int8-qat", "float16", "small", "tiny"}
+
+
+def test_stages_with_and_without_settings() -> None:
+    data = {**_BASE, "stages": [{"prune": {"sparsity": 0.7}}, {"distil": None}, "quantize-aware"]}
+    assert recipe.parse(data, "x").stages == (Prune(sparsity=0.7), Distil(), QuantizeAware())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "edgeship.recipe/9"}, "schema is 'edgeship.recipe/9'"),
+        ({"speed": 1}, "unknown key 'speed'"),
+        ({5: 1}, "unknown key 5"),
+        ({"name": ""}, "name is empty"),
+        ({"name": 5}, "name is 5, which is not of type str"),
+        ({"variants": "int8"}, "variants is a list, not str"),
+        ({"variants": []}, "variants is empty"),
+        ({"variants": ["int7"]}, "unknown variant 'int7'"),
+        ({"variants": [["int8"]]}, "unknown variant ['int8']"),
+        ({"variants": ["int8", "int8"]}, "names one twice"),
+        ({"max_drop": float("nan")}, "max_drop is nan"),
+        ({"max_drop": -1}, "max_drop is -1"),
+        ({"max_drop": "1"}, "max_drop is '1', which is not of type float"),
+        ({"seed": True}, "seed is True, which is not of type int"),
+        ({"inconclusive": "maybe"}, "inconclusive is 'maybe'"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"stages": {"prune": {}}}, "stages is a list, not dict"),
+        ({"stages": [{"prune": {}, "distil": {}}]}, "a stage is one word"),
+        ({"stages": [[1]]}, "a stage is one word"),
+        ({"stages": ["squeeze"]}, "unknown stage 'squeeze'"),
+        ({"stages": [{("a", "b"): 1}]}, "unknown stage ('a', 'b')"),
+        ({"stages": [{"prune": []}]}, "settings of prune are a mapping"),
+        ({"stages": [{"prune": {"sparsity": 1.0}}]}, "sparsity is 1.0"),
+        ({"stages": [{"prune": {"epochs": 2.0}}]}, "epochs is 2.0, which is not of type int"),
+        ({"stages": [{"prune": {"schedule": ["cubic"]}}]}, "schedule is ['cubic']"),
+        ({"stages": [{"prune": {"sparsitty": 0.5}}]}, "prune: unknown key 'sparsitty'"),
+        ({"stages": [{"distil": {"student": "tiny"}}]}, "student is 'tiny'"),
+        ({"stages": [{"distil": {"temperature": float("inf")}}]}, "temperature is inf"),
+        ({"stages": ["quantize-aware", "prune"]}, "quantize-aware must be the last stage"),
+    ],
+)
+def test_what_is_refused(change: dict[Any, Any], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe.parse({**_BASE, **change}, "mine.yaml")
+    assert caught.value.message.startswith("mine.yaml: ")
+    assert message in caught.value.message
+
+
+def test_a_recipe_needs_a_name() -> None:
+    with pytest.raises(RecipeError, match="name is missing"):
+        recipe.parse({"schema": SCHEMA}, "mine.yaml")
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 5])
+def test_not_a_mapping(data: Any) -> None:
+    with pytest.raises(RecipeError, match="a recipe is a mapping"):
+        recipe.parse(data, "mine.yaml")
+
+
+def test_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"schema: {SCHEMA}\nname: mine\nvariants: [int8]\n")
+    assert recipe.load(str(path)) == Recipe(name="mine", variants=("int8",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [", "is not YAML"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"!!python/object/apply:os.getcwd []", "is not YAML"),
+        (b"", "a recipe is a mapping"),
+    ],
+)
+def test_files_that_are_no_recipe(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        recipe.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["int9", "../recipes/int8", "no/such.yaml", ""])
+def test_an_unknown_name_lists_the_shipped(name: str) -> None:
+    with pytest.raises(RecipeError, match="no recipe is called") as caught:
+        recipe.load(name)
+    assert "int8-qat" in caught.value.remedy
