@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeship.errors import InputError
 from edgeship.types import Plan, Progress, ProgressCallback
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ def execute(
     """Measure every loaded session; the results are in the order of `sessions`.
 
     Each round takes `1 / rounds` of the plan's minima from every session. Samples are kept raw: none is dropped.
-    Raises what the sessions raise.
+    Raises InputError for a plan that measures nothing, and what the sessions raise.
     """
+    if min(plan.rounds, plan.min_runs, plan.warmup_max_runs, plan.threads) < 1 or not plan.min_seconds >= 0:
+        raise InputError(f"cannot measure by {plan}", remedy="Rounds, runs, warm-up and threads are 1 or more.")
     told = progress or (lambda _: None)
     total = len(sessions) * (plan.rounds + 1)
     warm_ups, peaks = [], []

@@ -28,8 +28,10 @@ RESAMPLES = 2000
 MAX_BLOCKS = 1000
 #: Round medians further apart than this (largest over smallest, minus one) mean that the machine changed meanwhile.
 DRIFT_LIMIT = 0.10
-#: Share of outliers above which the samples are no single distribution with some noise.
-OUTLIER_LIMIT = 0.05
+#: Width of the median's interval, as a share of the median, above which nothing can be compared.
+WIDTH_LIMIT = 0.10
+#: Share of outliers worth a note. They alone do not make a median unstable: where noise is small, most are 5 % slower.
+OUTLIER_LIMIT = 0.10
 _Z975 = 1.95996
 #: 97.5 % quantiles of Student's t for 1 to 30 degrees of freedom (any table).
 _T975 = (
@@ -81,7 +83,6 @@ def summary(measurement: Measurement) -> Summary:
     """Statistics of a measurement; equal samples give equal numbers. Raises InputError where there are no samples."""
     x = _samples(measurement.latency_ms)
     p90, p99 = np.quantile(x, [0.9, 0.99])
-    moved, outliers = drift(x, measurement.round_lengths), outlier_share(x)
     return Summary(
         n=len(x),
         median_ms=float(np.median(x)),
@@ -90,9 +91,9 @@ def summary(measurement: Measurement) -> Summary:
         p99_ms=float(p99) if len(x) >= P99_MIN_SAMPLES else None,
         min_ms=float(x.min()),
         max_ms=float(x.max()),
-        outliers=outliers,
-        drift=moved,
-        unstable=moved > DRIFT_LIMIT or outliers > OUTLIER_LIMIT or _throttled(measurement.device.facts),
+        outliers=outlier_share(x),
+        drift=drift(x, measurement.round_lengths),
+        unstable=bool(_instabilities(x, measurement.round_lengths, measurement.device.facts)),
     )
 
 
@@ -201,16 +202,12 @@ def notes(
         warm: whether warm-up ended because latency was stable.
     """
     x = _samples(samples)
-    found = []
+    found = _instabilities(x, round_lengths, facts)
     if not warm:
         found.append("warm-up ended at its limit before latency was stable: raise the warm-up limit")
-    moved, outliers = drift(x, round_lengths), outlier_share(x)
-    if moved > DRIFT_LIMIT:
-        found.append(f"unstable: round medians differ by {moved:.0%}; stop other work, let the device cool, repeat")
+    outliers = outlier_share(x)
     if outliers > OUTLIER_LIMIT:
-        found.append(f"unstable: {outliers:.0%} of the samples are outliers; stop other work and repeat")
-    if _throttled(facts):
-        found.append("unstable: the board throttled or lacked voltage; cool it, use its own power supply, repeat")
+        found.append(f"{outliers:.0%} of the samples are outliers: stop other work for a cleaner tail")
     load, cores = _number(facts.get("load_average")), _number(facts.get("cores"))
     if load is not None and cores and load > cores / 2:
         found.append(f"load average {load:g} on {cores:g} cores before measuring: stop other work for shorter times")
@@ -219,6 +216,19 @@ def notes(
     if len(x) < P99_MIN_SAMPLES:
         found.append(f"no p99: it needs {P99_MIN_SAMPLES} samples, there are {len(x)}; raise the number of runs")
     return tuple(found)
+
+
+def _instabilities(x: Array, round_lengths: Sequence[int], facts: Mapping[str, str]) -> list[str]:
+    """Why the median is no basis for a comparison; empty when it is one."""
+    found = []
+    moved, interval = drift(x, round_lengths), median_interval(x)
+    if moved > DRIFT_LIMIT:
+        found.append(f"unstable: round medians differ by {moved:.0%}; stop other work, let the device cool, repeat")
+    if interval is not None and interval[1] - interval[0] > WIDTH_LIMIT * float(np.median(x)):
+        found.append(f"unstable: the median lies between {interval[0]:.3g} and {interval[1]:.3g} ms; raise the runs")
+    if _throttled(facts):
+        found.append("unstable: the board throttled or lacked voltage; cool it, use its own power supply, repeat")
+    return found
 
 
 def _samples(values: Sequence[float] | Array) -> Array:
