@@ -79,7 +79,10 @@ def claim(out: Path, key: str, provenance: Mapping[str, Any], *, force: bool) ->
     """Make `out` the folder of the build `key`. Raises OutputError as `check` does."""
     check(out, key, force=force)
     with storage_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # what file systems without real folders, such as /proc, answer
+            raise OutputError(f"cannot write {out}", remedy="Choose a folder of yours with --out.") from error
         if _claimed_by(out) != key:
             for name in OURS:
                 remove(out / name)

@@ -1,0 +1,59 @@
+"""Build folders: whose they are, and that nothing of others is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeship import folder
+from edgeship.errors import OutputError
+
+
+def test_claim_makes_and_continues_a_folder(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "build"
+    folder.claim(out, "k1", {"model": "m"}, force=False)
+    (out / "artifacts").mkdir()
+    (out / "artifacts" / "kept").write_text("x")
+    folder.claim(out, "k1", {"model": "m"}, force=False)
+    assert (out / "artifacts" / "kept").read_text() == "x"
+
+
+def test_another_build_is_refused_and_replaced_only_with_force(tmp_path: Path) -> None:
+    folder.claim(tmp_path / "b", "k1", {}, force=False)
+    (tmp_path / "b" / "report.html").write_text("old")
+    with pytest.raises(OutputError, match="holds a build made from other inputs") as caught:
+        folder.check(tmp_path / "b", "k2", force=False)
+    assert "--force" in caught.value.remedy
+    assert (tmp_path / "b" / "report.html").exists()
+    folder.claim(tmp_path / "b", "k2", {}, force=True)
+    assert not (tmp_path / "b" / "report.html").exists()
+
+
+def test_foreign_content_is_refused_and_survives_force(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="is not empty and was not made by edgeship"):
+        folder.check(tmp_path, "k", force=False)
+    folder.claim(tmp_path, "k", {}, force=True)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_file_or_link_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is not a folder"):
+        folder.check(tmp_path / "file", "k", force=True)
+    with pytest.raises(OutputError, match="is not a folder"):
+        folder.check(tmp_path / "file" / "below", "k", force=False)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(OutputError, match="is not a folder"):
+        folder.check(tmp_path / "link", "k", force=True)
+
+
+def test_unwritable_place_is_refused() -> None:
+    with pytest.raises(OutputError, match="cannot write /proc/edgeship"):
+        folder.claim(Path("/proc/edgeship"), "k", {}, force=False)
+
+
+def test_slug_is_one_safe_folder_name() -> None:
+    assert folder.artifact_slug("tflite/int8", "litert") == "tflite__int8__litert"
