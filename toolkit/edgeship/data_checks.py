@@ -107,17 +107,19 @@ def infer_task(labels: Labels, first_inputs: Mapping[str, Array], outputs: Seque
         return "reconstruction"
     if y.shape == x.shape and np.array_equal(y, x):
         return "reconstruction"
-    everything = [value for value in labels.values() if value is not None]
+    every = [value for value in labels.values() if value is not None]
     if not outputs:
         return _task_of_labels(y)
     shape = outputs[0].shape
-    if len(shape) > 2:
-        return _task_of_map(y, shape)
+    return _task_of_map(y, shape) if len(shape) > 2 else _task_of_rows(every, shape)
+
+
+def _task_of_rows(every: Sequence[Array], shape: tuple[int | None, ...]) -> str:
+    """For outputs of shape (N,) or (N, K)."""
     if len(shape) == 1 or shape[1] == 1:
-        return "binary" if all(np.isin(value, (0, 1)).all() for value in everything) else "regression"
-    if y.ndim == 2 and y.shape[1] == shape[1]:
-        return "classification" if all(map(_is_one_hot, everything)) else "regression"
-    return "classification"
+        return "binary" if all(np.isin(y, (0, 1)).all() for y in every) else "regression"
+    targets = all(y.ndim == 2 and y.shape[1] == shape[1] for y in every)
+    return "regression" if targets and not all(map(_is_one_hot, every)) else "classification"
 
 
 def _task_of_labels(y: Array) -> str:
@@ -160,7 +162,7 @@ def fit_labels(task: str, y: Array, outputs: Sequence[TensorSpec], where: str) -
     if task == "regression":
         return _fit_targets(y, shape, where)
     rank = 1 if task != "segmentation" else (len(shape) - 1 if shape else None)
-    labels = _fit_classes(y, rank, where)
+    labels = _fit_classes(y, rank, count_classes(task, shape), where)
     if rank not in (None, labels.ndim) or (
         task == "segmentation" and shape and not _fits(labels.shape[1:], shape[1:-1])
     ):
@@ -171,13 +173,15 @@ def fit_labels(task: str, y: Array, outputs: Sequence[TensorSpec], where: str) -
     return labels
 
 
-def _fit_classes(y: Array, rank: int | None, where: str) -> Array:
-    """Integer labels of the given rank from integers, whole floats or one-hot rows."""
+def _fit_classes(y: Array, rank: int | None, classes: int | None, where: str) -> Array:
+    """Integer labels of the given rank from integers, whole floats or one-hot rows of `classes` numbers."""
     if rank is not None and y.ndim == rank + 1:
         if y.shape[-1] == 1:
             y = y[..., 0]
         elif _is_one_hot(y):
-            return y.argmax(axis=-1).astype(np.int64)
+            if classes not in (None, y.shape[-1]):
+                raise DataError(f"{where} has one-hot rows of {y.shape[-1]} classes, but the model has {classes}")
+            y = y.argmax(axis=-1)
         else:
             raise DataError(
                 f"{where} has rows of {y.shape[-1]} numbers that are not one-hot",
@@ -185,7 +189,8 @@ def _fit_classes(y: Array, rank: int | None, where: str) -> Array:
             )
     if not _is_whole(y):
         raise DataError(f"{where} has labels that are not whole numbers", remedy="Labels are class indices 0, 1, ...")
-    return y.astype(np.int64)
+    labels: Array = y.astype(np.int64)
+    return labels
 
 
 def _check_range(task: str, labels: Array, shape: tuple[int | None, ...] | None, where: str) -> None:

@@ -165,7 +165,7 @@ def _image_size(folder: Path, inputs: Sequence[TensorSpec]) -> tuple[int, int, i
             remedy="Give the data as .npz or module:function.",
         )
     height, width, channels = shape
-    if height is None or width is None:
+    if height is None or width is None or channels is None:
         raise DataError(f"{folder}: the model's input {list(inputs[0].shape)} has no fixed size to resize to")
     return height, width, channels
 

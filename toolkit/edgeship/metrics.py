@@ -41,9 +41,11 @@ def _decide(outputs: Array) -> Array:
     A single score is a probability (threshold 0.5) unless any score lies outside 0..1: then it is a logit (0).
     """
     if outputs.shape[-1] > 1:
-        return outputs.argmax(axis=-1)
+        largest: Array = outputs.argmax(axis=-1)
+        return largest
     is_logit = bool((outputs < 0).any() or (outputs > 1).any())
-    return (outputs[..., 0] > (0.0 if is_logit else 0.5)).astype(np.int64)
+    positive: Array = outputs[..., 0] > (0.0 if is_logit else 0.5)
+    return positive.astype(np.int64)
 
 
 def _decided(name: str, outputs: Array, labels: Array) -> Array:
@@ -71,7 +73,8 @@ class Accuracy:
         broken = np.isnan(outputs) if outputs.ndim == labels.ndim else np.isnan(outputs).any(axis=-1)
         right &= ~broken
         if right.ndim == 1:
-            return right.astype(np.float64)
+            hit: Array = right.astype(np.float64)
+            return hit
         counted = (labels != VOID).reshape(len(labels), -1)
         hits = (right.reshape(len(labels), -1) & counted).sum(axis=1)
         share: Array = hits / np.maximum(1, counted.sum(axis=1))
@@ -175,8 +178,8 @@ class MeanIntersectionOverUnion:
         if ((truth < 0) | (truth >= classes))[counted].any():
             raise DataError(f"miou: labels outside 0..{classes - 1}", remedy=f"Mark pixels without class as {VOID}.")
         rows = np.zeros((len(labels), classes * classes), np.int64)
-        for row, t, f, c in zip(rows, truth, found, counted, strict=True):
-            row += np.bincount(t[c] * classes + f[c], minlength=classes * classes)
+        for n, (t, f, c) in enumerate(zip(truth, found, counted, strict=True)):
+            rows[n] = np.bincount(t[c] * classes + f[c], minlength=classes * classes)
         return rows
 
     def value(self, per_sample: Array) -> float:

@@ -1,0 +1,301 @@
+"""Loaded models: which framework reads a file, their inputs and outputs in one flat order, calling them [child]."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect as python_inspect
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeship.errors import MissingPackageError, SourceError
+from edgeship.names import safe_names
+from edgeship.references import resolve
+from edgeship.source_safety import Description
+from edgeship.types import TensorSpec
+
+SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A loaded model's inputs and outputs in one flat order, and how to call it.
+
+    `call` takes the input tensors in that order and returns the output tensors in that order, in inference mode; it
+    can be traced by tf.function.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    call: Callable[..., list[Any]]
+
+
+def custom_objects(references: Sequence[str]) -> dict[str, Any]:
+    """Name -> object for `module:name` references, also under the names they were registered with.
+
+    Raises:
+        SourceError: one cannot be imported.
+    """
+    import keras
+
+    if importlib.util.find_spec("edgeship.compress.layers") is not None:
+        importlib.import_module("edgeship.compress.layers")  # registers edgeship's own layers
+    found: dict[str, Any] = {}
+    for reference in references:
+        value = resolve(reference, SourceError)
+        name = value.__name__ if python_inspect.isclass(value) or python_inspect.isfunction(value) else ""
+        registered = keras.saving.get_registered_name(value) if name else ""
+        for key in {reference.rpartition(":")[2].rpartition(".")[2], name, registered} - {""}:
+            found[key] = value
+    return found
+
+
+class _DepthwiseConv2D:
+    """Stands for Keras 3's DepthwiseConv2D, which does not know the `groups=1` that later Keras 2 versions wrote."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        import keras
+
+        if config.get("groups", 1) != 1:
+            raise ValueError(f"DepthwiseConv2D with groups={config['groups']}")
+        return keras.layers.DepthwiseConv2D.from_config({k: v for k, v in config.items() if k != "groups"})
+
+
+def _has_depthwise_groups(description: Description) -> bool:
+    return any(
+        entry.class_name == "DepthwiseConv2D" and isinstance(entry.config, dict) and "groups" in entry.config
+        for entry in description.entries()
+    )
+
+
+def load_keras(path: Path, description: Description, custom: Mapping[str, Any], *, allow_unsafe: bool) -> Any:
+    """Load with Keras 3, including the `groups` that Keras 2 wrote for DepthwiseConv2D. Raises what Keras raises."""
+    import keras
+
+    objects = dict(custom)
+    if _has_depthwise_groups(description):
+        objects.setdefault("DepthwiseConv2D", _DepthwiseConv2D)
+    with warnings.catch_warnings():
+        # Keras tells about optimizer state and naming of dict inputs; neither concerns inference.
+        warnings.simplefilter("ignore", UserWarning)
+        return keras.models.load_model(path, custom_objects=objects, compile=False, safe_mode=not allow_unsafe)
+
+
+def load_tf_keras(path: Path, custom: Mapping[str, Any], *, allow_unsafe: bool) -> Any:
+    """Load with tf_keras (Keras 2). Raises what it raises, MissingPackageError where it is not installed."""
+    try:
+        import tf_keras
+    except ImportError as error:
+        raise MissingPackageError(
+            "reading this file needs tf-keras", remedy="pip install 'edgeship[tensorflow]'"
+        ) from error
+    options = {} if path.suffix.lower() != ".keras" else {"safe_mode": not allow_unsafe}
+    return tf_keras.models.load_model(path, custom_objects=dict(custom), compile=False, **options)
+
+
+def choose_loader(
+    path: Path, description: Description, custom: Mapping[str, Any], *, allow_unsafe: bool
+) -> tuple[Any, str]:
+    """Load a file with the framework that reads it right: the model, and `keras` or `tf_keras`.
+
+    Keras 3 is tried first. A file written by Keras 2 is also read with tf_keras and both are run on the same random
+    input: some things have changed their meaning silently (`hard_sigmoid` has another slope), and then tf_keras, which
+    computes as the model was trained, is used.
+
+    Raises:
+        SourceError: neither can read it; says what each found.
+    """
+    failures = {}
+    model = None
+    try:
+        model = load_keras(path, description, custom, allow_unsafe=allow_unsafe)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Keras raises anything for files it does not understand
+        failures["Keras 3"] = error
+    if model is not None and not description.keras_version.startswith(("1.", "2.")):
+        return model, "keras"
+    try:
+        reference = load_tf_keras(path, custom, allow_unsafe=allow_unsafe)
+    except MemoryError:
+        raise
+    except Exception as error:
+        failures["tf_keras"] = error
+        if model is not None:
+            return model, "keras"
+        raise _unreadable(path, failures) from error
+    if model is not None and _agree(model, reference):
+        return model, "keras"
+    return reference, "tf_keras"
+
+
+def _unreadable(path: Path, failures: Mapping[str, Exception]) -> SourceError:
+    def short(error: Exception) -> str:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        return lines[0][:300]
+
+    found = "; ".join(f"{framework}: {short(error)}" for framework, error in failures.items())
+    return SourceError(
+        f"{path.name} cannot be loaded ({found})",
+        remedy="If it uses layers or functions of your own, name them: --custom-objects your_module:YourLayer",
+    )
+
+
+def _agree(model: Any, reference: Any) -> bool:
+    """Whether two loads of one file compute the same on random input, up to float32 rounding."""
+    generator = np.random.default_rng(0)
+    ours, theirs = keras_signature(model), tf_keras_signature(reference)
+    samples = []
+    for spec in theirs.inputs:
+        shape = [4 if spec.shape[0] is None else spec.shape[0], *(16 if n is None else n for n in spec.shape[1:])]
+        values = generator.normal(size=shape) if "float" in spec.dtype else generator.integers(0, 2, shape)
+        samples.append(values.astype(spec.dtype))
+    try:
+        pairs = zip(ours.call(*samples), theirs.call(*samples), strict=True)
+        return all(_close(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - not comparable: the framework that wrote the file decides
+        return False
+
+
+def _close(a: Any, b: Any) -> bool:
+    return a.shape == b.shape and bool(
+        np.allclose(a, b, rtol=1e-4, atol=1e-5 * max(1.0, float(np.abs(b).max(initial=0))))
+    )
+
+
+def keras_signature(model: Any) -> Signature:
+    """Signature of a Keras 3 model: functional, sequential, or subclassed and built.
+
+    Inputs and outputs are in the order of `keras.tree.flatten`; they are called by their key in a dict, or else by the
+    name of the layer they belong to.
+
+    Raises:
+        SourceError: the model was never built, or takes sparse or ragged tensors.
+    """
+    import keras
+
+    functional = getattr(model, "_functional", None) or model
+    structure = getattr(functional, "_inputs_struct", None)
+    if structure is None:
+        structure = _built_inputs(model)
+        results = model(structure, training=False)
+    else:
+        results = functional._outputs_struct
+    inputs, outputs = _named_tensors(structure, "input"), _named_tensors(results, "output")
+
+    def call(*tensors: Any) -> list[Any]:
+        packed = keras.tree.pack_sequence_as(structure, list(tensors))
+        return list(keras.tree.flatten(model(packed, training=False)))
+
+    return Signature(inputs, outputs, call)
+
+
+def _built_inputs(model: Any) -> Any:
+    """Symbolic inputs of a subclassed model from the shapes that it was built with."""
+    import keras
+
+    config = model.get_build_config() or {}
+    shapes = config.get("input_shape", config.get("shapes_dict"))
+
+    def tensor(shape: Sequence[int | None], name: str) -> Any:
+        return keras.KerasTensor((None, *shape[1:]), dtype=model.input_dtype, name=name)
+
+    if isinstance(shapes, Mapping) and shapes:
+        return {key: tensor(shape, key) for key, shape in shapes.items()}
+    if isinstance(shapes, list | tuple) and shapes and not isinstance(shapes[0], list | tuple | Mapping):
+        return tensor(shapes, "input")
+    raise SourceError(
+        f"model {model.name!r} does not say which inputs it takes", remedy="Call it once on data, then save it again."
+    )
+
+
+def _named_tensors(structure: Any, fallback: str) -> tuple[TensorSpec, ...]:
+    import keras
+    from keras.src import tree  # keras.tree does not export flatten_with_path
+
+    names, tensors = [], []
+    for path, tensor in tree.flatten_with_path(structure):
+        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+            raise SourceError(
+                f"{tensor.name!r} is a sparse or ragged tensor", remedy="Only dense tensors can be exported."
+            )
+        keys = [part for part in path if isinstance(part, str)]
+        history = getattr(tensor, "_keras_history", None)
+        names.append("_".join(keys) or (history.operation.name if history else "") or fallback)
+        tensors.append(tensor)
+    return tuple(
+        TensorSpec(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
+        for name, tensor in zip(safe_names(names, fallback), tensors, strict=True)
+    )
+
+
+def tf_keras_signature(model: Any) -> Signature:
+    """Signature of a functional or sequential tf_keras model, in the order of `tf.nest.flatten`."""
+    import tensorflow as tf
+
+    if not model.inputs:
+        raise SourceError(
+            f"model {model.name!r} does not say which inputs it takes",
+            remedy="Call it once on data, then save it again.",
+        )
+
+    def specs(tensors: Sequence[Any], names: Sequence[str], fallback: str) -> tuple[TensorSpec, ...]:
+        safe = safe_names(names, fallback)
+        return tuple(
+            TensorSpec(name, tuple(t.shape), tf.as_dtype(t.dtype).name) for name, t in zip(safe, tensors, strict=True)
+        )
+
+    structure = getattr(model, "_nested_inputs", model.inputs)
+
+    def call(*tensors: Any) -> list[Any]:
+        packed = tf.nest.pack_sequence_as(structure, list(tensors))
+        return list(tf.nest.flatten(model(packed, training=False)))
+
+    return Signature(
+        specs(model.inputs, model.input_names, "input"), specs(model.outputs, model.output_names, "output"), call
+    )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def saved_model_signature(model: Any, where: str) -> Signature:
+    """Signature `serving_default` of a loaded SavedModel.
+
+    Raises:
+        SourceError: it has no such signature, naming those that it has.
+    """
+    if SIGNATURE not in model.signatures:
+        found = ", ".join(model.signatures) or "none"
+        raise SourceError(
+            f"{where} has no signature {SIGNATURE!r} (it has: {found})",
+            remedy=f"Export it with model.export(), or with signatures={{{SIGNATURE!r}: function}}.",
+        )
+    function = model.signatures[SIGNATURE]
+    # A file does not keep the order of its signature, so it is made: by name, `output_2` before `output_10`.
+    takes, gives = (
+        {name: tensors[name] for name in sorted(tensors, key=_natural)}
+        for tensors in (function.structured_input_signature[1], function.structured_outputs)
+    )
+
+    def specs(tensors: Mapping[str, Any], fallback: str) -> tuple[TensorSpec, ...]:
+        shapes = [(None,) if t.shape.rank is None else tuple(t.shape) for t in tensors.values()]
+        names = safe_names(list(tensors), fallback)
+        return tuple(
+            TensorSpec(n, shape, t.dtype.name) for n, shape, t in zip(names, shapes, tensors.values(), strict=True)
+        )
+
+    def call(*tensors: Any) -> list[Any]:
+        results = function(**dict(zip(takes, tensors, strict=True)))
+        return [results[name] for name in gives]
+
+    return Signature(specs(takes, "input"), specs(gives, "output"), call)
