@@ -46,6 +46,8 @@ def _content(report: Report) -> dict[str, Any]:
         "best_text": view.best_text(table),
         "ratio": view.ratio_text(report, table),
         "percent": view.in_percent(report),
+        "metric": view.metric_title(report),
+        "drop_units": " or ".join(sorted({r.drop.unit for r in table if r.drop})),
         "devices": {m.device.name: m.device for m in report.measurements},
     }
 
@@ -109,7 +111,7 @@ def _axes(report: Report, x: str, x_text: Callable[[float], str]) -> plots.Axes:
         reach = _SCALE_LIMITS * max(*limits, 0.5) / 100 * (1.0 if percent else abs(baseline))
         floor = baseline - reach if report.metric_direction == "maximize" else baseline + reach
     better = {"maximize": ", higher is better", "minimize": ", lower is better", None: ""}[report.metric_direction]
-    name = clean(report.metric) + (" in %" if percent else "")
+    name = clean(view.metric_title(report)) + (" in %" if percent else "")
     y_text = (lambda v: f"{100 * v:.4g}") if percent else (lambda v: f"{v:.4g}")
     return plots.Axes(x, name + better, x_text, y_text, report.metric_direction, baseline, floor)
 

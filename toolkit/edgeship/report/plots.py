@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeship.report.svg import Chart, Scale, padded, place_labels
-from edgeship.report.view import Layers, Row, Timing, clean, digits, drop_text, signed
+from edgeship.report.svg import CHARACTER, LINE, Box, Chart, Scale, padded, place_labels
+from edgeship.report.view import Layers, Row, Timing, clean, digits, drop_text
 from edgeship.types import Gate
 
 #: Forms by format; a format of a plug-in gets what is left.
 FORMS = {"tflite": "circle", "onnx": "square", "tfjs": "diamond"}
 WIDE, NARROW = 540.0, 340.0
+#: Share of the runs whose density is drawn; the slowest would stretch the axis and stand in the table as p99.
+_DRAWN = 0.98
 #: How many layers have a bar of their own.
 MAX_LAYERS = 14
 
@@ -68,15 +70,17 @@ def _trade_off(points: Sequence[Point], axes: Axes, width: float, kind: str) -> 
     reference = [v for v in (axes.baseline,) if v is not None]
     y = Scale(*padded([*drawn, *reference] or [p.y for p in points], share=0.15), bottom, top)
     _frame(chart, x, y, axes)
+    places = [(x(p.x), y(p.y)) for p in points]
+    occupied = []
     if axes.baseline is not None:
         chart.line((left, y(axes.baseline)), (right, y(axes.baseline)), "base")
-        chart.text((right, y(axes.baseline) - 5), f"original {axes.y_text(axes.baseline)}", "small", "end")
+        name = f"original {axes.y_text(axes.baseline)}"
+        occupied.append(_name_original(chart, x, y(axes.baseline), name, places))
     front = pareto(points, axes.direction)
     if len(front) > 1:
         chart.path(_steps([(x(p.x), y(p.y)) for p in front]), "front")
-    places = [(x(p.x), y(p.y)) for p in points]
     texts = [_point_text(p, axes) for p in points]
-    labels = place_labels(places, texts, (left + 2, top, right + 8, bottom - 2))
+    labels = place_labels(places, texts, (left + 2, top, right + 8, bottom - 2), occupied)
     for place, label in zip(places, labels, strict=True):
         if label is not None and label.leader:
             near = min(max(place[0], label.box[0]), label.box[2])
@@ -86,7 +90,23 @@ def _trade_off(points: Sequence[Point], axes: Axes, width: float, kind: str) -> 
         chart.mark(place, FORMS.get(point.row.artifact.format, "triangle"), style_of(point.row), title)
         if label is not None:
             chart.text(label.at, text, "label", label.anchor)
+        else:
+            chart.unlabelled.append(title)
     return chart
+
+
+def _name_original(chart: Chart, x: Scale, at: float, text: str, places: Sequence[tuple[float, float]]) -> Box:
+    """Write the name of the original's line at that end of it, above or under, where no point is; returns its box."""
+    width = len(text) * CHARACTER
+    boxes = [
+        (left, top, left + width, top + LINE)
+        for left in (x.end - width, x.start + 4)
+        for top in (at - LINE - 2, at + 2)
+    ]
+    crowd = [sum(b[0] - 8 < px < b[2] + 8 and b[1] - 8 < py < b[3] + 8 for px, py in places) for b in boxes]
+    box = boxes[crowd.index(min(crowd))]
+    chart.text((box[0], box[3] - 4), text, "small")
+    return box
 
 
 def _beyond(value: float, axes: Axes) -> bool:
@@ -98,7 +118,7 @@ def _beyond(value: float, axes: Axes) -> bool:
 
 def _point_text(point: Point, axes: Axes) -> str:
     name = shortened(point.row.label, 32)
-    return f"{name} ({axes.y_text(point.y)})" if _beyond(point.y, axes) else name
+    return f"{name} ({axes.y_text(point.y)}, off scale)" if _beyond(point.y, axes) else name
 
 
 def _frame(chart: Chart, x: Scale, y: Scale, axes: Axes) -> None:
@@ -145,12 +165,12 @@ def _lines(lines: Sequence[_Line], kind: str, label: str, axis: float) -> tuple[
     On a phone name and value stand above the drawing instead of beside it.
     """
     wide = kind == "wide"
-    width = 1000.0 if wide else NARROW
-    step = 30.0 if wide else 50.0
+    width = 1120.0 if wide else NARROW
+    step = 30.0 if wide else 46.0
     chart = Chart(width, 8 + step * len(lines) + axis, label, kind)
     name_width = min(230.0, 14 + 7 * max((len(line.name) for line in lines), default=0)) if wide else 4.0
     value_width = 14 + 7 * max((len(line.value) for line in lines), default=0) if wide else 4.0
-    middles = [8 + step * i + (step / 2 if wide else 36.0) for i in range(len(lines))]
+    middles = [8 + step * i + (step / 2 if wide else 33.0) for i in range(len(lines))]
     for line, middle in zip(lines, middles, strict=True):
         if wide:
             chart.text((name_width - 12, middle + 4), line.name, "label", "end")
@@ -176,7 +196,8 @@ def drops(gates: Sequence[tuple[Row, Gate]], metric: str) -> list[Chart]:
 
 def _drops(gates: Sequence[tuple[Row, Gate]], metric: str, kind: str) -> Chart:
     several = len({g.runtime for _, g in gates}) > len({r.artifact.format for r, _ in gates})
-    lines = [_Line(shortened(f"{r.label} {g.runtime}" if several else r.label, 34), _drop_value(g)) for r, g in gates]
+    names = [f"{r.label} {g.runtime}" if several else r.label for r, g in gates]
+    lines = [_Line(shortened(n, 34), drop_text(g, unit=False)) for n, (_, g) in zip(names, gates, strict=True)]
     label = f"Drop of {metric} by file, with 95 % intervals and limits"
     chart, left, right, middles = _lines(lines, kind, label, 36)
     # Files far beyond their limit would squeeze the rest: beyond four limits a bar ends in an arrow.
@@ -199,11 +220,6 @@ def _drops(gates: Sequence[tuple[Row, Gate]], metric: str, kind: str) -> Chart:
     return chart
 
 
-def _drop_value(gate: Gate) -> str:
-    interval = f" [{signed(gate.interval[0])}, {signed(gate.interval[1])}]" if gate.interval else ""
-    return f"{signed(gate.value)}{interval}"
-
-
 def latencies(timings: Sequence[tuple[Row, Timing]], where: str) -> list[Chart]:
     """Distribution of the latencies of each file: density, median with its interval, p90."""
     return [_latencies(timings, where, kind) for kind in ("wide", "narrow")]
@@ -215,15 +231,15 @@ def _latencies(timings: Sequence[tuple[Row, Timing]], where: str, kind: str) -> 
     lines = [_Line(shortened(n, 34), t.text) for n, (_, t) in zip(names, timings, strict=True)]
     chart, left, right, middles = _lines(lines, kind, f"Latency distributions {where}", 36)
     lows = [min(t.measurement.latency_ms) for _, t in timings]
-    highs = [max(t.summary.p90_ms * 1.1, t.interval[1]) for _, t in timings]
+    highs = [sorted(t.measurement.latency_ms)[math.ceil(_DRAWN * t.summary.n) - 1] for _, t in timings]
     log = max(highs) > 6 * min(lows)
     x = Scale(*padded([*lows, *highs], log=log, share=0.03), left + 8, right - 8, log=log)
     _axis(chart, x, short, "milliseconds per inference" + (" (logarithmic)" if log else ""))
     for (row, timing), middle in zip(timings, middles, strict=True):
         color = style_of(row).replace("mark", "density")
-        outline = density([v for v in timing.measurement.latency_ms if v <= x.high], x)
-        upper = [(px, middle - 11 * share) for px, share in outline]
-        lower = [(px, middle + 11 * share) for px, share in reversed(outline)]
+        outline = density(timing.measurement.latency_ms, x)
+        upper = [(px, middle - 12 * share) for px, share in outline]
+        lower = [(px, middle + 12 * share) for px, share in reversed(outline)]
         s = timing.summary
         title = f"{row.label}: median {timing.text}, p90 {digits(s.p90_ms)} ms, {s.n} runs"
         chart.path([*upper, *lower], color, closed=True, title=title)
@@ -242,7 +258,8 @@ def density(values: Sequence[float], x: Scale) -> list[tuple[float, float]]:
     """
     import numpy as np
 
-    pixels = np.array([x(v) for v in values])
+    latencies = np.sort(np.asarray(values))[: max(1, math.ceil(_DRAWN * len(values)))]
+    pixels = np.array([x(v) for v in latencies])
     quartiles = np.quantile(pixels, [0.25, 0.75])
     spread = min(float(pixels.std()), float(quartiles[1] - quartiles[0]) / 1.34) or float(pixels.std())
     width = max(1.5, 0.9 * spread * len(pixels) ** -0.2)

@@ -34,6 +34,7 @@ class Chart:
     label: str
     kind: str = "wide"
     shapes: list[Shape] = field(default_factory=list)
+    unlabelled: list[str] = field(default_factory=list)
 
     def line(self, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
         """A straight line."""
@@ -134,12 +135,14 @@ class Label:
     leader: bool
 
 
-def place_labels(points: Sequence[tuple[float, float]], texts: Sequence[str], frame: Box) -> list[Label | None]:
-    """A place beside each point where its label covers no other label, no point and not the frame.
+def place_labels(
+    points: Sequence[tuple[float, float]], texts: Sequence[str], frame: Box, occupied: Sequence[Box] = ()
+) -> list[Label | None]:
+    """A place beside each point where its label covers no other label, no point, nothing occupied, not the frame.
 
     Greedy, nearest places first; None for a label that fits nowhere.
     """
-    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    taken: list[Box] = [*occupied, *((x - 6, y - 6, x + 6, y + 6) for x, y in points)]
     labels: list[Label | None] = []
     for (x, y), text in zip(points, texts, strict=True):
         own = (x - 6, y - 6, x + 6, y + 6)

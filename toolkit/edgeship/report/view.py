@@ -177,12 +177,18 @@ def metric_text(value: float | None, *, percent: bool) -> str:
     return f"{100 * value:.2f} %" if percent else f"{value:.4g}"
 
 
-def drop_text(gate: Gate | None) -> str:
+def metric_title(report: Report) -> str:
+    """The metric's name for a heading; those of the user stay as they are."""
+    known = {"accuracy": "Accuracy", "auc": "AUC", "mse": "MSE", "miou": "mIoU", None: "Metric"}
+    return known.get(report.metric, str(report.metric))
+
+
+def drop_text(gate: Gate | None, *, unit: bool = True) -> str:
     """`+0.10 [-0.20, +0.40] points`; positive is worse than the original."""
     if gate is None:
         return DASH
     interval = f" [{signed(gate.interval[0])}, {signed(gate.interval[1])}]" if gate.interval else ""
-    return f"{signed(gate.value)}{interval} {gate.unit}"
+    return f"{signed(gate.value)}{interval}" + (f" {gate.unit}" if unit else "")
 
 
 def signed(value: float) -> str:
