@@ -1,0 +1,31 @@
+"""TF.js graph models in Node, with the real @tensorflow/tfjs: WebAssembly, and plain JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeship_benchmarks import node
+from edgeship_benchmarks.runtimes.base import AgentRuntime
+
+
+class TFJSWasmRuntime(AgentRuntime):
+    """The WebAssembly backend (SIMD, one thread: TF.js has no more in Node)."""
+
+    name = "tfjs-wasm"
+    formats = ("tfjs",)
+    remedy = node.REMEDY
+
+    def missing(self) -> Sequence[str]:
+        """Node itself, or the npm packages."""
+        return node.missing()
+
+    def command(self) -> Sequence[str]:
+        """The agent for Node, with the folder that its packages are in."""
+        return (node.executable() or "node", str(node.AGENT), str(node.packages_folder()))
+
+
+class TFJSCpuRuntime(TFJSWasmRuntime):
+    """The JavaScript backend: what a browser without WebAssembly or GPU would do, some 50 times slower."""
+
+    name = "tfjs-cpu"
+    sample_limit = 200

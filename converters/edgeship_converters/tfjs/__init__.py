@@ -1,0 +1,56 @@
+"""TF.js graph models, written without the `tensorflowjs` package.
+
+The steps, one module each: `read` (frozen graph in, constants folded), `simplify`, `kernels.prepare`, `linear.fold`
+(batch normalization, bias, padding, activations), `kernels.choose`, `write` (checks, model.json, weight shards).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from edgeship.types import Artifact, ConvertOptions, Source
+
+
+class TFJSConverter:
+    """Writes `model.json` and weight shards that @tensorflow/tfjs loads with `loadGraphModel`.
+
+    TF.js computes in float32 whatever the variant; variants say how weights are stored. They are restored when the
+    model is loaded. Loops of recurrent layers are unrolled, because the WebAssembly backend cannot run them.
+    """
+
+    format = "tfjs"
+    variants: tuple[str, ...] = ("float32", "float16", "uint8", "uint16")
+    equivalents: Mapping[str, str] = {
+        "dynamic": "uint8",
+        "int8": "uint8",
+        "int8-floatio": "uint8",
+        "int16x8": "uint16",
+        "int16x8-floatio": "uint16",
+    }
+
+    def missing(self) -> Sequence[str]:
+        """Packages to install before `convert` can run."""
+        return [] if find_spec("tensorflow") else ["tensorflow"]
+
+    def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
+        """Write the model; see `edgeship.types.Converter.convert`.
+
+        Raises:
+            UnsupportedModelError: TF.js lacks an op of the model or would compute something else.
+        """
+        from edgeship_converters.describe import describe, versions
+        from edgeship_converters.graph import freeze
+        from edgeship_converters.tfjs import write
+        from edgeship_converters.tfjs.optimize import optimize
+        from edgeship_converters.tfjs.read import read
+
+        frozen = freeze(source, static_batch=options.static_batch, fake_quant=False, unroll=True)
+        graph = optimize(read(frozen))
+        made_by = versions("tensorflow", "keras", "tf-keras", "numpy")
+        files = write.write(graph, variant, out_dir, made_by)
+        inputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.inputs)
+        outputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.outputs)
+        return describe(out_dir, self.format, variant, files, inputs, outputs, source, options, made_by)
