@@ -1,0 +1,1 @@
+"""Long runs on real models and data, and benchmarks: `make acceptance`, `make bench`."""
