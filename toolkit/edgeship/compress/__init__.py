@@ -1,1 +1,37 @@
-"""Training-time compression of Keras 3 models; each method is one file."""
+"""Training-time compression of Keras 3 models; each method is one file.
+
+The training-script API: everything is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeship.compress.distill import distiller as distiller
+    from edgeship.compress.finish import finalize as finalize
+    from edgeship.compress.helpers import callbacks as callbacks
+    from edgeship.compress.pruning import prune as prune
+    from edgeship.compress.quantize import quantize_aware as quantize_aware
+    from edgeship.compress.quantize import strip as strip
+    from edgeship.compress.students import narrow as narrow
+
+_HOMES = {
+    "callbacks": "edgeship.compress.helpers",
+    "distiller": "edgeship.compress.distill",
+    "finalize": "edgeship.compress.finish",
+    "narrow": "edgeship.compress.students",
+    "prune": "edgeship.compress.pruning",
+    "quantize_aware": "edgeship.compress.quantize",
+    "strip": "edgeship.compress.quantize",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - one list of names
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgeship.compress' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

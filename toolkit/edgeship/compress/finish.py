@@ -1,0 +1,31 @@
+"""The end of training-time compression: promises are checked, helpers go."""
+
+from __future__ import annotations
+
+import keras
+
+from edgeship.compress.distill import Distiller
+from edgeship.compress.helpers import helpers
+from edgeship.compress.layers import fake_quantized
+from edgeship.compress.pruning import clone, keep_zeros
+from edgeship.compress.quantize import freeze
+
+
+def finalize(model: keras.Model) -> keras.Model:
+    """The trained model, ready to be saved, converted or compressed further; `model` is not changed.
+
+    A pruned model keeps its zeros in whatever training follows in this process. A quantization-aware model gets
+    kernels on their int8 grid and frozen ranges. Of a distiller it is the student.
+
+    Raises:
+        InputError: a pruning schedule did not reach its sparsity, zeros were lost, or a range was never set.
+    """
+    if isinstance(model, Distiller):
+        model = model.student
+    promised = helpers(model)
+    for helper in promised:
+        helper.check()
+    final = freeze(model) if fake_quantized(model) else clone(model)
+    if promised:
+        keep_zeros(final)
+    return final

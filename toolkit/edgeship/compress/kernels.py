@@ -1,0 +1,47 @@
+"""Which weights of a model count as kernels, in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from edgeship.compress.layers import FakeQuant
+
+_PRUNABLE = (
+    *(layers.Conv1D, layers.Conv2D, layers.Conv3D),
+    *(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose),
+    layers.Dense,
+)
+_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+# Keras derives these from the same base classes; their few weights are worth keeping.
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+
+
+def prunable_kernels(model: keras.Model) -> list[Any]:
+    """Kernel variables of convolutions, transposed convolutions and Dense, and the pointwise ones of separable layers.
+
+    Depthwise kernels stay out: they are few weights that each carry a whole channel.
+    """
+    kernels = []
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, _SEPARABLE):
+            kernels.append(layer.pointwise_kernel)
+        elif isinstance(layer, _PRUNABLE) and not isinstance(layer, _DEPTHWISE):
+            kernels.append(layer.kernel)
+    return kernels
+
+
+def parameters(model: keras.Model) -> int:
+    """Number of weights, without the bounds of fake quantization."""
+    bounds = sum(la.count_params() for la in model._flatten_layers(include_self=False) if isinstance(la, FakeQuant))
+    return int(model.count_params() - bounds)
+
+
+def sparsity(model: keras.Model) -> float:
+    """Share of exact zeros among prunable weights, 0..1 (0 for a model without any)."""
+    arrays = [np.asarray(kernel) for kernel in prunable_kernels(model)]
+    total = sum(array.size for array in arrays)
+    return float(sum(int(np.sum(array == 0)) for array in arrays) / total) if total else 0.0

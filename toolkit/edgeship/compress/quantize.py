@@ -1,0 +1,218 @@
+"""Quantization-aware training to int8, native to Keras 3 (arXiv 1712.05877, section 3).
+
+`quantize_aware` folds the model and inserts fake quantization; the result trains like any model. `freeze` gives the
+final one: plain Keras layers whose kernels lie on their int8 grid, with frozen `FakeQuant` layers between them, which
+the TFLite converter turns into the same int8 numbers. `strip` leaves the fake quantization out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from edgeship.compress.fold import fold
+from edgeship.compress.graph import Graph, Ref, Step, build, read
+from edgeship.compress.helpers import Helper, attach, helpers
+from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, calibrated, fake_quantized, snap
+from edgeship.compress.place import place
+from edgeship.compress.pruning import keep_zeros
+from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
+from edgeship.types import Array
+
+#: Samples in a calibration batch; a range is the mean of the batches' extremes, as the moving average in training is.
+_BATCH = 32
+#: Calibration reads no more than this.
+_MAX_SAMPLES = 10_000
+
+
+class RangeFreezer(Helper):
+    """Freezes the activation ranges for the last `share` of training, so that the weights settle on a fixed grid."""
+
+    def __init__(self, model: keras.Model, share: float) -> None:
+        super().__init__()
+        self._layers = [layer for layer in model.layers if isinstance(layer, FakeQuant)]
+        self._share = share
+
+    def advance(self, progress: float) -> None:
+        """Freeze when `progress` (0..1 of training) has come far enough."""
+        if progress > 1 - self._share:
+            for layer in self._layers:
+                layer.tracking.assign(0.0)
+
+    def check(self) -> None:
+        """`freeze` checks the ranges, also of a model that came from a file."""
+
+
+def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share: float = 0.3) -> keras.Model:
+    """A new model that computes with int8 numbers in the forward pass and trains with straight-through gradients.
+
+    Batch normalization is folded into the kernels first. Exact zeros in kernels (of an earlier `prune`) stay zero.
+    Use `edgeship.callbacks(new)` in `fit`, and `edgeship.finalize(new)` before saving or converting.
+
+    Args:
+        model: functional or Sequential, float inputs. It is not changed.
+        calibration: samples that set the activation ranges: an array (N, ...), a list or dictionary of arrays for
+            several inputs, or an iterable of batches such as a tf.data.Dataset ((inputs, labels) or inputs; the first
+            10,000 samples are read). None: the first training batches set them.
+        freeze_share: share of the training, at its end, with frozen ranges.
+
+    Raises:
+        UnsupportedModelError: names the layer and what to do.
+        DataError: the calibration samples do not fit the model.
+    """
+    for helper in helpers(model):
+        helper.check()
+    if fake_quantized(model):
+        raise UnsupportedModelError(f"{model.name} is quantization-aware already")
+    original = read(model)
+    folded = fold(original)
+    samples = None if calibration is None else list(_batches(calibration, original))
+    _check_fold(model, folded, samples)
+    placed = place(folded)
+    if samples is not None:
+        placed = _calibrate(folded, placed, samples)
+    steps = [replace(step, layer=QUANTIZED.get(step.layer, step.layer)) for step in placed.steps]
+    quantized = build(placed.with_steps(steps))
+    keep_zeros(quantized)
+    attach(quantized, RangeFreezer(quantized, freeze_share))
+    return quantized
+
+
+def freeze(model: keras.Model) -> keras.Model:
+    """The final form of a quantization-aware model: plain layers with kernels on their grid, frozen ranges.
+
+    Raises DataError where a range never saw data.
+    """
+    missing = [layer.name for layer in model.layers if isinstance(layer, FakeQuant) and not layer.ready]
+    if missing:
+        raise DataError(
+            f"the activation ranges of {', '.join(missing[:3])} were never set",
+            remedy="Give quantize_aware(model, calibration=samples), or train before finalize.",
+        )
+    graph = read(model)
+    steps = []
+    for step in graph.steps:
+        plain = _plain(step)
+        steps.append(plain.set(frozen=True) if plain.layer is FakeQuant else plain)
+    return build(graph.with_steps(steps))
+
+
+def strip(model: keras.Model) -> keras.Model:
+    """The same network in plain float layers, kernels on their int8 grid, without fake quantization.
+
+    For formats that have no fake quantization (TF.js, ONNX, float variants).
+    """
+    graph = read(model)
+    moved: dict[Ref, Ref] = {}
+    steps = []
+    for step in (step.reading(moved) for step in graph.steps):
+        if step.layer is FakeQuant:
+            moved[step.output] = step.inputs[0]
+        else:
+            steps.append(_plain(step))
+    return build(graph.with_steps(steps, moved))
+
+
+def _plain(step: Step) -> Step:
+    if step.layer not in PLAIN:
+        return step
+    kernel, *bias = step.weights
+    return replace(step, layer=PLAIN[step.layer], weights=(snap(kernel, step.layer.channel_axes), *bias))
+
+
+def _batches(calibration: Any, graph: Graph) -> Iterator[list[Array]]:
+    """Calibration samples as lists of arrays in the order of the inputs, at most `_BATCH` samples each."""
+    count = 0
+    for given in _given_batches(calibration):
+        batch = _in_order(given, graph)
+        count += len(batch[0])
+        yield batch
+        if count >= _MAX_SAMPLES:
+            return
+    if not count:
+        raise DataError("the calibration samples are empty", remedy="Give some dozens of typical training samples.")
+
+
+def _given_batches(calibration: Any) -> Iterable[Any]:
+    if isinstance(calibration, list | tuple) and not all(hasattr(part, "shape") for part in calibration):
+        calibration = iter(calibration)  # a list of batches
+    if hasattr(calibration, "shape") or isinstance(calibration, Mapping | list | tuple):
+        count = len(keras.tree.flatten(calibration)[0])
+        for start in range(0, count, _BATCH):
+            yield keras.tree.map_structure(lambda part, a=start: part[a : a + _BATCH], calibration)
+    else:
+        for batch in calibration:
+            yield batch[0] if isinstance(batch, tuple) else batch
+
+
+def _in_order(given: Any, graph: Graph) -> list[Array]:
+    names = [name for name, *_ in graph.inputs]
+    if isinstance(given, Mapping):
+        keys = sorted(graph.structures[0]) if isinstance(graph.structures[0], Mapping) else names
+        if set(given) not in (set(names), set(keys)):
+            raise DataError(f"calibration has inputs {sorted(given)}", remedy=f"The model's inputs: {names}.")
+        given = [given[name] for name in (names if set(given) == set(names) else keys)]
+    arrays = [np.asarray(part, np.float32) for part in (given if isinstance(given, list | tuple) else [given])]
+    shapes = [shape for _, shape, *_ in graph.inputs]
+    fits = len(arrays) == len(shapes) and all(
+        a.ndim == len(s) and all(want in (None, got) for got, want in zip(a.shape[1:], s[1:], strict=True))
+        for a, s in zip(arrays, shapes, strict=True)
+    )
+    if not fits:
+        raise DataError(
+            f"calibration samples have shapes {[a.shape for a in arrays]}", remedy=f"The model's inputs: {shapes}."
+        )
+    return arrays
+
+
+def _check_fold(model: keras.Model, folded: Graph, samples: list[list[Array]] | None) -> None:
+    """Folding must not change the function; a difference is our error, never passed on."""
+    batch = samples[0] if samples else _noise(folded)
+    single = replace(folded, structures=([0] * len(batch), [0] * len(folded.outputs)))
+    inputs = keras.tree.pack_sequence_as(folded.structures[0], batch)
+    expected = keras.tree.flatten(model(inputs, training=False))
+    found = keras.tree.flatten(build(single)(batch, training=False))
+    for (name, _), want, got in zip(folded.outputs, map(np.asarray, expected), map(np.asarray, found), strict=True):
+        difference = float(np.max(np.abs(want - got), initial=0.0))
+        if not difference <= 1e-3 * max(1.0, float(np.max(np.abs(want), initial=0.0))):
+            raise EdgeshipError(
+                f"folding {model.name} changed output {name} by {difference:.2g}",
+                remedy="Please report this with the model; variant int8 quantizes it after training.",
+            )
+
+
+def _noise(graph: Graph) -> list[Array]:
+    """Two samples; unknown sizes become 8."""
+    random = np.random.default_rng(0)
+    return [
+        random.uniform(0, 1, (2, *(size or 8 for size in shape[1:]))).astype(np.float32)
+        for _, shape, *_ in graph.inputs
+    ]
+
+
+def _calibrate(folded: Graph, placed: Graph, samples: list[list[Array]]) -> Graph:
+    """Set the ranges: the mean over batches of each batch's extremes in the float network."""
+    quantizers = [s for s in placed.steps if s.layer is FakeQuant and s.config["fixed"] is None]
+    observed = list(dict.fromkeys(s.inputs[0] for s in quantizers if s.options.get("observe", True)))
+    given = [ref for *_, ref in folded.inputs]
+    inside = [ref for ref in observed if ref not in given]
+    outputs = tuple((f"observed_{ref.id}", ref) for ref in inside)
+    structures = ([0] * len(given), [0] * len(inside))
+    observer = build(replace(folded, outputs=outputs, structures=structures)) if inside else None
+    extremes: dict[Ref, list[tuple[float, float]]] = {ref: [] for ref in observed}
+    for batch in samples:
+        values = dict(zip(given, batch, strict=True))
+        if observer is not None:
+            values.update(zip(inside, observer(batch, training=False), strict=True))
+        for ref in observed:
+            array = np.asarray(values[ref])
+            extremes[ref].append((float(array.min()), float(array.max())))
+    ranges = {ref: np.mean(pairs, axis=0) for ref, pairs in extremes.items()}
+    weights = {s.key: calibrated(*ranges[s.inputs[0]]) for s in quantizers if s.inputs[0] in ranges}
+    return placed.with_steps(
+        replace(s, weights=weights[s.key]) if s.layer is FakeQuant and s.key in weights else s for s in placed.steps
+    )

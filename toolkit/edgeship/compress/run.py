@@ -1,0 +1,54 @@
+"""The compression stage of the flow. Imports no ML framework until `compress` runs, which it does in a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeship.types import Dataset, ProgressCallback, Source, Stage
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A compressed model on disk, and what each stage did to it (the first stage is `base`, the model as given)."""
+
+    source: Source
+    stages: tuple[Stage, ...]
+
+
+def compress(
+    source: Source,
+    dataset: Dataset,
+    recipe: dict[str, Any],
+    metric: str | None,
+    out_dir: Path,
+    progress: ProgressCallback,
+) -> Compressed:
+    """Run the training stages of a recipe and write `<out_dir>/model.keras` [child].
+
+    Equal inputs and seed give equal weights on the same machine.
+
+    Args:
+        source: a model that Keras 3 reads.
+        dataset: with the splits train and validation, and calibration for quantize-aware.
+        recipe: `Recipe.to_data()`.
+        metric: name of the metric measured on the validation split after each stage; None = by task.
+        out_dir: an existing folder.
+        progress: told after each epoch.
+
+    Raises:
+        UnsupportedModelError: the source cannot be trained here, or a layer cannot be quantized.
+        InputError: a pruning schedule did not reach its sparsity.
+        DataError: a split is missing, or the data has no labels.
+        StorageFullError: no space in `out_dir`.
+    """
+    from edgeship import source as sources
+    from edgeship.compress.stages import Runner
+    from edgeship.recipe import parse
+
+    plan = parse(recipe, "recipe")
+    runner = Runner(source, dataset, plan, metric, progress)
+    stages = runner.run()
+    path = sources.save_live(runner.model, out_dir)
+    return Compressed(sources.inspect(path, source.custom_objects, source.allow_unsafe), stages)
