@@ -1,0 +1,95 @@
+"""The measuring plan: who runs when, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeship.errors import InputError
+from edgeship.types import Plan, Progress
+from edgeship_benchmarks.plan import REWARM_RUNS, execute, orders
+from edgeship_benchmarks.session import AgentSession
+
+_PLAN = Plan(min_runs=12, min_seconds=0.0, rounds=4, warmup_max_runs=30)
+
+
+class Watched(AgentSession):
+    """A real session that also writes down when it was asked to do what."""
+
+    def __init__(self, log: list[tuple[str, str]], label: str) -> None:
+        super().__init__(name=label)
+        self._log, self._label = log, label
+
+    def warm_up(self, *args, **kwargs):  # type: ignore[no-untyped-def] # as in the base
+        self._log.append((self._label, "warm"))
+        return super().warm_up(*args, **kwargs)
+
+    def measure(self, *args, **kwargs):  # type: ignore[no-untyped-def] # as in the base
+        self._log.append((self._label, "measure"))
+        return super().measure(*args, **kwargs)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_each_takes_each_place_equally_often(count: int) -> None:
+    found = orders(count, replace(_PLAN, rounds=2 * count))
+    assert all(sorted(order) == list(range(count)) for order in found)
+    for place in range(count):
+        assert Counter(order[place] for order in found) == dict.fromkeys(range(count), 2)
+
+
+def test_order_depends_on_the_seed_only() -> None:
+    assert orders(6, _PLAN) == orders(6, _PLAN)
+    assert any(orders(6, replace(_PLAN, seed=s)) != orders(6, _PLAN) for s in range(1, 5))
+
+
+def test_rounds_are_interleaved(models: Path) -> None:
+    log: list[tuple[str, str]] = []
+    events: list[Progress] = []
+    inputs = {"x": np.load(models / "affine.x.npy")}
+    with Watched(log, "A") as a, Watched(log, "B") as b:
+        a.load("litert", models / "affine.tflite")
+        b.load("litert", models / "int8.tflite")
+        timings = execute([a, b], inputs, _PLAN, events.append)
+    assert log[:2] == [("A", "warm"), ("B", "warm")]
+    assert log[2::2] == [(who, "warm") for who, _ in log[3::2]]  # each round is re-warmed by the one that is measured
+    turns = "".join(who for who, what in log if what == "measure")
+    assert turns in ("ABBAABBA", "BAABBAAB")
+    for timing in timings:
+        assert timing.round_lengths == (3, 3, 3, 3)
+        assert len(timing.latency_ms) == 12
+        assert timing.warmup_runs == timing.warm_up.runs + 4 * REWARM_RUNS
+        assert timing.peak_memory_mib is not None
+    assert [e.done for e in events] == list(range(11))
+    assert {e.total for e in events} == {10}
+
+
+def test_minima_hold_over_all_rounds(models: Path) -> None:
+    inputs = {"x": np.load(models / "affine.x.npy")}
+    with AgentSession() as session:
+        session.load("litert", models / "affine.tflite")
+        (few,) = execute([session], inputs, Plan(min_runs=10, min_seconds=0, rounds=3, warmup_max_runs=1))
+        (long,) = execute([session], inputs, Plan(min_runs=1, min_seconds=0.2, rounds=2, warmup_max_runs=1))
+    assert few.round_lengths == (4, 4, 4)  # 10 runs in 3 equal rounds, rounded up
+    assert not few.warm_up.stable
+    assert len(long.round_lengths) == 2
+    assert 50 < sum(long.latency_ms) < 1000
+
+
+_BAD: list[Callable[[Plan], Plan]] = [
+    lambda p: replace(p, rounds=0),
+    lambda p: replace(p, min_runs=0),
+    lambda p: replace(p, warmup_max_runs=0),
+    lambda p: replace(p, threads=0),
+    lambda p: replace(p, min_seconds=float("nan")),
+]
+
+
+@pytest.mark.parametrize("change", _BAD)
+def test_a_plan_that_measures_nothing(change: Callable[[Plan], Plan]) -> None:
+    with pytest.raises(InputError, match="cannot measure by"):
+        execute([], {}, change(_PLAN))
