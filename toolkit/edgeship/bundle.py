@@ -1,0 +1,279 @@
+"""Device bundles: one verified TFLite file with all that a device needs to use it and to check itself.
+
+    manifest.json             schema `edgeship.manifest/1`: names and hashes all the rest
+    model.tflite              the smallest file of the build that passed
+    golden/input_0.npy ...    a few test inputs
+    golden/output_0.npy ...   what the file gives for them
+
+Made from a build folder alone; the same build gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeship import golden as golden_samples
+from edgeship import plugins
+from edgeship.artifact import hash_files, read_artifact
+from edgeship.cache import whole_folder, write_text
+from edgeship.codec import from_data, to_data
+from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
+from edgeship.golden import Golden, Tolerance
+from edgeship.report import schema
+from edgeship.report.store import LIMIT_BYTES, loads
+from edgeship.report.view import rows
+from edgeship.types import Artifact, Bundle, FileEntry, Measurement, Report, TensorSpec
+
+SCHEMA = "edgeship.manifest/1"
+MANIFEST = "manifest.json"
+
+#: A manifest is read before anything about it is known to be true.
+_MANIFEST_LIMIT_BYTES = 4 << 20
+
+
+def device_bundle(build: Path, out: Path, *, force: bool = False) -> Bundle:
+    """Write a device bundle from a build folder; it appears at `out` whole or not at all.
+
+    The file is run once more on its golden inputs before it is delivered. With `force` an earlier bundle at `out` is
+    replaced; a folder with anything else in it is never touched, because a bundle holds nothing but itself.
+
+    Raises:
+        GateFailed: no TFLite file of the build is verified and passed its gates.
+        InputError: the build is not one, has no TFLite file or no golden samples, or contradicts itself.
+        OutputError: `out` holds something else.
+    """
+    earlier = _check_out(out)
+    report_text = schema.read_text(build / "report.json", LIMIT_BYTES)
+    report = loads(report_text, build, str(build / "report.json"))
+    artifact = _choose(report)
+    golden = golden_samples.load(build, artifact)
+    runtime = plugins.runtimes_for(artifact.format)[0]
+    tolerances = golden_samples.tolerances(artifact, golden, runtime.name)
+    golden_samples.check(artifact, golden, runtime.run(artifact, golden.inputs), tolerances[0])
+    with whole_folder(out) as folder:
+        files = hash_files(folder, _write_files(folder, artifact, golden))
+        manifest = _manifest(report, artifact, golden, tolerances)
+        manifest["files"] = to_data(files)
+        manifest["lineage"]["report_sha256"] = hashlib.sha256(report_text.encode()).hexdigest()
+        schema.check(manifest, SCHEMA, MANIFEST)
+        text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+        if earlier not in (None, text) and not force:
+            raise OutputError(f"{out} holds another bundle", remedy="Choose another --out, or replace it with --force.")
+        write_text(folder / MANIFEST, text)
+    return verify_bundle(out)
+
+
+def verify_bundle(path: Path) -> Bundle:
+    """Check a bundle that may come from anywhere: its manifest, and that the folder holds exactly the files it names.
+
+    Raises ArtifactError naming what is wrong; nothing outside the folder is read.
+    """
+    try:
+        text = _manifest_text(path)
+        manifest = schema.parse(text, MANIFEST)
+        schema.check(manifest, SCHEMA, MANIFEST)
+    except InputError as error:
+        raise ArtifactError(f"{path} is not a bundle: {error.message}", remedy=error.remedy) from error
+    files = tuple(from_data(FileEntry, entry) for entry in manifest["files"])
+    _check_names(path, manifest, files)
+    for entry in files:
+        if (path / entry.name).stat().st_size != entry.size_bytes:
+            raise ArtifactError(f"{path / entry.name} has not the {entry.size_bytes:,} bytes that {MANIFEST} states")
+    for entry, found in zip(files, hash_files(path, [f.name for f in files]), strict=True):
+        if entry.sha256 != found.sha256:
+            raise ArtifactError(
+                f"{path / entry.name} is not the file that {MANIFEST} names: its SHA-256 is another one"
+            )
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Bundle(path, manifest["kind"], manifest["name"], manifest["artifact"], manifest["entry"], digest, files)
+
+
+def _choose(report: Report) -> Artifact:
+    """The smallest TFLite file that passed, as its own sidecar and hashes confirm it."""
+    offered = [a for a in report.artifacts if a.format == "tflite"]
+    if not offered:
+        raise InputError(
+            f"the build {report.name} has no TFLite file, which devices need",
+            remedy="Build it: edgeship build MODEL --to tflite",
+        )
+    passed = [a for a in offered if a.verification == "passed"]
+    if not passed:
+        states = ", ".join(f"{a.id} {a.verification}" for a in offered)
+        raise GateFailed(
+            f"no TFLite file of {report.name} may be delivered: {states}",
+            remedy="report.html of the build says why; a larger variant or another recipe may pass.",
+        )
+    chosen = min(passed, key=lambda a: (a.size_bytes, a.id))
+    found = read_artifact(chosen.path)
+    if replace(found, path=chosen.path) != chosen:
+        raise ArtifactError(
+            f"{chosen.path} is not what the report says about {chosen.id}", remedy="Run the build again."
+        )
+    return chosen
+
+
+def _check_out(out: Path) -> str | None:
+    """The manifest of an earlier bundle at `out`; None where there is nothing. Raises OutputError for all else."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise OutputError(f"{out} is not a folder", remedy="Choose another place with --out.")
+    if not out.exists() or not any(out.iterdir()):
+        return None
+    try:
+        text = _manifest_text(out)
+        manifest = schema.parse(text, MANIFEST)
+        schema.check(manifest, SCHEMA, MANIFEST)
+        ours = {MANIFEST, *(entry["name"] for entry in manifest["files"])}
+    except InputError:
+        ours = set()
+    if not ours.issuperset(_listing(out)):
+        raise OutputError(f"{out} holds files that are not a bundle's", remedy="Choose a new folder with --out.")
+    return text
+
+
+def _manifest_text(path: Path) -> str:
+    file = path / MANIFEST
+    if file.is_symlink() or not file.is_file():
+        raise InputError(f"it has no {MANIFEST}")
+    return schema.read_text(file, _MANIFEST_LIMIT_BYTES)
+
+
+def _listing(folder: Path) -> list[str]:
+    """Names of everything in a folder that is no plain folder itself; links are named, never followed."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        names = [*files, *(name for name in folders if (Path(place) / name).is_symlink())]
+        found += [(Path(place) / name).relative_to(folder).as_posix() for name in names]
+    return sorted(found)
+
+
+def _check_names(path: Path, manifest: Mapping[str, Any], files: tuple[FileEntry, ...]) -> None:
+    """The schema has refused absolute names and `..`; here names meet the folder and each other."""
+    names = [entry.name for entry in files]
+    if len({name.casefold() for name in (MANIFEST, *names)}) != len(names) + 1:
+        raise ArtifactError(f"{path}: {MANIFEST} names a file twice")
+    present = set(_listing(path)) - {MANIFEST}
+    for missing in sorted(set(names) - present):
+        raise ArtifactError(f"{path}: {missing} is missing")
+    for extra in sorted(present - set(names)):
+        raise ArtifactError(f"{path}: {extra!r} is not named in {MANIFEST}")
+    for name in names:
+        if (path / name).is_symlink() or not (path / name).is_file():
+            raise ArtifactError(f"{path}: {name} is a link or no regular file")
+    golden = manifest["golden"]
+    for name in (manifest["entry"], *golden["inputs"].values(), *golden["outputs"].values()):
+        if name not in names:
+            raise ArtifactError(f"{path}: {MANIFEST} speaks of {name!r} but does not name it among the files")
+
+
+def _write_files(folder: Path, artifact: Artifact, golden: Golden) -> list[str]:
+    """Copy the model and save the golden samples; names relative to `folder`, the model first."""
+    import numpy as np
+
+    for entry in artifact.files:
+        shutil.copyfile(artifact.path / entry.name, folder / entry.name)
+    (folder / "golden").mkdir()
+    names = _golden_names(golden)
+    for side, arrays in (("inputs", golden.inputs), ("outputs", golden.outputs)):
+        for name, array in arrays.items():
+            np.save(folder / names[side][name], array, allow_pickle=False)
+    return [*(entry.name for entry in artifact.files), *names["inputs"].values(), *names["outputs"].values()]
+
+
+def _golden_names(golden: Golden) -> dict[str, dict[str, str]]:
+    return {
+        "inputs": {name: f"golden/input_{i}.npy" for i, name in enumerate(golden.inputs)},
+        "outputs": {name: f"golden/output_{i}.npy" for i, name in enumerate(golden.outputs)},
+    }
+
+
+def _manifest(report: Report, artifact: Artifact, golden: Golden, tolerances: tuple[Tolerance, ...]) -> dict[str, Any]:
+    """All of the manifest but the hashes of files."""
+    return {
+        "schema": SCHEMA,
+        "kind": "device",
+        "name": report.name,
+        "created": report.created,
+        "artifact": artifact.id,
+        "format": artifact.format,
+        "variant": artifact.variant,
+        "entry": artifact.files[0].name,
+        "files": [],
+        "inputs": [_input(spec, report, golden) for spec in artifact.inputs],
+        "outputs": [{**to_data(s), "range": golden.output_ranges.get(s.name)} for s in artifact.outputs],
+        "labels": list(artifact.labels),
+        "golden": {
+            "samples": golden.n,
+            **_golden_names(golden),
+            "tolerances": [to_data(tolerance) for tolerance in tolerances],
+        },
+        "metric": _metric(report, artifact),
+        "latency": [_latency(m) for m in report.measurements if m.artifact == artifact.id],
+        "lineage": _lineage(report, artifact),
+    }
+
+
+def _input(spec: TensorSpec, report: Report, golden: Golden) -> dict[str, Any]:
+    given = next((s.dtype for s in report.source.inputs if s.name == spec.name), str(golden.inputs[spec.name].dtype))
+    steps = ["quantize"] if spec.quantization is not None else []
+    return {
+        **to_data(spec),
+        "range": golden.input_ranges.get(spec.name),
+        "preprocessing": {"given_dtype": given, "steps": steps},
+    }
+
+
+def _metric(report: Report, artifact: Artifact) -> dict[str, Any] | None:
+    row = next(row for row in rows(report) if row.artifact.id == artifact.id)
+    if report.metric is None:
+        return None
+    gate = row.drop
+    drop = {name: to_data(getattr(gate, name)) for name in ("value", "interval", "unit", "limit", "n")}
+    return {
+        "name": report.metric,
+        "direction": report.metric_direction,
+        "value": row.metric,
+        "baseline": report.baseline.metric if report.baseline else None,
+        "drop": drop if gate else None,
+    }
+
+
+def _latency(measurement: Measurement) -> dict[str, Any]:
+    from edgeship_benchmarks import stats
+
+    summary = stats.summary(measurement)
+    return {
+        "target": measurement.target,
+        "provenance": measurement.provenance,
+        "runtime": measurement.runtime,
+        "threads": measurement.threads,
+        "median_ms": summary.median_ms,
+        "interval_ms": to_data(summary.interval_ms),
+        "p90_ms": summary.p90_ms,
+        "n": summary.n,
+        "device": dict(measurement.device.facts),
+    }
+
+
+def _lineage(report: Report, artifact: Artifact) -> dict[str, Any]:
+    source, data = report.source, report.dataset
+    return {
+        "source": {
+            "name": source.path.name,
+            "kind": source.kind,
+            "sha256": source.sha256,
+            "parameters": source.parameters,
+        },
+        "dataset": {"name": data.name, "task": data.task, "sha256": data.sha256, "counts": dict(data.counts)}
+        if data
+        else None,
+        "recipe": dict(report.recipe),
+        "made_by": dict(artifact.made_by),
+        "environment": dict(report.environment),
+    }
