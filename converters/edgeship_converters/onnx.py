@@ -94,7 +94,7 @@ def _export(frozen: FrozenGraph) -> Any:
         raise UnsupportedModelError(
             f"onnx: tf2onnx stopped: {error}", remedy="Replace the layer, or choose another format."
         ) from error
-    return canonical_model(model, frozen)
+    return canonical_model(model, frozen, rename=True)
 
 
 def _has_loops(model: Any) -> bool:

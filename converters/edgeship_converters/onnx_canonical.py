@@ -1,13 +1,15 @@
 """An ONNX model whose bytes depend on nothing but the graph it was made from.
 
-tf2onnx and ONNX Runtime's quantizer number what they insert by a counter of the process and keep some of it in sets.
-Here nodes and initializers are put in an order that follows from the outputs alone and numbers start again.
+tf2onnx keeps nodes in sets ordered by memory address, merges equal nodes in that order and numbers what it inserts by a
+counter of the process; ONNX Runtime's quantizer orders by sets of strings. Here nodes and initializers are put in an
+order that follows from the outputs alone, and names that tf2onnx chose by chance are replaced.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +18,20 @@ from edgeship_converters.graph import FrozenGraph
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-_NUMBER = re.compile(r"__\d+(?=[:_/]|$)")
+_NUMBER = re.compile(r"__\d+$")
+#: Nodes with weights of their own, which tf2onnx has no reason to merge: they keep the name from the model.
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
 
-def canonical_model(model: ModelProto, frozen: FrozenGraph) -> ModelProto:
-    """A copy of `model` with canonical order and names; dead nodes and hints about shapes inside are left out.
+def canonical_model(model: ModelProto, frozen: FrozenGraph, *, rename: bool = False) -> ModelProto:
+    """A copy of `model` in canonical order, without dead nodes, unused initializers and hints about inner shapes.
 
-    Inputs and outputs keep their names and get the shapes of `frozen`, a dynamic batch axis is called `batch`.
+    Inputs and outputs keep their names and get the shapes of `frozen`; a dynamic batch axis is called `batch`.
+
+    Args:
+        model: any ONNX model.
+        frozen: what it was made from.
+        rename: give inner nodes and tensors names that follow from the order too (the model comes from tf2onnx).
     """
     import onnx
 
@@ -34,79 +43,19 @@ def canonical_model(model: ModelProto, frozen: FrozenGraph) -> ModelProto:
     del result.metadata_props[:]
     graph = result.graph
     graph.name = "model"
-    graph.doc_string = ""
-    _Canonical().graph(graph, {value.name: value.name for value in (*graph.input, *graph.output)})
+    _order(graph)
+    if rename:
+        _Names(graph).rename(graph, "", {})
     for values, specs in ((graph.input, frozen.inputs), (graph.output, frozen.outputs)):
         by_name = {value.name: value for value in values}
-        del values[:]
-        for spec in specs:
-            values.add().CopyFrom(by_name[spec.name])
-            _set_shape(values[-1], spec.shape)
+        _replace(values, [by_name[spec.name] for spec in specs])
+        for value, spec in zip(values, specs, strict=True):
+            _set_shape(value, spec.shape)
     return result
 
 
-class _Canonical:
-    """Rewrites a graph and, inside its nodes, the bodies of control flow."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def graph(self, graph: GraphProto, names: dict[str, str]) -> None:
-        """Reorder and rename in place; `names` (old -> new) holds what is fixed or comes from an outer graph."""
-        self._taken |= set(names.values())
-        nodes = _needed(graph)
-        for value in (*graph.input, *graph.output):
-            if value.name not in names:
-                names[value.name] = self._new(value.name)
-        for node in nodes:
-            for output in node.output:
-                if output and output not in names:
-                    names[output] = self._new(output)
-        initializers = {tensor.name: tensor for tensor in graph.initializer}
-        used = [name for name in dict.fromkeys(_inputs(nodes)) if name in initializers]
-        used += [value.name for value in graph.output if value.name in initializers and value.name not in used]
-        for name in used:
-            if name not in names:
-                names[name] = self._new(name)
-        _replace(graph.initializer, [initializers[name] for name in used])
-        for tensor in graph.initializer:
-            tensor.name = names[tensor.name]
-            tensor.doc_string = ""
-        for node in nodes:
-            self._node(node, names)
-        _replace(graph.node, nodes)
-        del graph.value_info[:]
-        for value in (*graph.input, *graph.output):
-            value.name = names[value.name]
-
-    def _node(self, node: NodeProto, names: dict[str, str]) -> None:
-        for side in (node.input, node.output):
-            renamed = [names[name] if name else "" for name in side]
-            del side[:]
-            side.extend(renamed)
-        node.name = next(name for name in node.output if name)
-        node.doc_string = ""
-        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
-        _replace(node.attribute, attributes)
-        for attribute in node.attribute:
-            for body in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                body.name = f"{node.name}/{attribute.name}"
-                self.graph(body, dict(names))
-
-    def _new(self, old: str) -> str:
-        wanted = name = _NUMBER.sub("", old).removesuffix(":0") or "tensor"
-        number = 1
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}__{number}"
-        self._taken.add(name)
-        return name
-
-
-def _needed(graph: GraphProto) -> list[NodeProto]:
-    """Copies of the nodes that the outputs need, depth first, each after what it needs."""
-    import onnx
-
+def _order(graph: GraphProto) -> None:
+    """Put nodes depth first from the outputs, each after what it needs, and initializers by their first use."""
     makers = {output: i for i, node in enumerate(graph.node) for output in node.output if output}
     order: list[int] = []
     done: set[int] = set()
@@ -119,36 +68,115 @@ def _needed(graph: GraphProto) -> list[NodeProto]:
             elif index not in done:
                 done.add(index)
                 stack.append((index, True))
-                needed = [makers[name] for name in _inputs([graph.node[index]]) if name in makers]
-                stack.extend((i, False) for i in reversed(needed))
-    copies = []
-    for index in order:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(graph.node[index])
-        copies.append(copy)
-    return copies
+                stack.extend((makers[n], False) for n in reversed(_inputs(graph.node[index])) if n in makers)
+    _replace(graph.node, [graph.node[index] for index in order])
+    used = [name for node in graph.node for name in _inputs(node)] + [value.name for value in graph.output]
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    _replace(graph.initializer, [initializers[name] for name in dict.fromkeys(used) if name in initializers])
+    del graph.value_info[:]
+    graph.doc_string = ""
+    for node in graph.node:
+        node.doc_string = ""
+        _replace(node.attribute, sorted(node.attribute, key=lambda attribute: attribute.name))
+        for _, body in _bodies(node):
+            _order(body)
 
 
-def _inputs(nodes: Iterable[NodeProto]) -> list[str]:
-    """Names of all tensors that nodes read, also from within the bodies of control flow."""
-    found: list[str] = []
-    for node in nodes:
-        found += [name for name in node.input if name]
-        for attribute in node.attribute:
-            for body in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                found += _inputs(body.node)
-                found += [value.name for value in body.output]
+def _bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
+    """The graphs inside a node of control flow, with the names of their attributes."""
+    for attribute in node.attribute:
+        for body in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+            yield attribute.name, body
+
+
+def _inputs(node: NodeProto) -> list[str]:
+    """All tensors that a node reads, also from within its bodies."""
+    found = [name for name in node.input if name]
+    for _, body in _bodies(node):
+        found += [name for inner in body.node for name in _inputs(inner)]
+        found += [value.name for value in body.output]
     return found
 
 
-def _replace(field: Any, values: Iterable[Any]) -> None:
-    """Set a repeated field of messages."""
-    copies = list(values)
-    holder = [type(value)() for value in copies]
-    for copy, value in zip(holder, copies, strict=True):
-        copy.CopyFrom(value)
+class _Names:
+    """New names for everything inside a model: from the operator, its number, and the node it lies in."""
+
+    def __init__(self, graph: GraphProto) -> None:
+        self._taken = {value.name for value in (*graph.input, *graph.output)}
+        self._fixed = frozenset(self._taken)
+        self._count: Counter[str] = Counter()
+
+    def rename(self, graph: GraphProto, scope: str, outer: dict[str, str]) -> None:
+        """Rename in place; `outer` maps old to new names of the graphs around this one."""
+        names = dict(outer)
+        for i, value in enumerate(graph.input):
+            names[value.name] = value.name if value.name in self._fixed else self._unique(f"{scope}input_{i}")
+        weights = {tensor.name for tensor in graph.initializer}
+        for node in graph.node:
+            self._name(node, scope, names, weights)
+        for tensor in graph.initializer:
+            names.setdefault(tensor.name, tensor.name if tensor.name in self._fixed else self._unique(f"{scope}value"))
+        for node in graph.node:
+            for attribute, body in _bodies(node):
+                body.name = f"{node.name}/{attribute}"
+                self.rename(body, f"{body.name}/", names)
+            for side in (node.input, node.output):
+                _replace_names(side, names)
+        for holder in (graph.initializer, graph.input, graph.output):
+            for item in holder:
+                item.name = names[item.name]
+
+    def _name(self, node: NodeProto, scope: str, names: dict[str, str], weights: set[str]) -> None:
+        """Choose the names of a node, its outputs, and the weights that it is the first to use."""
+        result = next(name for name in node.output if name)
+        if result in self._fixed:
+            node.name = result
+        elif node.op_type in _WEIGHTED and weights & set(node.input):
+            node.name = self._unique(scope + _NUMBER.sub("", node.name))
+        else:
+            self._count[node.op_type] += 1
+            node.name = self._unique(f"{scope}{node.op_type}_{self._count[node.op_type]}")
+        for i, output in enumerate(node.output):
+            if output:
+                plain = node.name if output == result else self._unique(f"{node.name}:{i}")
+                names[output] = output if output in self._fixed else plain
+        for slot, name in zip(_slots(node), node.input, strict=True):
+            if name in weights and name not in names:
+                names[name] = name if name in self._fixed else self._unique(f"{node.name}/{slot}")
+
+    def _unique(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def _slots(node: NodeProto) -> list[str]:
+    """What the operator calls its inputs: `X`, `W`, `B`."""
+    import onnx
+
+    known: list[str] = []
+    if onnx.defs.has(node.op_type, node.domain):
+        known = [item.name for item in onnx.defs.get_schema(node.op_type, node.domain).inputs]
+    return [known[i] if i < len(known) else f"input_{i}" for i in range(len(node.input))]
+
+
+def _replace_names(field: Any, names: dict[str, str]) -> None:
+    renamed = [names[name] if name else "" for name in field]
     del field[:]
-    field.extend(holder)
+    field.extend(renamed)
+
+
+def _replace(field: Any, values: Iterable[Any]) -> None:
+    """Set a repeated field to (copies of) messages, some of which may be its own."""
+    copies = []
+    for value in values:
+        copies.append(type(value)())
+        copies[-1].CopyFrom(value)
+    del field[:]
+    field.extend(copies)
 
 
 def _set_shape(value: ValueInfoProto, shape: tuple[int | None, ...]) -> None:
