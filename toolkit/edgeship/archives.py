@@ -47,7 +47,7 @@ def check_zip(path: Path, error: type[InputError], *, ratio: int | None = MAX_RA
 
 def _check_name(path: Path, member: zipfile.ZipInfo, seen: set[str], error: type[InputError]) -> None:
     name = PurePosixPath(member.filename)
-    unsafe = name.is_absolute() or ".." in name.parts or "\\" in member.filename or ":" in name.parts[0]
+    unsafe = name.is_absolute() or ".." in name.parts or "\\" in member.filename or ":" in "".join(name.parts[:1])
     if unsafe or stat.S_ISLNK(member.external_attr >> 16):
         raise error(f"{path.name} holds a member that points outside of it: {member.filename!r}")
     if member.filename in seen:

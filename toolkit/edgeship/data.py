@@ -24,6 +24,7 @@ from edgeship.codec import from_json, to_json
 from edgeship.data_checks import TASKS, count_classes, fit_input, fit_labels, infer_task
 from edgeship.data_splits import choose, remaining
 from edgeship.errors import DataError
+from edgeship.metrics import VOID
 from edgeship.types import Dataset, TensorSpec
 
 if TYPE_CHECKING:
@@ -119,11 +120,14 @@ def from_arrays(
     parts, classes = _parse(arrays, inputs)
     specs = {spec.name: spec for spec in inputs}
     for split, part in parts.items():
-        part.x = {k: fit_input(v, specs.get(k), _key("x", split, k), options.scale) for k, v in part.x.items()}
+        for key, array in part.x.items():
+            where = _key("x", split, key if len(part.x) > 1 else "")
+            part.x[key] = fit_input(array, specs.get(key), where, options.scale)
     if not inputs:
         inputs = tuple(
             TensorSpec(k, (None, *v.shape[1:]), str(v.dtype)) for k, v in next(iter(parts.values())).x.items()
         )
+    classes = _number_text_labels(parts, classes)
     task = _label(parts, inputs[0].name, outputs, options)
     classes = _check_classes(classes, task, parts, outputs)
     for split, part in parts.items():
@@ -183,7 +187,7 @@ def _parse(arrays: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> tuple[d
         match = _KEY.fullmatch(key)
         if key == "classes":
             classes = tuple(str(name) for name in np.asarray(array).ravel())
-        elif match is None or (match["what"] == "slice") != (match["what"] != "x" and match["name"] is not None):
+        elif match is None or (match["what"] != "x" and (match["name"] is None) == (match["what"] == "slice")):
             raise DataError(f"the dataset has an unknown key {key!r}", remedy=f"Keys: {data_readers.KEYS}.")
         else:
             _place(parts.setdefault(match["split"] or "all", _Part()), match["what"], match["name"], np.asarray(array))
@@ -229,6 +233,21 @@ def _name_inputs(x: dict[str, Array], inputs: Sequence[TensorSpec], split: str) 
     return {name: x[name] for name in wanted or x}
 
 
+def _number_text_labels(parts: Mapping[str, _Part], classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Replace labels that are class names by indices; returns the classes, sorted by name if none were given."""
+    texts = {split: part.y for split, part in parts.items() if part.y is not None and part.y.dtype.kind == "U"}
+    if not texts:
+        return classes
+    names = classes or tuple(sorted({str(name) for y in texts.values() for name in np.unique(y)}))
+    index = {name: k for k, name in enumerate(names)}
+    for split, y in texts.items():
+        unknown = [str(name) for name in np.unique(y) if str(name) not in index]
+        if unknown:
+            raise DataError(f"{_key('y', split, '')} has labels that are no classes: {', '.join(unknown[:5])}")
+        parts[split].y = np.array([index[str(name)] for name in y.ravel()], np.int64).reshape(y.shape)
+    return names
+
+
 def _label(parts: dict[str, _Part], first: str, outputs: Sequence[TensorSpec], options: DataOptions) -> str:
     """Find the task and bring the labels of all parts into its form."""
     for split, part in parts.items():
@@ -252,7 +271,7 @@ def _check_classes(
     """Class names by output index; numbers where none were given."""
     if task not in ("classification", "binary", "segmentation"):
         return ()
-    highest = max(int(part.y[part.y != 255].max(initial=0)) for part in parts.values() if part.y is not None)
+    highest = max(int(part.y[part.y != VOID].max(initial=0)) for part in parts.values() if part.y is not None)
     count = count_classes(task, outputs[0].shape if outputs else None)
     if not classes:
         return tuple(str(k) for k in range(count if count is not None else highest + 1))

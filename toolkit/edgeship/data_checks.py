@@ -71,19 +71,19 @@ def _check_finite(array: Array, where: str) -> None:
 
 
 def _convert(array: Array, dtype: np.dtype[np.generic], where: str, scale: float) -> Array:
-    if dtype.kind == "f":
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is found by comparing
         converted = array.astype(dtype, copy=False)
-        if array.dtype.kind == "f" and not np.isfinite(converted).all():
-            raise DataError(f"{where} has values beyond the range of {dtype}")
-        scaled: Array = converted if scale == 1.0 else converted * dtype.type(scale)
-        return scaled
-    converted = array.astype(dtype)
-    if not np.array_equal(converted, array):
-        raise DataError(
-            f"{where} has dtype {array.dtype}, and its values do not all fit the model's {dtype}",
-            remedy=f"Give whole numbers in the range of {dtype}.",
-        )
-    return converted
+    if dtype.kind != "f":
+        if not np.array_equal(converted, array):
+            raise DataError(
+                f"{where} has dtype {array.dtype}, and its values do not all fit the model's {dtype}",
+                remedy=f"Give whole numbers in the range of {dtype}.",
+            )
+        return converted
+    if array.dtype.kind == "f" and not np.isfinite(converted).all():
+        raise DataError(f"{where} has values beyond the range of {dtype}")
+    scaled: Array = converted if scale == 1.0 else converted * dtype.type(scale)
+    return scaled
 
 
 def infer_task(labels: Labels, first_inputs: Mapping[str, Array], outputs: Sequence[TensorSpec]) -> str:
@@ -105,7 +105,7 @@ def infer_task(labels: Labels, first_inputs: Mapping[str, Array], outputs: Seque
                 "the dataset has no labels", remedy="Add y_train and y_test (or y); only autoencoders do without."
             )
         return "reconstruction"
-    if y.shape == x.shape and np.array_equal(y, x):
+    if y.shape == x.shape and y.dtype.kind in "fiub" and np.array_equal(y.astype(x.dtype), x):
         return "reconstruction"
     every = [value for value in labels.values() if value is not None]
     if not outputs:
@@ -157,7 +157,7 @@ def fit_labels(task: str, y: Array, outputs: Sequence[TensorSpec], where: str) -
         DataError: another shape, a dtype that is no class, labels out of range, NaN in targets, one class only.
     """
     if y.dtype.kind not in "fiub":
-        raise DataError(f"{where} has dtype {y.dtype}", remedy="Labels are numbers, or text together with classes.")
+        raise DataError(f"{where} has dtype {y.dtype}", remedy="Labels are numbers or class names.")
     shape = outputs[0].shape if outputs else None
     if task == "regression":
         return _fit_targets(y, shape, where)

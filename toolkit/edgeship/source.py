@@ -104,6 +104,8 @@ def predict(source: Source, dataset: Dataset, split: str, out_dir: Path, progres
     if set(names) != set(samples.inputs):
         raise DataError(f"the dataset has inputs {', '.join(samples.inputs)}; the model takes {', '.join(names)}")
     arrays = [samples.inputs[name] for name in names]
+    if any(not spec.shape for spec in source.inputs):
+        raise SourceError(f"{source.path.name} takes single values, not batches", remedy="Export it with a batch axis.")
     rows, batch = len(arrays[0]), source.inputs[0].shape[0] or _BATCH
     call = tf.function(forward(load(source), source), autograph=False)
     with storage_errors(out_dir), ExitStack() as stack:
@@ -198,6 +200,10 @@ def _checked(
 
     description = (source_safety.describe_keras_zip if kind == "keras" else source_safety.describe_hdf5)(path)
     custom = source_models.custom_objects(references)
+    for entry in description.entries():  # a class that the user named may have been registered in a package
+        bare = (entry.registered_name or "").rpartition(">")[2]
+        if bare in custom:
+            custom.setdefault(str(entry.registered_name), custom[bare])
     if not allow_unsafe:
         source_safety.check_description(path, description, custom)
     return description, custom

@@ -133,17 +133,22 @@ def describe_hdf5(path: Path) -> Description:
     import h5py
 
     check_hdf5(path, path)
-    with h5py.File(path, "r") as file:
-        config, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
+    try:
+        with h5py.File(path, "r") as file:
+            config, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        raise SourceError(f"{path.name} has a damaged model description: {error}") from error
     if config is None:
         raise SourceError(
             f"{path.name} holds no model description (weights only, or not written by Keras)",
             remedy="Save the whole model with model.save(), not model.save_weights().",
         )
-    return Description(_json(path, config), version.decode() if isinstance(version, bytes) else str(version))
+    return Description(_json(path, config), str(version.decode() if isinstance(version, bytes) else version))
 
 
-def _json(path: Path, text: str | bytes) -> dict[str, Any]:
+def _json(path: Path, text: Any) -> dict[str, Any]:
+    if not isinstance(text, str | bytes):
+        raise SourceError(f"{path.name} has a damaged model description: {type(text).__name__} instead of text")
     if len(text) > _MAX_CONFIG_BYTES:
         raise SourceError(f"{path.name} describes the model in {len(text):,} bytes, more than is plausible")
     try:
@@ -242,9 +247,13 @@ def _check_entry(path: Path, entry: Entry, custom: Collection[str]) -> None:
 
 
 def _is_given(entry: Entry, custom: Collection[str]) -> bool:
-    """Whether the user named this class, or it is one of ours (registered under the package `edgeship`)."""
+    """Whether the user named this class, or it is one of ours (registered under the package `edgeship`).
+
+    The registered name decides, as in Keras, which imports `module` where that name is unknown.
+    """
     registered = entry.registered_name or entry.class_name
-    return registered.startswith("edgeship>") or entry.class_name in custom or registered in custom
+    ours = registered.startswith("edgeship>") and (entry.module or "edgeship").split(".")[0] == "edgeship"
+    return ours or registered in custom
 
 
 def _check_class(path: Path, entry: Entry) -> None:

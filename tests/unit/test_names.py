@@ -1,0 +1,22 @@
+"""Names that are safe everywhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeship.names import safe_names
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["image", "probabilities"], ("image", "probabilities")),
+        (["serving/x:0", "a b c", "../../etc"], ("serving_x_0", "a_b_c", "etc")),
+        (["dense", "dense", "Dense"], ("dense", "dense_1", "Dense_2")),
+        (["dense", "dense", "dense_1"], ("dense", "dense_1", "dense_1_1")),
+        (["", "é", "1x"], ("input", "input_1", "input_1x")),
+        (["n" * 100], ("n" * 64,)),
+    ],
+)
+def test_safe_names(names: list[str], expected: tuple[str, ...]) -> None:
+    assert safe_names(names, "input") == expected
