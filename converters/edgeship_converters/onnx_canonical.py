@@ -43,6 +43,8 @@ def canonical_model(model: ModelProto, frozen: FrozenGraph, *, rename: bool = Fa
     del result.metadata_props[:]
     graph = result.graph
     graph.name = "model"
+    if rename:
+        _remove_identities(graph, {})
     _order(graph)
     if rename:
         _Names(graph).rename(graph, "", {})
@@ -52,6 +54,39 @@ def canonical_model(model: ModelProto, frozen: FrozenGraph, *, rename: bool = Fa
         for value, spec in zip(values, specs, strict=True):
             _set_shape(value, spec.shape)
     return result
+
+
+def _remove_identities(graph: GraphProto, outer: dict[str, str]) -> None:
+    """Drop nodes that only pass a tensor on; of equal outputs, the first is computed and the others are copies.
+
+    `outer` maps tensors of the graphs around this one to what stands for them now.
+    """
+    passed_on = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    nodes = [node for node in graph.node if node.op_type != "Identity"]
+    made = {name for node in nodes for name in node.output}
+    stands_for = dict(outer)
+    copies = []
+    for value in graph.output:
+        tensor = value.name
+        while tensor in passed_on:
+            tensor = passed_on[tensor]
+        if tensor in made and tensor not in stands_for:
+            stands_for[tensor] = value.name
+        elif tensor in stands_for or tensor != value.name:
+            copies.append((tensor, value.name))
+    for old in passed_on:
+        tensor = old
+        while tensor in passed_on:
+            tensor = passed_on[tensor]
+        stands_for[old] = stands_for.get(tensor, tensor)
+    for node in nodes:
+        for side in (node.input, node.output):
+            _replace_names(side, stands_for)
+        for _, body in _bodies(node):
+            _remove_identities(body, stands_for)
+    _replace(graph.node, nodes)
+    for tensor, name in copies:
+        graph.node.add(op_type="Identity", input=[stands_for.get(tensor, tensor)], output=[name])
 
 
 def _order(graph: GraphProto) -> None:
@@ -118,6 +153,7 @@ class _Names:
             names.setdefault(tensor.name, tensor.name if tensor.name in self._fixed else self._unique(f"{scope}value"))
         for node in graph.node:
             for attribute, body in _bodies(node):
+                _forget_sizes((*body.input, *body.output))
                 body.name = f"{node.name}/{attribute}"
                 self.rename(body, f"{body.name}/", names)
             for side in (node.input, node.output):
@@ -153,6 +189,14 @@ class _Names:
         return name
 
 
+def _forget_sizes(values: Iterable[ValueInfoProto]) -> None:
+    """Take off the numbered names of unknown sizes; they are unknown without a name too."""
+    for value in values:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_param"):
+                dim.Clear()
+
+
 def _slots(node: NodeProto) -> list[str]:
     """What the operator calls its inputs: `X`, `W`, `B`."""
     import onnx
@@ -164,7 +208,7 @@ def _slots(node: NodeProto) -> list[str]:
 
 
 def _replace_names(field: Any, names: dict[str, str]) -> None:
-    renamed = [names[name] if name else "" for name in field]
+    renamed = [names.get(name, name) for name in field]
     del field[:]
     field.extend(renamed)
 
