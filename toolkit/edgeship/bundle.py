@@ -229,18 +229,20 @@ def _input(spec: TensorSpec, report: Report, golden: Golden) -> dict[str, Any]:
     }
 
 
+_DROP = ("value", "interval", "unit", "limit", "n")
+
+
 def _metric(report: Report, artifact: Artifact) -> dict[str, Any] | None:
     row = next(row for row in rows(report) if row.artifact.id == artifact.id)
     if report.metric is None:
         return None
     gate = row.drop
-    drop = {name: to_data(getattr(gate, name)) for name in ("value", "interval", "unit", "limit", "n")}
     return {
         "name": report.metric,
         "direction": report.metric_direction,
         "value": row.metric,
         "baseline": report.baseline.metric if report.baseline else None,
-        "drop": drop if gate else None,
+        "drop": {name: to_data(getattr(gate, name)) for name in _DROP} if gate else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""Golden samples: a few inputs with the outputs that an exported file gave for them, so that any device can check itself.
+"""Golden samples: a few inputs and the outputs that an exported file gave for them; with them a device checks itself.
 
 A build folder holds them for every verified file (`golden/inputs/<name>.npy`, `golden/outputs/<artifact>/<name>.npy`,
 `golden/ranges.json`), all in the original model's units. Reading trusts nothing in there.

@@ -24,6 +24,7 @@ def write(report: Report, folder: Path) -> None:
 
     text = store.dumps(to_document(report, folder))
     shown = store.loads(text, folder)
-    write_text(folder / "report.html", page.html(shown))
-    write_text(folder / "report.md", page.markdown(shown))
+    html, markdown = page.pages(shown)
+    write_text(folder / "report.html", html)
+    write_text(folder / "report.md", markdown)
     write_text(folder / NAME, text)

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 _SCALE_LIMITS = 8.0
 
 
-def html(report: Report) -> str:
-    """A self-contained page: no script, no network, its own light and dark scheme. Equal reports give equal pages."""
-    template = _environment(markup=True).get_template("report.html.j2")
-    return str(template.render(**_content(report), **_charts(report)))
+def pages(report: Report) -> tuple[str, str]:
+    """The HTML page and the Markdown page; equal reports (and files) give equal pages.
 
-
-def markdown(report: Report) -> str:
-    """The verdict and the tables in GitHub-flavoured Markdown."""
-    text = _environment(markup=False).get_template("report.md.j2").render(**_content(report))
-    return re.sub(r"\n{3,}", "\n\n", text)
-
-
-def _content(report: Report) -> dict[str, Any]:
+    HTML is self-contained: no script, no network, a light and a dark scheme. Markdown, in GitHub's flavour, has the
+    verdict and the tables.
+    """
     table = view.rows(report)
+    content = _content(report, table)
+    html = _environment(markup=True).get_template("report.html.j2").render(**content, **_charts(report, table))
+    markdown = _environment(markup=False).get_template("report.md.j2").render(**content)
+    return html, re.sub(r"\n{3,}", "\n\n", markdown)
+
+
+def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
     return {
         "report": report,
         "rows": table,
@@ -52,16 +52,14 @@ def _content(report: Report) -> dict[str, Any]:
     }
 
 
-def _charts(report: Report) -> dict[str, Any]:
-    table = view.rows(report)
+def _charts(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
     drops = [(row, gate) for row in table for gate in row.gates if gate.name == "metric"]
     units = sorted({gate.unit for _, gate in drops})
+    places = _by_place(table)
     return {
         "size_charts": _size_charts(report, table),
-        "latency_charts": {place: _latency_chart(report, timed) for place, timed in _by_place(table).items()},
-        "distributions": {
-            place: plots.latencies(timed, f"on {clean(place)}") for place, timed in _by_place(table).items()
-        },
+        "latency_charts": {place: _latency_chart(report, timed) for place, timed in places.items()},
+        "distributions": {place: plots.latencies(timed, f"on {clean(place)}") for place, timed in places.items()},
         "drop_charts": [plots.drops([d for d in drops if d[1].unit == u], clean(report.metric)) for u in units],
         "layers": [(found, plots.bars(found) if found.sizes else []) for found in map(view.layers, table)],
     }

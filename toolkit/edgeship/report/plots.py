@@ -259,7 +259,10 @@ def density(values: Sequence[float], x: Scale) -> list[tuple[float, float]]:
     import numpy as np
 
     latencies = np.sort(np.asarray(values))[: max(1, math.ceil(_DRAWN * len(values)))]
-    pixels = np.array([x(v) for v in latencies])
+    ends, places = np.array([x.low, x.high]), np.maximum(latencies, x.low)
+    if x.log:
+        ends, places = np.log(ends), np.log(places)
+    pixels = np.interp(places, ends, [x.start, x.end])
     quartiles = np.quantile(pixels, [0.25, 0.75])
     spread = min(float(pixels.std()), float(quartiles[1] - quartiles[0]) / 1.34) or float(pixels.std())
     width = max(1.5, 0.9 * spread * len(pixels) ** -0.2)

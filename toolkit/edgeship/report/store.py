@@ -68,6 +68,7 @@ def loads(text: str, folder: Path, where: str = NAME) -> Report:
     for holder in _path_holders(data):
         if holder["path"].startswith("./"):
             holder["path"] = str(_absolute(folder) / holder["path"])
+    _read_words(data)
     report = from_data(Report, data)
     check_verdicts(report, where)
     return report
@@ -122,6 +123,16 @@ def _shortener(places: Mapping[str, str]) -> Callable[[str], str]:
     # A place must stand alone: "/home/ann" is not in "/home/anna", nor in "/mnt/home/ann".
     pattern = re.compile(rf"(?<![\w./~-])({'|'.join(map(re.escape, longest_first))})(?![\w-]|\.\w)")
     return lambda text: pattern.sub(lambda match: places[match.group()], text)
+
+
+def _read_words(data: dict[str, Any]) -> None:
+    """Turn the words for numbers that JSON does not have into numbers again, where the schema allows them."""
+    for holder in (*data["gates"], *data["stages"], *data["predictions"].values(), data["baseline"] or {}):
+        for name in holder.keys() & {"value", "limit", "metric"}:
+            if isinstance(holder[name], str):
+                holder[name] = float(holder[name])
+        if holder.get("interval"):
+            holder["interval"] = [float(end) for end in holder["interval"]]
 
 
 def _plain(value: Any, shorten: Callable[[str], str]) -> Any:

@@ -1,0 +1,68 @@
+"""A real .tflite file made without TensorFlow: one fully connected layer, softmax after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as tfl
+
+WEIGHTS = np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32)
+BIAS = np.array([0.1, -0.2, 0.3], np.float32)
+TENSORS = ("x", "net/hidden/MatMul", "net/hidden/BiasAdd", "net/hidden/Add", "probabilities")
+
+
+def _tensor(name: str, shape: tuple[int, ...], buffer: int) -> tfl.TensorT:
+    tensor = tfl.TensorT()
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), tfl.TensorType.FLOAT32, buffer
+    return tensor
+
+
+def _buffer(values: np.ndarray | None = None) -> tfl.BufferT:
+    buffer = tfl.BufferT()
+    if values is not None:
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    return buffer
+
+
+def _operator(code: int, inputs: list[int], output: int, options: tuple[int, object]) -> tfl.OperatorT:
+    operator = tfl.OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = code, inputs, [output]
+    operator.builtinOptionsType, operator.builtinOptions = options
+    return operator
+
+
+def _code(builtin: int) -> tfl.OperatorCodeT:
+    code = tfl.OperatorCodeT()
+    code.deprecatedBuiltinCode = code.builtinCode = builtin
+    code.version = 1
+    return code
+
+
+def model_bytes(names: Sequence[str] = TENSORS, weights: np.ndarray = WEIGHTS) -> bytes:
+    """`probabilities = softmax(x @ weights.T + BIAS)`; x is (1, 4), probabilities (1, 3)."""
+    softmax = tfl.SoftmaxOptionsT()
+    softmax.beta = 1.0
+    shapes = [((1, 4), 0), ((3, 4), 1), ((3,), 2), ((1, 3), 0), ((1, 3), 0)]
+    graph = tfl.SubGraphT()
+    graph.tensors = [_tensor(name, shape, buffer) for name, (shape, buffer) in zip(names, shapes, strict=True)]
+    graph.inputs, graph.outputs = [0], [4]
+    connected = (tfl.BuiltinOptions.FullyConnectedOptions, tfl.FullyConnectedOptionsT())
+    graph.operators = [
+        _operator(0, [0, 1, 2], 3, connected),
+        _operator(1, [3], 4, (tfl.BuiltinOptions.SoftmaxOptions, softmax)),
+    ]
+    model = tfl.ModelT()
+    model.version, model.subgraphs = 3, [graph]
+    model.operatorCodes = [_code(tfl.BuiltinOperator.FULLY_CONNECTED), _code(tfl.BuiltinOperator.SOFTMAX)]
+    model.buffers = [_buffer(), _buffer(weights), _buffer(BIAS)]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def expected(x: np.ndarray) -> np.ndarray:
+    """The same in NumPy: (N, 4) -> (N, 3)."""
+    scores = np.exp(x @ WEIGHTS.T + BIAS)
+    return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
