@@ -45,7 +45,7 @@ def test_demo_build_folder_is_complete_and_says_the_same_everywhere(demo: Demo) 
     html = (demo.build / "report.html").read_text()
     assert all(name in html for name in ids)
     assert str(demo.build) not in html + (demo.build / "report.json").read_text(), "a build folder is relocatable"
-    assert len(list((demo.build / "predictions").iterdir())) == 1 + len({p for p in report["predictions"]})
+    assert len(list((demo.build / "predictions").iterdir())) == 1 + len(set(report["predictions"]))
 
 
 def test_a_repeated_build_does_nothing_twice(demo: Demo, edgeship: Script) -> None:

@@ -1,0 +1,1 @@
+"""End-to-end tests: through the installed script, over process and device boundaries."""
