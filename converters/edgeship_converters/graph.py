@@ -6,13 +6,14 @@ whatever this process has handled before.
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgeship.errors import EdgeshipError, UnsupportedModelError
+from edgeship.errors import UnsupportedModelError
 from edgeship.types import Source, TensorSpec
 
 if TYPE_CHECKING:
@@ -105,13 +106,22 @@ def _check_names(source: Source) -> None:
     names = [spec.name for spec in (*source.inputs, *source.outputs)]
     for name in names:
         if not _LEGAL_NAME.fullmatch(name):
-            raise EdgeshipError(f"{name!r} cannot be the name of a tensor in a TensorFlow graph")
+            raise UnsupportedModelError(
+                f"{name!r} cannot be the name of a tensor", remedy="Use letters, digits and underscores."
+            )
         if names.count(name) > 1:
-            raise EdgeshipError(f"{name!r} names two inputs or outputs of {source.path.name}")
+            raise UnsupportedModelError(
+                f"{name!r} names two inputs or outputs of {source.path.name}, which an exported file must tell apart",
+                remedy="Give them different names in the model.",
+            )
 
 
 def _forget_earlier_models() -> None:
-    """Restart the counters that Keras takes automatic names from."""
+    """Restart the counters that Keras takes automatic names from, and free what earlier models held."""
+    if not gc.get_freeze_count():
+        # The modules of TensorFlow are never garbage: leaving them out makes each collection ten times faster.
+        gc.collect()
+        gc.freeze()
     for framework in ("keras", "tf_keras"):
         if framework in sys.modules:
             sys.modules[framework].backend.clear_session()
@@ -121,10 +131,11 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    from edgeship.source import forward
     from edgeship_converters.canonical import Output, canonical_graph
 
     inputs = tuple(_with_batch(spec, static_batch) for spec in source.inputs)
-    call = tf.function(_caller(model, source), autograph=False)  # the layers bring theirs where they need it
+    call = tf.function(forward(model, source), autograph=False)  # the layers bring theirs where they need it
     traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False, aggressive_inlining=True)
     graph_def = canonical_graph(
@@ -149,28 +160,6 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
 
 def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:
     return replace(spec, shape=(batch, *spec.shape[1:])) if spec.shape and spec.shape[0] is None else spec
-
-
-def _caller(model: Any, source: Source) -> Callable[..., list[Any]]:
-    """A function of the input tensors, in the source's order, that returns the output tensors in the source's order."""
-    import tensorflow as tf
-
-    if source.loader == "savedmodel":
-        signature = model.signatures["serving_default"]
-
-        def call_signature(*tensors: Any) -> list[Any]:
-            results = signature(**{spec.name: tensor for spec, tensor in zip(source.inputs, tensors, strict=True)})
-            return [results[spec.name] for spec in source.outputs]
-
-        return call_signature
-
-    structure = model._inputs_struct if hasattr(model, "_inputs_struct") else list(model.inputs)
-
-    def call_model(*tensors: Any) -> list[Any]:
-        packed = tensors[0] if len(tensors) == 1 else tf.nest.pack_sequence_as(structure, list(tensors))
-        return list(tf.nest.flatten(model(packed, training=False)))
-
-    return call_model
 
 
 def _cleaner(model: Any, source: Source) -> Callable[[str], str]:
