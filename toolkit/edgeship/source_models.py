@@ -228,8 +228,8 @@ def _named_tensors(structure: Any, fallback: str) -> tuple[TensorSpec, ...]:
                 f"{tensor.name!r} is a sparse or ragged tensor", remedy="Only dense tensors can be exported."
             )
         keys = [part for part in path if isinstance(part, str)]
-        history = getattr(tensor, "_keras_history", None)
-        names.append("_".join(keys) or (history.operation.name if history else "") or fallback)
+        operation = getattr(getattr(tensor, "_keras_history", None), "operation", None)
+        names.append("_".join(keys) or getattr(operation, "name", fallback))
         tensors.append(tensor)
     return tuple(
         TensorSpec(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
