@@ -25,6 +25,8 @@ SIGNATURE = "serving_default"
 _INTEGER = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
 #: Operators that keep something from one inference to the next.
 _STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"}
+#: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
+_TO_FLOAT = {"CAST", "DEQUANTIZE"}
 
 
 class TFLiteConverter:
@@ -64,7 +66,7 @@ class TFLiteConverter:
         with tempfile.TemporaryDirectory() as folder:
             saved = Path(folder) / "model"
             _save(frozen, saved)
-            converter = _configure(saved, variant)
+            converter = _configure(saved, variant, own_ranges=own_ranges)
             if calibrate:
                 assert options.calibration is not None
                 converter.representative_dataset = _samples(options.calibration, frozen.inputs)
@@ -99,7 +101,7 @@ def _save(frozen: FrozenGraph, folder: Path) -> None:
     (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
 
 
-def _configure(saved: Path, variant: str) -> Any:
+def _configure(saved: Path, variant: str, *, own_ranges: bool) -> Any:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[SIGNATURE])
@@ -111,7 +113,8 @@ def _configure(saved: Path, variant: str) -> Any:
     elif variant in _INTEGER:
         sets = tf.lite.OpsSet
         int8, int16 = sets.TFLITE_BUILTINS_INT8, sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        converter.target_spec.supported_ops = [int8 if variant.startswith("int8") else int16]
+        if not own_ranges:  # naming the operators makes calibration mandatory
+            converter.target_spec.supported_ops = [int8 if variant.startswith("int8") else int16]
         converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(_INTEGER[variant])
     return converter
 
@@ -167,7 +170,7 @@ def _read(
     operators = _constants(schema.BuiltinOperator)
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)
-        name = operators[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        name = _operator(code, operators)
         if name in _STATEFUL or name == "CUSTOM":
             raise EdgeshipError(f"the TFLite file has the operator {name} {(code.CustomCode() or b'').decode()}")
     signature = model.SignatureDefs(0)
@@ -184,7 +187,30 @@ def _read(
         dtype = integer_io if integer_io and wanted.dtype == "float32" else wanted.dtype
         if specs[wanted.name].dtype != dtype:
             raise EdgeshipError(f"{wanted.name} of the TFLite file is {specs[wanted.name].dtype} and not {dtype}")
+    if integer_io:
+        _refuse_float(model, operators)
     return tuple(specs[i.name] for i in frozen.inputs), tuple(specs[o.name] for o in frozen.outputs)
+
+
+def _refuse_float(model: Any, operators: Mapping[int, str]) -> None:
+    """Raise UnsupportedModelError if a file that should compute with integers computes with floats somewhere."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for operator in map(graph.Operators, range(graph.OperatorsLength())):
+            name = _operator(model.OperatorCodes(operator.OpcodeIndex()), operators)
+            tensors = [graph.Tensors(operator.Outputs(i)) for i in range(operator.OutputsLength())]
+            floats = [_text(t.Name()) for t in tensors if t.Type() == schema.TensorType.FLOAT32]
+            if floats and name not in _TO_FLOAT:
+                raise UnsupportedModelError(
+                    f"tflite: {name} ({floats[0]}) cannot be quantized, or no range is known for it",
+                    remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
+                )
+
+
+def _operator(code: Any, operators: Mapping[int, str]) -> str:
+    """Name of a built-in operator; the old field holds it in files for old runtimes."""
+    return operators[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
 
 
 def _spec(name: str, tensor: Any, dtypes: Mapping[int, str]) -> TensorSpec:
