@@ -22,6 +22,7 @@ from edgeship.types import (
     Stage,
     TensorSpec,
 )
+from tests import tiny_tflite
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE = TensorSpec("image", (None, 32, 32, 3), "float32")
@@ -69,7 +70,8 @@ def artifact(folder: Path, format_name: str, variant: str, size: int) -> Artifac
     place.mkdir(parents=True, exist_ok=True)
     entry = place / ENTRIES[format_name]
     if not entry.exists():
-        entry.write_bytes(b"\0" * size)
+        content = tiny_tflite.model_bytes() if format_name == "tflite" else b""
+        entry.write_bytes(content.ljust(size, b"\0"))
     quantization = Quantization(0.00390625, -128) if variant == "int8" else None
     dtype = "int8" if variant == "int8" else "float32"
     return Artifact(

@@ -62,8 +62,8 @@ def device_bundle(build: Path, out: Path, *, force: bool = False) -> Bundle:
         manifest = _manifest(report, artifact, golden, tolerances)
         manifest["files"] = to_data(files)
         manifest["lineage"]["report_sha256"] = hashlib.sha256(report_text.encode()).hexdigest()
-        schema.check(manifest, SCHEMA, MANIFEST)
         text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+        schema.check(schema.parse(text, MANIFEST), SCHEMA, MANIFEST)
         if earlier not in (None, text) and not force:
             raise OutputError(f"{out} holds another bundle", remedy="Choose another --out, or replace it with --force.")
         write_text(folder / MANIFEST, text)

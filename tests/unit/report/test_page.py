@@ -1,4 +1,4 @@
-import json
+import functools
 import re
 import subprocess
 import sys
@@ -98,10 +98,15 @@ def hostile(made, text):
     )
 
 
+@pytest.fixture(scope="module")
+def hostile_pages(made):
+    return functools.cache(lambda text: page.pages(hostile(made, text)))
+
+
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_shown_and_never_obeyed(made, html, text):
+def test_hostile_text_is_shown_and_never_obeyed(hostile_pages, html, text):
     known = parsed(html)
-    page_, markdown_ = page.pages(hostile(made, text))
+    page_, markdown_ = hostile_pages(text)
     found = parsed(page_)
     assert set(found.tags) <= set(known.tags) | {"br"}
     assert {name for _, name, _ in found.attributes} <= {name for _, name, _ in known.attributes}
@@ -116,8 +121,8 @@ def test_hostile_text_is_shown_and_never_obeyed(made, html, text):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_markdown_stays_a_page_of_tables(made, markdown, text):
-    _, document = page.pages(hostile(made, text))
+def test_markdown_stays_a_page_of_tables(hostile_pages, markdown, text):
+    _, document = hostile_pages(text)
     outside = re.sub(r"^(`{3,})\n.*?\n\1$", "", document, flags=re.S | re.M)
     assert [line for line in outside.splitlines() if line.startswith("## ")] == [
         line for line in markdown.splitlines() if line.startswith("## ")
@@ -151,7 +156,7 @@ def test_the_page_can_be_read_by_all(html):
     found = parsed(html)
     assert ("html", "lang", "en") in found.attributes
     assert ("meta", "name", "viewport") in found.attributes
-    headers = [a for a in found.attributes if a[0] == "th"]
+    headers = [a for a in found.attributes if a[:2] == ("th", "scope")]
     assert len(headers) == found.tags.count("th")
     assert {value for _, _, value in headers} == {"col", "row"}
     pictures = [a for a in found.attributes if a[:2] == ("svg", "role")]
@@ -172,7 +177,7 @@ def test_figures_of_the_report_stand_in_both_pages(html, markdown):
         "9 of 12 files passed",
         "98,464",
         "84.94 %",
-        "+0.10 [−0.24, +0.44]",
+        "+0.10 [\u22120.24, +0.44]",
         "smallest that passed",
         "edgeship build",
         "tfjs-wasm needs Node 20 or later",
@@ -198,7 +203,6 @@ def test_unverified_is_said_wherever_the_file_is_shown(made):
     rows = [line for line in markdown.splitlines() if line.startswith("| tflite/int8 ")]
     assert rows
     assert all("UNVERIFIED" in row for row in rows)
-    assert "smallest that passed" not in [row for row in rows]
     assert "Smallest passing file: tflite/int8," not in markdown
 
 
@@ -289,10 +293,9 @@ def test_constant_latencies_can_be_drawn(made):
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_front_is_drawn_only_where_the_direction_is_known(made, direction):
-    assert 'class="front"' in page.pages(replace(made, metric_direction=direction))[0].split("legend")[0]
-    unknown = page.pages(replace(made, metric_direction=None))[0]
-    assert unknown.count('class="front"') == 1  # the legend's own
-    assert json.dumps(direction)
+    # One is the legend's own.
+    assert page.pages(replace(made, metric_direction=direction))[0].count('class="front"') > 1
+    assert page.pages(replace(made, metric_direction=None))[0].count('class="front"') == 1
 
 
 def test_write_leaves_three_files(tmp_path):

@@ -206,7 +206,9 @@ def _tfjs(file: Path) -> tuple[dict[str, int], list[_Node]]:
     for group in data["weightsManifest"]:
         for weight in group["weights"]:
             stored = weight.get("quantization", weight)["dtype"]
-            constants[str(weight["name"])] = math.prod(int(axis) for axis in weight["shape"]) * item_bytes[stored]
+            if not all(type(axis) is int and axis >= 0 for axis in weight["shape"]):
+                raise ValueError(f"{weight['name']} has the shape {weight['shape']}")
+            constants[str(weight["name"])] = math.prod(weight["shape"]) * item_bytes[stored]
     nodes = []
     for node in data["modelTopology"]["node"]:
         name = str(node["name"])
