@@ -16,7 +16,7 @@ import pytest
 from edgeship import source
 from edgeship.codec import from_data, to_data
 from edgeship.data import DataOptions, from_arrays, open_dataset
-from edgeship.errors import DataError, SourceError, UnsafeModelError
+from edgeship.errors import DataError, MissingPackageError, SourceError, UnsafeModelError
 from edgeship.types import Progress, Source, TensorSpec
 
 RNG = np.random.default_rng(5)
@@ -232,6 +232,34 @@ def test_custom_objects(keras: Any, custom: Any, tmp_path: Path) -> None:
     assert np.allclose(run(found, value)[0], live(value), atol=1e-6)
     with pytest.raises(SourceError, match="there is no 'Gone' in layers_of_test_source"):
         source.inspect(path, ("layers_of_test_source:Gone",))
+
+
+def test_a_class_that_was_registered_when_saved_and_is_not_any_more(keras: Any, custom: Any, tmp_path: Path) -> None:
+    x = keras.Input((3,), name="x")
+    path = source.save_live(keras.Model(x, custom.Plain(name="y")(x)), tmp_path)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "moved.keras", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'"registered_name": "Plain"', b'"registered_name": "old>Plain"'))
+    found = source.inspect(tmp_path / "moved.keras", ("layers_of_test_source:Plain",))
+    assert run(found, np.zeros((1, 3), "float32"))[0].tolist() == [[1, 1, 1]]
+
+
+def test_edgeships_own_layers_need_no_permission(keras: Any, tmp_path: Path) -> None:
+    from edgeship.compress.layers import FakeQuant
+
+    x = keras.Input((3,), name="x")
+    found = source.inspect(source.save_live(keras.Model(x, FakeQuant(frozen=True, name="y")(x)), tmp_path))
+    assert (found.fake_quantized, found.trainable, found.outputs[0].name) == (True, True, "y")
+
+
+def test_without_tensorflow_the_error_says_what_to_install(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = source.inspect(saved)
+    monkeypatch.setattr(source.importlib.util, "find_spec", lambda name: None)
+    for call in (lambda: source.inspect(saved), lambda: source.load(found)):
+        with pytest.raises(
+            MissingPackageError, match=r"reading model\.keras needs tensorflow, keras, h5py[\s\S]*pip install"
+        ):
+            call()
 
 
 def test_a_subclassed_model(keras: Any, custom: Any, tmp_path: Path) -> None:

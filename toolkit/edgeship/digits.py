@@ -84,18 +84,27 @@ def train_baseline(out: Path, dataset: Dataset, epochs: int, seed: int, progress
 
 
 def _network(keras: Any) -> Any:
-    """Convolutions with batch normalization, depthwise-separable residual blocks, global pooling: 31 k parameters."""
+    """Convolutions with batch normalization, depthwise-separable residual blocks, global pooling: 31 k parameters.
+
+    Every layer is named: automatic names depend on what the process has built before, and are part of the model.
+    """
     layers = keras.layers
 
     def normalized(x: Any, layer: Any) -> Any:
-        return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layer(x)))
+        return layers.BatchNormalization(momentum=0.9, name=f"{layer.name}_norm")(layer(x))
+
+    def activated(x: Any, layer: Any) -> Any:
+        return layers.ReLU(name=f"{layer.name}_relu")(normalized(x, layer))
+
+    def convolution(channels: int, size: int, strides: int, name: str) -> Any:
+        return layers.Conv2D(channels, size, strides=strides, padding="same", use_bias=False, name=name)
 
     image = keras.Input((SIZE, SIZE, 1), name="image")
-    x = normalized(image, layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False))
-    for channels in (32, 64):
-        x = normalized(x, layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False))
-        y = normalized(x, layers.DepthwiseConv2D(3, padding="same", use_bias=False))
-        y = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(channels, 1, use_bias=False)(y))
-        x = layers.ReLU()(layers.Add()([x, y]))
-    x = layers.GlobalAveragePooling2D()(x)
+    x = activated(image, convolution(16, 3, 2, "stem"))
+    for block, channels in (("block1", 32), ("block2", 64)):
+        x = activated(x, convolution(channels, 3, 2, f"{block}_down"))
+        depthwise = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{block}_depthwise")
+        y = normalized(activated(x, depthwise), convolution(channels, 1, 1, f"{block}_pointwise"))
+        x = layers.ReLU(name=f"{block}_relu")(layers.Add(name=f"{block}_add")([x, y]))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(image, layers.Dense(10, activation="softmax", name="probabilities")(x), name="digits")

@@ -6,6 +6,7 @@ Kinds: `.keras` (Keras 3), `.h5` (Keras 2 and 3), SavedModel folders, float `.tf
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeship.cache import storage_errors
-from edgeship.errors import DataError, SourceError
+from edgeship.errors import DataError, MissingPackageError, SourceError
 from edgeship.types import Dataset, Progress, ProgressCallback, Source
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ def inspect(path: Path, custom_objects: tuple[str, ...] = (), allow_unsafe: bool
     Raises:
         SourceError: missing, empty, damaged or of another type; a class is missing; NaN weights.
         UnsafeModelError: it carries code, or asks to import some, and `allow_unsafe` is False.
+        MissingPackageError: TensorFlow or Keras is not installed.
     """
     kind = _kind(path)
     if kind == "tflite":
         from edgeship.source_tflite import inspect_tflite
 
         return inspect_tflite(path)
+    _need_tensorflow(path)
     if kind == "savedmodel":
         return _inspect_saved_model(path, allow_unsafe)
     return _inspect_keras(path, kind, custom_objects, allow_unsafe)
@@ -59,6 +62,7 @@ def load(source: Source) -> Any:
     """
     if source.loader == "litert":
         raise SourceError(f"{source.path.name} is a TFLite file; it can be run, but not loaded for training")
+    _need_tensorflow(source.path)
     if source.loader == "savedmodel":
         return _load_saved_model(source.path, source.allow_unsafe)
     from edgeship import source_models
@@ -152,6 +156,14 @@ def save_live(model: Any, folder: Path) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     return place
+
+
+def _need_tensorflow(path: Path) -> None:
+    missing = [name for name in ("tensorflow", "keras", "h5py") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingPackageError(
+            f"reading {path.name} needs {', '.join(missing)}", remedy="Get it: pip install 'edgeship[tensorflow]'"
+        )
 
 
 def _is_model(model: Any, framework: str) -> bool:

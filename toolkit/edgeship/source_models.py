@@ -93,7 +93,7 @@ def load_tf_keras(path: Path, custom: Mapping[str, Any], *, allow_unsafe: bool) 
         import tf_keras
     except ImportError as error:
         raise MissingPackageError(
-            "reading this file needs tf-keras", remedy="pip install 'edgeship[tensorflow]'"
+            "reading this file needs tf-keras", remedy="Get it: pip install 'edgeship[tensorflow]'"
         ) from error
     options = {} if path.suffix.lower() != ".keras" else {"safe_mode": not allow_unsafe}
     return tf_keras.models.load_model(path, custom_objects=dict(custom), compile=False, **options)

@@ -50,7 +50,7 @@ def _interpreter(path: Path, content: bytes) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise MissingPackageError(
-            "reading .tflite files needs ai-edge-litert", remedy="pip install edgeship"
+            "reading .tflite files needs ai-edge-litert", remedy="Get it: pip install ai-edge-litert"
         ) from error
     try:
         return Interpreter(model_content=content)
