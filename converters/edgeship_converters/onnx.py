@@ -52,8 +52,6 @@ class ONNXConverter:
             UnsupportedModelError: an operator has no ONNX form, the model is too large, or a weight for float16.
             DataError: int8 without calibration samples.
         """
-        if variant not in self.variants:
-            raise UnsupportedModelError(f"onnx has no {variant!r}", remedy=f"Allowed: {', '.join(self.variants)}.")
         if variant == "int8" and options.calibration is None:
             raise DataError(
                 "onnx/int8 needs sample inputs to set the ranges of activations, and no data was given",

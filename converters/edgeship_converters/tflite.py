@@ -50,8 +50,6 @@ class TFLiteConverter:
             UnsupportedModelError: an operator has no built-in TFLite form, or none in this precision.
             DataError: an integer variant without calibration samples, unless the model carries its own ranges.
         """
-        if variant not in self.variants:
-            raise UnsupportedModelError(f"tflite has no {variant!r}", remedy=f"Allowed: {', '.join(self.variants)}.")
         own_ranges = source.fake_quantized and variant.startswith("int8")
         calibrate = variant in _INTEGER and not own_ranges
         if calibrate and options.calibration is None:

@@ -89,4 +89,6 @@ def convert(format_name: str, source: Source, variant: str, options: ConvertOpti
         raise MissingPackageError(
             f"{format_name} needs {', '.join(missing)}", remedy="Get it: pip install 'edgeship[all]'"
         )
+    if variant not in plugin.variants:
+        raise InputError(f"{format_name} has no variant {variant!r}", remedy=f"It has: {', '.join(plugin.variants)}.")
     return plugin.convert(source, variant, options, out_dir)
