@@ -164,8 +164,10 @@ def _expand_conv1d(step: Step, refs: Refs) -> Iterable[Step]:
     depthwise = step.is_a(layers.DepthwiseConv1D)
     channels = kernel.shape[1] * (1 if depthwise else config["groups"])
     (length,), (stride,), (dilation,) = config["kernel_size"], config["strides"], config["dilation_rate"]
-    image = refs.new((None, 1, None, channels))
-    yield _new(f"{step.name}_image", layers.Reshape, source, image, target_shape=(1, -1, channels))
+    # A known length stays known: the converter fuses a dilated convolution only then.
+    steps_in, steps_out = (-1 if shape[1] is None else shape[1] for shape in (source.shape, step.output.shape))
+    image = refs.new((None, 1, source.shape[1], channels))
+    yield _new(f"{step.name}_image", layers.Reshape, source, image, target_shape=(1, steps_in, channels))
     padding = config["padding"]
     if padding == "causal":
         padded, left = refs.new(image.shape), dilation * (length - 1)
@@ -176,7 +178,7 @@ def _expand_conv1d(step: Step, refs: Refs) -> Iterable[Step]:
         {"depth_multiplier": config["depth_multiplier"], "strides": stride, "dilation_rate": dilation}
         if depthwise
         else {"filters": config["filters"], "groups": config["groups"], "strides": (1, stride)}
-        | {"dilation_rate": (1, dilation)}
+        | {"dilation_rate": dilation}
     )
     wide = refs.new((None, 1, *step.output.shape[1:]))
     convolution = _new(
@@ -191,7 +193,7 @@ def _expand_conv1d(step: Step, refs: Refs) -> Iterable[Step]:
     )
     yield replace(convolution.set(activation=config["activation"]), weights=(kernel[None], *bias))
     features = step.output.shape[-1]
-    yield _new(f"{step.name}_sequence", layers.Reshape, wide, step.output, target_shape=(-1, features))
+    yield _new(f"{step.name}_sequence", layers.Reshape, wide, step.output, target_shape=(steps_out, features))
 
 
 def _scale_and_offset(step: Step) -> tuple[Array, Array]:

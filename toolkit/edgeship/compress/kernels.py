@@ -16,8 +16,6 @@ _PRUNABLE = (
     layers.Dense,
 )
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
-# Keras derives these from the same base classes; their few weights are worth keeping.
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 
 
 def prunable_kernels(model: keras.Model) -> list[Any]:
@@ -29,7 +27,7 @@ def prunable_kernels(model: keras.Model) -> list[Any]:
     for layer in model._flatten_layers(include_self=False):
         if isinstance(layer, _SEPARABLE):
             kernels.append(layer.pointwise_kernel)
-        elif isinstance(layer, _PRUNABLE) and not isinstance(layer, _DEPTHWISE):
+        elif isinstance(layer, _PRUNABLE):
             kernels.append(layer.kernel)
     return kernels
 

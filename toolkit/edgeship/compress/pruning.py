@@ -137,9 +137,8 @@ def prune(
         )
     copy = clone(model)
     kernels = prunable_kernels(copy)
-    if sum(int(np.prod(kernel.shape)) - 1 for kernel in kernels) < sparsity * sum(
-        int(np.prod(k.shape)) for k in kernels
-    ):
+    sizes = [int(np.prod(kernel.shape)) for kernel in kernels]
+    if not kernels or sum(sizes) - len(sizes) < int(sparsity * sum(sizes)):
         raise UnsupportedModelError(
             f"{model.name} has too few prunable weights for {sparsity:.0%} zeros",
             remedy="Kernels of convolutions (not depthwise) and Dense are pruned, and each keeps a weight.",

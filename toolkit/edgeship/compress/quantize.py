@@ -207,7 +207,7 @@ def _calibrate(folded: Graph, placed: Graph, samples: list[list[Array]]) -> Grap
     for batch in samples:
         values = dict(zip(given, batch, strict=True))
         if observer is not None:
-            values.update(zip(inside, observer(batch, training=False), strict=True))
+            values.update(zip(inside, keras.tree.flatten(observer(batch, training=False)), strict=True))
         for ref in observed:
             array = np.asarray(values[ref])
             extremes[ref].append((float(array.min()), float(array.max())))
