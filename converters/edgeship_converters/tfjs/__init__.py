@@ -1,7 +1,8 @@
 """TF.js graph models, written without the `tensorflowjs` package.
 
-The steps, one module each: `read` (frozen graph in, constants folded), `simplify`, `kernels.prepare`, `linear.fold`
-(batch normalization, bias, padding, activations), `kernels.choose`, `write` (checks, model.json, weight shards).
+The steps, one module each: `read` (frozen graph in, constants folded), `simplify`, `rewrites` (what TF.js lacks),
+`linear` (batch normalization, bias, padding and activations folded into convolutions), `kernels` (the fastest among
+equals), `write` (checks, model.json, weight shards).
 """
 
 from __future__ import annotations

@@ -102,6 +102,7 @@ _WHY: Mapping[str, str] = {
     "IRFFT": _NO_WASM,
     "While": "its WebAssembly backend cannot run loops",
     "StatelessWhile": "its WebAssembly backend cannot run loops",
+    "StatefulPartitionedCall": "it is a call of a compiled function (in Keras, a convolution in groups)",
     "Where": "the shape of its result is known only while running",
     "NonMaxSuppressionV3": "the shape of its result is known only while running",
     "FakeQuantWithMinMaxVars": "TF.js leaves it out silently",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeship_converters.tfjs import kernels, linear, write
 from edgeship_converters.tfjs.ir import Graph
 from edgeship_converters.tfjs.read import narrow
+from edgeship_converters.tfjs.rewrites import rewrite
 from edgeship_converters.tfjs.simplify import simplify
 
 
@@ -14,6 +15,7 @@ def optimize(graph: Graph) -> Graph:
     Raises UnsupportedModelError for what TF.js would not run as TensorFlow does.
     """
     simplify(graph)
+    rewrite(graph)
     kernels.prepare(graph)
     linear.fold(graph)
     kernels.choose(graph)

@@ -1,4 +1,4 @@
-"""Passes that remove or replace nodes without touching weights: reshapes, no-ops, missing ops."""
+"""Passes that remove or replace nodes without touching weights: reshapes, no-ops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _RESHAPING = frozenset(("Reshape", "Squeeze", "ExpandDims"))
 
 def simplify(graph: Graph) -> None:
     """Run all passes of this module, each over the nodes in order."""
-    for rewrite in (_replace_missing, _skip_noop, _to_reshape):
+    for rewrite in (_skip_noop, _to_reshape):
         for node in list(graph.ordered()):
             rewrite(graph, node)
     graph.prune()
@@ -91,34 +91,3 @@ def _neutral(graph: Graph, node: Node) -> str | None:
         if array is not None and graph.types[value] == graph.types[node.name] and (array == _NEUTRAL[node.op]).all():
             return value
     return None
-
-
-def _replace_missing(graph: Graph, node: Node) -> None:
-    """Write ops that TF.js lacks with those it has."""
-    if node.op == "BatchMatMulV3":
-        node.op = "BatchMatMulV2"
-    elif node.op == "Softsign":  # x / (1 + |x|)
-        known, x = graph.types[node.name], node.inputs[0]
-        one = graph.add_constant(f"{node.name}/one", np.ones((), np.float32), known.dtype)
-        absolute = graph.add(Node(graph.free_name(f"{node.name}/Abs"), "Abs", (x,)), known)
-        below = graph.add(Node(graph.free_name(f"{node.name}/Add"), "AddV2", (absolute, one)), known)
-        node.op = "RealDiv"
-        graph.set_inputs(node, (x, below))
-    elif node.op == "LogSoftmax":
-        _replace_log_softmax(graph, node)
-
-
-def _replace_log_softmax(graph: Graph, node: Node) -> None:
-    """Write it as y - log(sum(exp(y))), y = x - max(x), which neither overflows nor loses small probabilities."""
-    known, x = graph.types[node.name], node.inputs[0]
-    reduced = TensorType(None if known.shape is None else (*known.shape[:-1], 1), known.dtype)
-    axis = graph.add_constant(f"{node.name}/axis", np.array([-1], np.int32), "DT_INT32")
-
-    def step(op: str, inputs: tuple[str, ...], result: TensorType) -> str:
-        attrs = {"keep_dims": True} if op in ("Max", "Sum") else {}
-        return graph.add(Node(graph.free_name(f"{node.name}/{op}"), op, inputs, attrs), result)
-
-    shifted = step("Sub", (x, step("Max", (x, axis), reduced)), known)
-    total = step("Log", (step("Sum", (step("Exp", (shifted,), known), axis), reduced),), reduced)
-    node.op = "Sub"
-    graph.set_inputs(node, (shifted, total))
