@@ -55,6 +55,17 @@ def test_a_moved_build_is_read_at_its_new_place(build, tmp_path):
     assert found.baseline.path == moved / "predictions" / "original"
 
 
+def test_writing_again_what_was_read_changes_nothing(build, tmp_path, monkeypatch):
+    import shutil
+
+    copy = shutil.copytree(build, tmp_path / "b")
+    before = {p.name: p.read_bytes() for p in copy.iterdir() if p.is_file()}
+    for place in (tmp_path, copy):
+        monkeypatch.chdir(place)
+        report.write(report.read(copy), copy)
+        assert {p.name: p.read_bytes() for p in copy.iterdir() if p.is_file()} == before
+
+
 def test_no_place_of_this_machine_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     folder = tmp_path / "builds" / "r"
@@ -123,6 +134,9 @@ def set_at(*path_and_value):
         (set_at("gates", []), "is said to have passed"),
         (set_at("created", "yesterday"), r"\$\.created"),
         (set_at("measurements", 0, "provenance", "guessed"), "provenance"),
+        (set_at("measurements", 0, "latency_ms", []), r"\$\.measurements\[0\]\.latency_ms"),
+        (set_at("measurements", 0, "latency_ms", [0.1, -0.1]), r"latency_ms\[1\]"),
+        (set_at("measurements", 0, "latency_ms", [0.1, True]), r"latency_ms\[1\]"),
     ],
 )
 def test_bad_reports_are_refused_with_the_place(build, tmp_path, change, message):

@@ -29,12 +29,17 @@ _TRANSPARENT = {"DequantizeLinear", "QuantizeLinear", "Cast", "Transpose", "Resh
 _OPERATION = re.compile(
     r"(Conv2D|Conv1D|convolution|depthwise|separable_conv2d|MatMul|Tensordot|Einsum|BiasAdd|Add|AddV2|add|Mul|Sub|Relu6?"
     r"|Softmax|Sigmoid|Tanh|FusedBatchNormV3|BatchNorm_Fold|batchnorm|ReadVariableOp|Cast|resource|Const|Identity|Rsqrt"
-    r"|Squeeze|ExpandDims|Reshape|Transpose|quantized|weights|weights_quant|bias|biases|FakeQuant\w*)_?\d*"
+    r"|Squeeze|ExpandDims|Reshape|Transpose|variable|shape|flat|mul|Mean|merged_input|reduction_indices|axes|weights|weights_quant|bias|biases|FakeQuant\w*)_?\d*"
 )
+
+_COMPUTES = re.compile(r"/(Conv[12]D|convolution|depthwise|separable_conv2d|MatMul|Tensordot|Einsum)_?\d*($|[/:])")
+
+#: What the quantization of ONNX files adds to a name.
+_ADDED = re.compile(r"^ConvMulFusion_W_|_(quantized|zero_point|scale)(__\d+)?$")
 
 #: Names that converters invent.
 _INVENTED = re.compile(
-    r"(Identity|StatefulPartitionedCall|PartitionedCall)[_:.\d]*$|tfl\.|arith\.|const_|unknown|Func/|[:.\d]*$"
+    r"(Identity|StatefulPartitionedCall|PartitionedCall|Conv)?[_:.\d]*$|tfl\.|arith\.|const_|unknown|Func/|\w*const_fold"
 )
 
 #: Files larger than this are not read for a picture.
@@ -106,9 +111,14 @@ def _layer_path(constants: list[str], node: _Node | None, index: int) -> tuple[s
 
     `model/conv2d_1/BiasAdd;model/conv2d_1/Conv2D` -> `(model, conv2d_1)`.
     """
-    names = [*constants, *((node.name,) if node else ())]
-    name = next((n for n in names if not _INVENTED.match(n)), f"{node.operation} {index}" if node else constants[0])
-    path = [part for part in name.split(";")[-1].split(":")[0].split("/") if part]
+    names = [_ADDED.sub("", name) for name in (*constants, *((node.name,) if node else ()))]
+    # A fused name lists all that was fused into it, mostly with the layer that computes at its end.
+    known = [part for name in names if not _INVENTED.match(name) for part in reversed(name.split(";"))]
+    known.append(f"{node.operation} {index}" if node else constants[0])
+    name = known[0]
+    if "/batchnorm" in name:
+        name = next((part for part in known if _COMPUTES.search(part)), name)
+    path = [part for part in name.split(":")[0].split("/") if part]
     while len(path) > 1 and _OPERATION.fullmatch(path[-1]):
         path.pop()
     return tuple(path) or ("(unnamed)",)

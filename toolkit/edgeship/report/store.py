@@ -103,6 +103,8 @@ def _path_holders(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _portable(path: Path, base: Path) -> str:
+    if len(path.parts) == 1 and not path.exists():
+        return path.name  # a name outside, from a report that was read and is written again
     absolute = _absolute(path)
     return f"./{absolute.relative_to(base).as_posix()}" if absolute.is_relative_to(base) else absolute.name
 
