@@ -9,7 +9,8 @@ import pytest
 from tests import report_builder
 
 from edgeship import report
-from edgeship.report import page
+from edgeship.errors import MissingPackageError
+from edgeship.report import page, schema
 from edgeship.types import DeviceInfo, Failure, Gate
 
 HOSTILE = (
@@ -301,3 +302,48 @@ def test_the_front_is_drawn_only_where_the_direction_is_known(made, direction):
 def test_write_leaves_three_files(tmp_path):
     report.write(report_builder.build(tmp_path), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["artifacts", "report.html", "report.json", "report.md"]
+
+
+def luminance(color):
+    """Relative luminance (WCAG 2.2) of #rrggbb or #rgb."""
+    digits = color[1:] if len(color) == 7 else "".join(2 * c for c in color[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+def test_colours_have_contrast_in_every_scheme(html, scheme):
+    colors = dict(re.findall(r"--(\w+):(#[0-9a-f]+)", re.findall(r":root\{(.*?)\}", html, re.S)[scheme]))
+    for ground in ("bg", "panel", "best"):
+        for name in ("ink", "soft", "pass", "fail", "warn", "none", "f0", "f1", "f2", "f3", "f4"):
+            light, dark = sorted((luminance(colors[ground]), luminance(colors[name])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+
+
+@pytest.mark.parametrize("package", ["jsonschema", "jinja2"])
+def test_a_missing_package_is_named_with_its_remedy(tmp_path, monkeypatch, package):
+    page._environment.cache_clear()
+    schema._validator.cache_clear()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackageError, match=package) as caught:
+        report.write(report_builder.build(tmp_path), tmp_path)
+    assert "pip install 'edgeship[report]'" in caught.value.remedy
+    assert [p.name for p in tmp_path.iterdir()] == ["artifacts"]
+
+
+def test_the_parent_package_loads_nothing_heavy():
+    code = "import sys, edgeship.report; print(*(m for m in ('numpy', 'jinja2', 'jsonschema') if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_facts_that_differ_between_measurements_are_all_shown(made):
+    changed = [
+        replace(m, device=replace(m.device, facts={"cpu": "Xeon", "load": f"0.{i}", "runtime": f"r{i % 2}"}))
+        for i, m in enumerate(made.measurements)
+    ]
+    text = "".join(parsed(page.pages(replace(made, measurements=tuple(changed)))[0]).text)
+    assert "cpuXeon" in text
+    assert "runtimer0, r1" in text
+    assert "load0.0 … 0.10 (11 values)" in text

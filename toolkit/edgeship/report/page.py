@@ -48,7 +48,7 @@ def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "percent": view.in_percent(report),
         "metric": view.metric_title(report),
         "drop_units": " or ".join(sorted({r.drop.unit for r in table if r.drop})),
-        "devices": {m.device.name: m.device for m in report.measurements},
+        "devices": view.devices(report),
     }
 
 

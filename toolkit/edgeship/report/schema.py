@@ -45,12 +45,13 @@ def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[V
 
 def check(data: Any, name: str, where: str) -> None:
     """Raise InputError, with the path of the worst offending value, unless `data` is of the schema called `name`."""
+    validator = _validator(name)
     from jsonschema.exceptions import best_match
 
     found = data.get("schema") if isinstance(data, dict) else None
     if found != name:
         raise InputError(f"{where}: schema is {_short(found)}", remedy=f"This edgeship reads {name!r}.")
-    error = best_match(_validator(name).iter_errors(data))
+    error = best_match(validator.iter_errors(data))
     if error is not None:
         raise InputError(f"{where}: {error.json_path} is not valid: {_short(error.message)}")
 

@@ -157,6 +157,21 @@ def verdict(report: Report, table: Sequence[Row]) -> Verdict:
     return Verdict(good if passed else "fail", headline, tuple(sentences))
 
 
+def devices(report: Report) -> dict[str, dict[str, str]]:
+    """What each target said about itself, by `name (provenance)`; facts that differ between measurements are listed."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for device in (m.device for m in report.measurements):
+        facts = found.setdefault(f"{device.name} ({device.provenance})", {})
+        for key, value in device.facts.items():
+            if value not in facts.setdefault(key, []):
+                facts[key].append(value)
+    return {name: {key: _listed(values) for key, values in facts.items()} for name, facts in found.items()}
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values) if len(values) <= 3 else f"{values[0]} … {values[-1]} ({len(values)} values)"
+
+
 def layers(row: Row) -> Layers:
     """Sizes by layer of an artifact; a file that cannot be read gives the reason instead."""
     try:
