@@ -114,9 +114,17 @@ def test_a_live_tf_keras_model_whose_depthwise_convolution_has_groups(tf_keras: 
     assert found.inputs == (TensorSpec("image", (None, 6, 6, 1), "float32"),)
     x = RNG.random((3, 6, 6, 1)).astype("float32")
     assert np.allclose(run(found, x)[0], live(x), atol=1e-6)
-    # The stand-in for the old class leaves no trace: the model can be saved and read again.
     again = source.inspect(source.save_live(source.load(found), tmp_path / "again"))
     assert again.sha256 == found.sha256
+
+
+def test_recurrent_layers_of_keras_2(tf_keras: Any, tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    live = tf_keras.Sequential([layers.Input((5, 3)), layers.Bidirectional(layers.GRU(4)), layers.Dense(2)])
+    found = source.inspect(source.save_live(live, tmp_path))
+    assert (found.loader, found.trainable) == ("keras", True)
+    x = RNG.random((3, 5, 3)).astype("float32")
+    assert np.allclose(run(found, x)[0], live(x), atol=1e-6)
 
 
 def test_what_changed_its_meaning_in_keras_3_is_read_by_tf_keras(tf_keras: Any, tmp_path: Path) -> None:

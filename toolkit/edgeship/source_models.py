@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import inspect as python_inspect
+import json
 import re
+import shutil
+import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgeship.cache import storage_errors
 from edgeship.errors import MissingPackageError, SourceError
 from edgeship.names import safe_names
 from edgeship.references import resolve
@@ -20,6 +25,11 @@ from edgeship.source_safety import Description
 from edgeship.types import TensorSpec
 
 SIGNATURE = "serving_default"
+#: Arguments that Keras 2 wrote and Keras 3 does not know, with the value at which they do nothing.
+_IDLE: Mapping[str, Mapping[str, Any]] = {
+    "DepthwiseConv2D": {"groups": 1},
+    **{name: {"time_major": False} for name in ("GRU", "LSTM", "RNN", "SimpleRNN")},
+}
 
 
 @dataclass(frozen=True)
@@ -55,36 +65,47 @@ def custom_objects(references: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-class _DepthwiseConv2D:
-    """Stands for Keras 3's DepthwiseConv2D, which does not know the `groups=1` that later Keras 2 versions wrote."""
+def _modern(value: Any) -> Any:
+    """A description without the arguments of Keras 2 that say nothing, and that Keras 3 refuses."""
+    if isinstance(value, list):
+        return [_modern(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _modern(item) for key, item in value.items()}
+    name, config = found.get("class_name"), found.get("config")
+    if isinstance(name, str) and isinstance(config, dict):
+        idle = _IDLE.get(name, {})
+        found["config"] = {k: v for k, v in config.items() if k not in idle or v != idle[k]}
+        if name == "BatchNormalization" and isinstance(config.get("axis"), list) and len(config["axis"]) == 1:
+            found["config"]["axis"] = config["axis"][0]
+    return found
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
-        import keras
 
-        if config.get("groups", 1) != 1:
-            raise ValueError(f"DepthwiseConv2D with groups={config['groups']}")
-        return keras.layers.DepthwiseConv2D.from_config({k: v for k, v in config.items() if k != "groups"})
+@contextmanager
+def _for_keras_3(path: Path, description: Description) -> Iterator[Path]:
+    """The file, or a temporary copy of an .h5 file whose description Keras 3 understands."""
+    modern = _modern(description.config)
+    if path.suffix.lower() == ".keras" or modern == description.config:
+        yield path
+        return
+    import h5py
 
-
-def _has_depthwise_groups(description: Description) -> bool:
-    return any(
-        entry.class_name == "DepthwiseConv2D" and isinstance(entry.config, dict) and "groups" in entry.config
-        for entry in description.entries()
-    )
+    with tempfile.TemporaryDirectory() as folder, storage_errors(Path(folder)):
+        copy = Path(folder) / "model.h5"
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = json.dumps(modern)
+        yield copy
 
 
 def load_keras(path: Path, description: Description, custom: Mapping[str, Any], *, allow_unsafe: bool) -> Any:
-    """Load with Keras 3, including the `groups` that Keras 2 wrote for DepthwiseConv2D. Raises what Keras raises."""
+    """Load with Keras 3, also files with arguments that only Keras 2 had (`groups`). Raises what Keras raises."""
     import keras
 
-    objects = dict(custom)
-    if _has_depthwise_groups(description):
-        objects.setdefault("DepthwiseConv2D", _DepthwiseConv2D)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _for_keras_3(path, description) as file:
         # Keras tells about optimizer state and naming of dict inputs; neither concerns inference.
         warnings.simplefilter("ignore", UserWarning)
-        return keras.models.load_model(path, custom_objects=objects, compile=False, safe_mode=not allow_unsafe)
+        return keras.models.load_model(file, custom_objects=dict(custom), compile=False, safe_mode=not allow_unsafe)
 
 
 def load_tf_keras(path: Path, custom: Mapping[str, Any], *, allow_unsafe: bool) -> Any:
