@@ -88,7 +88,7 @@ def test_harmless_descriptions_pass(config: Any) -> None:
         layer("Lambda", None, function=["4wEAAAA=", None, None]),
         layer("Lambda", "keras.src.layers.core.lambda_layer"),
         layer("Dense", activation={"class_name": "__lambda__", "config": {"value": "4wEA"}}),
-        layer("TFSMLayer", filepath="/tmp/evil"),
+        layer("TFSMLayer", filepath="evil"),
         layer("TorchModuleWrapper", "keras.src.utils.torch_utils"),
         layer("TensorFlowOpLayer", None, node_def="{}"),
         layer("get_file", "keras.utils"),
