@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from edgeship_converters.tfjs.ir import Graph, Node, TensorType
-from edgeship_converters.tfjs.linear import AFFINE_OPS, fold
+from edgeship_converters.tfjs.linear import affine, fold
 from edgeship_converters.tfjs.simplify import reshapable, reshape
 
 
@@ -73,21 +73,26 @@ def _split_dense(graph: Graph, node: Node) -> None:
 
 def _affine_to_depthwise(graph: Graph, node: Node) -> None:
     """Two or more maps per channel in a row (a batch normalization that follows no convolution) become one op."""
-    shape = graph.shape(node.name)
-    after = graph.only_consumer(node.name)
-    if node.op not in AFFINE_OPS or after is None or after.op not in AFFINE_OPS or shape is None or len(shape) != 4:
+    shape, after = graph.shape(node.name), graph.only_consumer(node.name)
+    if after is None or shape is None or len(shape) != 4 or not shape[3]:
         return
-    x = next((tensor for tensor in node.inputs if graph.constant(tensor) is None), None)
-    if x is None or not shape[3] or graph.shape(x) != shape or graph.types[node.name].dtype != "DT_FLOAT":
+    x = _mapped(graph, node, shape[3])
+    if x is None or _mapped(graph, after, shape[3]) != node.name:
         return
     before = graph.producer(x)
-    if before is not None and before.op == "DepthwiseConv2dNative" and before.name.endswith("/channels"):
-        return
+    if before is not None and graph.only_consumer(x) is node and _mapped(graph, before, shape[3]) is not None:
+        return  # the chain began earlier
     ones = graph.add_constant(f"{node.name}/scale", np.ones((1, 1, shape[3], 1), np.float32), "DT_FLOAT")
     attrs = {"strides": [1, 1, 1, 1], "padding": "VALID", "dilations": [1, 1, 1, 1]}
     neutral = Node(graph.free_name(f"{node.name}/channels"), "DepthwiseConv2dNative", (x, ones), attrs)
     name = graph.add(neutral, TensorType(shape, "DT_FLOAT"))
     graph.set_inputs(node, [name if tensor == x else tensor for tensor in node.inputs])
+
+
+def _mapped(graph: Graph, node: Node, channels: int) -> str | None:
+    """The tensor of which a node is an affine map per channel."""
+    x = next((tensor for tensor in node.inputs if graph.constant(tensor) is None), None)
+    return x if x is not None and affine(graph, node, x, channels) is not None else None
 
 
 _CONVOLUTION = {"MatMul": "Conv2D", "_FusedMatMul": "_FusedConv2D"}

@@ -40,10 +40,9 @@ class _Kind:
     activations: frozenset[str] = frozenset()
 
 
-AFFINE_OPS = frozenset(
+_AFFINE_OPS = frozenset(
     ("Add", "AddV2", "BiasAdd", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "Mul", "RealDiv", "Sub")
 )
-"""Ops that may be an affine map per channel."""
 
 _ACTIVATIONS = frozenset(("Relu", "Relu6", "Elu", "Prelu", "Sigmoid"))
 _KINDS = {
@@ -128,7 +127,7 @@ def _channelwise(graph: Graph, tensor: str, rank: int, channels: int | None) -> 
     return array.reshape(-1).astype(np.float64)
 
 
-def _affine(graph: Graph, node: Node, x: str, channels: int | None) -> tuple[Array | float, Array | float] | None:
+def affine(graph: Graph, node: Node, x: str, channels: int | None) -> tuple[Array | float, Array | float] | None:
     """`node` as x * scale + offset per channel, or None. `x` must be its only input that is not constant."""
     shape = graph.shape(node.name)
     if (
@@ -140,7 +139,7 @@ def _affine(graph: Graph, node: Node, x: str, channels: int | None) -> tuple[Arr
         return None
     if node.op.startswith("FusedBatchNorm"):
         return _normalization(graph, node, x)
-    if node.op not in AFFINE_OPS or node.attrs.get("data_format", "NHWC") != "NHWC":
+    if node.op not in _AFFINE_OPS or node.attrs.get("data_format", "NHWC") != "NHWC":
         return None
     first = node.inputs[0] == x
     value = _channelwise(graph, node.inputs[1 if first else 0], len(shape), channels)
@@ -177,9 +176,9 @@ def _fold_after(graph: Graph, linear: _Linear) -> bool:
     after = graph.only_consumer(node.name)
     if after is None or linear.activation is not None:
         return False
-    affine = _affine(graph, after, node.name, linear.channels)
-    if affine is not None:
-        scale, offset = (np.asarray(part, np.float64) for part in affine)
+    found = affine(graph, after, node.name, linear.channels)
+    if found is not None:
+        scale, offset = (np.asarray(part, np.float64) for part in found)
         if (scale != 1).any():
             linear.scale(scale)
         if offset.any():
@@ -214,10 +213,10 @@ def _sink(graph: Graph, linear: _Linear) -> bool:
     after, inside, outside = graph.only_consumer(moved.name), graph.shape(node.name), graph.shape(moved.name)
     if after is None or inside is None or outside is None or not reshapable(outside) or inside[-1:] != outside[-1:]:
         return False
-    affine = _affine(graph, after, moved.name, linear.channels)
-    if affine is None and not (after.op in _UNARY and after.op in linear.kind.activations):
+    found = affine(graph, after, moved.name, linear.channels)
+    if found is None and not (after.op in _UNARY and after.op in linear.kind.activations):
         return False
-    if affine is not None:
+    if found is not None:
         _flatten_constants(graph, after, moved.name)
     dtype = graph.types[after.name].dtype
     graph.set_inputs(after, [node.name if i == moved.name else i for i in after.inputs])
@@ -254,10 +253,10 @@ def _fold_before(graph: Graph, linear: _Linear) -> None:
         if before is None or graph.only_consumer(x) is not node or len(node.inputs) <= kind.x:
             return
         given = next((tensor for tensor in before.inputs if graph.constant(tensor) is None), None)
-        affine = None if given is None else _affine(graph, before, given, linear.weights.shape[kind.into])
-        if given is None or affine is None:
+        found = None if given is None else affine(graph, before, given, linear.weights.shape[kind.into])
+        if given is None or found is None:
             return
-        scale, offset = (np.asarray(part, np.float64) for part in affine)
+        scale, offset = (np.asarray(part, np.float64) for part in found)
         if offset.any() and not _unpadded(linear):
             return
         if offset.any():
