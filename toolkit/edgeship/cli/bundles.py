@@ -45,7 +45,7 @@ def bundle(build: Path, kind: str, out: Path, force: bool, as_json: bool) -> int
     """Pack the best file of a BUILD for delivery.
 
     The manifest has files with SHA-256, inputs and outputs with ranges, labels, golden samples with tolerances, and
-    lineage. A build whose gates failed is refused.
+    lineage. The smallest TFLite file that passed its gates is taken; a build without one is refused.
 
     \b
     Example:
