@@ -8,6 +8,7 @@ from user_loop import loop
 
 import edgeship
 from edgeship.compress.kernels import sparsity
+from edgeship.compress.layers import FakeQuant
 from edgeship.errors import InputError, UnsupportedModelError
 
 
@@ -83,6 +84,17 @@ def test_custom_loop_keeps_the_zeros_of_a_pruned_student(trained, digits, compil
     losses = loop(pair, digits, 30, edgeship.callbacks(pair, steps=30), compute_loss=pair.compute_loss)
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     assert sparsity(edgeship.finalize(pair)) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_quantization_aware_student(trained, digits, compiled, accuracy):
+    student = edgeship.quantize_aware(trained, digits[0][:64])
+    pair = edgeship.distiller(student, trained)
+    riding = edgeship.callbacks(pair)
+    assert len(riding) == 2  # the zeros and the ranges
+    compiled(pair, 1e-4).fit(digits[0], digits[1], verbose=0, callbacks=riding)
+    final = edgeship.finalize(pair)
+    assert all(layer.frozen for layer in final.layers if isinstance(layer, FakeQuant))
+    assert accuracy(final) > accuracy(trained) - 0.02
 
 
 def test_narrow_in_every_layer_but_the_head(trained):

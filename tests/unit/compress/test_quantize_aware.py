@@ -72,8 +72,17 @@ def test_trained_digits_agree_between_keras_and_litert(quantized, trained, digit
     assert np.mean(ours.argmax(1) == theirs.argmax(1)) >= 0.995
     assert accuracy(theirs) >= accuracy(trained) - 0.01
     assert operators <= {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX", "DELEGATE"}
-    # What `evaluate` says while training is what the final model does.
-    assert np.allclose(model.predict(digits[2], verbose=0), ours, atol=1e-5)
+    # What `evaluate` says while training is what the final model does (it has the biases on their grid besides).
+    evaluated = model.predict(digits[2], verbose=0)
+    assert np.mean(evaluated.argmax(1) == ours.argmax(1)) >= 0.99
+    assert np.mean(np.abs(evaluated - ours)) < 1 / 256
+
+
+def test_rounding_is_that_of_the_file_almost_everywhere(quantized, digits, litert):
+    """Biases on the grid of the sums leave nothing but ties and the runtime's own approximations."""
+    _, final, _ = quantized
+    theirs, scale, _ = litert(final, digits[2])
+    assert np.mean(np.abs(final.predict(digits[2], verbose=0) - theirs) > 0.5 * scale) < 0.02
 
 
 def test_finalized_model_is_plain_layers_on_their_grid(quantized):
@@ -101,7 +110,7 @@ def test_save_and_load_while_training_and_after(quantized, digits, tmp_path):
         assert again.output_names == ["probabilities"]
     # A checkpoint from the middle of training can be finalized as well.
     loaded = keras.models.load_model(tmp_path / "0.keras", compile=False)
-    assert np.allclose(edgeship.finalize(loaded)(digits[2]), quantized[1](digits[2]), atol=1e-6)
+    assert np.array_equal(edgeship.finalize(loaded)(digits[2]), quantized[1](digits[2]))
 
 
 def test_strip_gives_the_same_network_without_fake_quantization(quantized, digits, accuracy):
@@ -111,7 +120,7 @@ def test_strip_gives_the_same_network_without_fake_quantization(quantized, digit
     assert plain.output_names == ["probabilities"]
     assert abs(accuracy(plain) - accuracy(final)) < 0.01
     for one, two in zip(plain.get_weights(), edgeship.strip(model).get_weights(), strict=True):
-        assert np.allclose(one, two, atol=1e-6)
+        assert np.allclose(one, two, atol=1e-6 if one.ndim > 1 else 1e-3)  # final biases are on their grid
 
 
 def test_ranges_stand_still_in_the_last_part(trained, digits, compiled):
@@ -232,6 +241,17 @@ def test_calibration_in_every_form_gives_the_same_ranges(trained, digits):
     weights = [edgeship.quantize_aware(trained, form).get_weights() for form in forms]
     for other in weights[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(weights[0], other, strict=True))
+
+
+def test_a_model_of_mixed_precision(digits, litert):
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.Conv2D(4, 3, dtype="mixed_float16", activation="relu")(image)
+    x = layers.BatchNormalization(dtype="mixed_float16")(layers.Flatten(dtype="mixed_float16")(x))
+    model = keras.Model(image, layers.Dense(3, name="out", dtype="float32")(x))
+    final = edgeship.finalize(edgeship.quantize_aware(model, digits[0][:64]))
+    theirs, scale, _ = litert(final, digits[2][:50])
+    assert np.abs(final.predict(digits[2][:50], verbose=0) - theirs).max() <= 2.01 * scale
 
 
 def test_twice_is_refused(quantized):

@@ -37,7 +37,8 @@ def fold(graph: Graph) -> Graph:
         if _does_nothing(step):
             moved[step.output] = step.inputs[0]
         else:
-            steps += _normalised(step, refs)
+            # Fake quantization is defined on float32, whatever precision the model was trained in.
+            steps += (part.set(dtype="float32") for part in _normalised(step, refs))
     return _fold_batch_norm(graph.with_steps(steps, moved), refs)
 
 
@@ -237,6 +238,16 @@ def _expand_affine(step: Step, refs: Refs) -> Iterable[Step]:
         yield _new(f"{step.name}_back", layers.Reshape, output, step.output, target_shape=shape)
 
 
+def _expand_average_pooling(step: Step, _: Refs) -> Iterable[Step]:
+    """A window as large as the image is a mean, whose output may have a finer range than its input."""
+    source, window = step.inputs[0], tuple(step.config["pool_size"])
+    if source.shape[1:-1] == window and all(size == 1 for size in step.output.shape[1:-1]):
+        whole = layers.GlobalAveragePooling2D if len(window) == 2 else layers.GlobalAveragePooling1D
+        yield _new(step.name, whole, source, step.output, keepdims=True)
+    else:
+        yield step
+
+
 _EXPANSIONS: Mapping[type[keras.layers.Layer], Callable[[Step, Refs], Iterable[Step]]] = {
     layers.Activation: _expand_activation,
     layers.ReLU: _expand_relu,
@@ -245,6 +256,8 @@ _EXPANSIONS: Mapping[type[keras.layers.Layer], Callable[[Step, Refs], Iterable[S
     layers.SeparableConv1D: _expand_separable,
     layers.Conv1D: _expand_conv1d,
     layers.DepthwiseConv1D: _expand_conv1d,
+    layers.AveragePooling1D: _expand_average_pooling,
+    layers.AveragePooling2D: _expand_average_pooling,
     layers.Rescaling: _expand_affine,
     layers.Normalization: _expand_affine,
 }

@@ -29,7 +29,7 @@ _RANGED = (
 #: The output is rounded again, in the input's range.
 _SAME_RANGE = (layers.AveragePooling1D, layers.AveragePooling2D)
 #: The output has values of the input only.
-_PASSING = (
+PASSING = (
     *(layers.MaxPooling1D, layers.MaxPooling2D, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D),
     *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector, layers.UpSampling1D),
     *(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.Cropping1D, layers.Cropping2D),
@@ -77,7 +77,7 @@ class _Placer:
                 self.insert(step.output, step.name)
         elif step.layer in _SAME_RANGE or (step.layer is layers.UpSampling2D and _interpolates(step)):
             self._again(step, self._quantizer.get(given[0]))
-        elif step.layer in _PASSING or step.layer is layers.UpSampling2D:
+        elif step.layer in PASSING or step.layer is layers.UpSampling2D:
             if given[0] in self._quantizer:
                 self._quantizer[step.output] = self._quantizer[given[0]]
         else:

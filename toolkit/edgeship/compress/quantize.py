@@ -7,6 +7,7 @@ the TFLite converter turns into the same int8 numbers. `strip` leaves the fake q
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,8 +18,8 @@ import numpy as np
 from edgeship.compress.fold import fold
 from edgeship.compress.graph import Graph, Ref, Step, build, read
 from edgeship.compress.helpers import Helper, attach, helpers
-from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, calibrated, fake_quantized, snap
-from edgeship.compress.place import place
+from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, calibrated, fake_quantized, kernel_scales, snap
+from edgeship.compress.place import PASSING, place
 from edgeship.compress.pruning import keep_zeros
 from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
 from edgeship.types import Array
@@ -70,11 +71,12 @@ def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share:
         raise UnsupportedModelError(f"{model.name} is quantization-aware already")
     original = read(model)
     folded = fold(original)
-    samples = None if calibration is None else list(_batches(calibration, original))
-    _check_fold(model, folded, samples)
+    batches = iter(()) if calibration is None else _batches(calibration, original)
+    first = next(batches, None)
+    _check_fold(model, folded, _noise(folded) if first is None else first)
     placed = place(folded)
-    if samples is not None:
-        placed = _calibrate(folded, placed, samples)
+    if first is not None:
+        placed = _calibrate(folded, placed, itertools.chain([first], batches))
     steps = [replace(step, layer=QUANTIZED.get(step.layer, step.layer)) for step in placed.steps]
     quantized = build(placed.with_steps(steps))
     keep_zeros(quantized)
@@ -95,10 +97,35 @@ def freeze(model: keras.Model) -> keras.Model:
         )
     graph = read(model)
     steps = []
+    input_scales: dict[Ref, float] = {}
     for step in graph.steps:
         plain = _plain(step)
-        steps.append(plain.set(frozen=True) if plain.layer is FakeQuant else plain)
+        if plain.layer is FakeQuant:
+            low, high, *_ = plain.weights
+            input_scales[plain.output] = (float(high) - float(low)) / 255
+            plain = plain.set(frozen=True)
+        elif plain.layer in PASSING and plain.inputs[0] in input_scales:
+            input_scales[plain.output] = input_scales[plain.inputs[0]]
+        elif plain.layer in QUANTIZED and plain.inputs[0] in input_scales:
+            plain = _with_bias_on_grid(plain, input_scales[plain.inputs[0]])
+        steps.append(plain)
     return build(graph.with_steps(steps))
+
+
+def _with_bias_on_grid(step: Step, input_scale: float) -> Step:
+    """The bias in steps of input scale x kernel scale, as the file's int32 has it: both sum the same numbers."""
+    kernel, *bias = step.weights
+    if not bias:
+        return step
+    grid = input_scale * kernel_scales(kernel, QUANTIZED[step.layer].channel_axes).astype(np.float64).ravel()
+    # A channel of (nearly) zeros has no scale to speak of; the converter chooses one that holds the bias.
+    snapped = np.where(np.abs(bias[0]) < 2**30 * grid, np.round(bias[0] / grid) * grid, bias[0])
+    dead = np.all(kernel == 0, axis=_other_axes(kernel, QUANTIZED[step.layer].channel_axes)).ravel()
+    return replace(step, weights=(kernel, np.where(dead, bias[0], snapped).astype(np.float32)))
+
+
+def _other_axes(kernel: Array, channel_axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(axis for axis in range(kernel.ndim) if axis not in channel_axes)
 
 
 def strip(model: keras.Model) -> keras.Model:
@@ -169,9 +196,8 @@ def _in_order(given: Any, graph: Graph) -> list[Array]:
     return arrays
 
 
-def _check_fold(model: keras.Model, folded: Graph, samples: list[list[Array]] | None) -> None:
+def _check_fold(model: keras.Model, folded: Graph, batch: list[Array]) -> None:
     """Folding must not change the function; a difference is our error, never passed on."""
-    batch = samples[0] if samples else _noise(folded)
     single = replace(folded, structures=([0] * len(batch), [0] * len(folded.outputs)))
     inputs = keras.tree.pack_sequence_as(folded.structures[0], batch)
     expected = keras.tree.flatten(model(inputs, training=False))
@@ -194,7 +220,7 @@ def _noise(graph: Graph) -> list[Array]:
     ]
 
 
-def _calibrate(folded: Graph, placed: Graph, samples: list[list[Array]]) -> Graph:
+def _calibrate(folded: Graph, placed: Graph, samples: Iterable[list[Array]]) -> Graph:
     """Set the ranges: the mean over batches of each batch's extremes in the float network."""
     quantizers = [s for s in placed.steps if s.layer is FakeQuant and s.config["fixed"] is None]
     observed = list(dict.fromkeys(s.inputs[0] for s in quantizers if s.options.get("observe", True)))
