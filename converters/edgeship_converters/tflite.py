@@ -28,6 +28,11 @@ _STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HAS
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
 _TO_FLOAT = {"CAST", "DEQUANTIZE"}
 
+#: How often an integer conversion is tried (see `_run`).
+_ATTEMPTS = 8
+
+Samples = Callable[[], Iterator[dict[str, "Array"]]]
+
 
 class TFLiteConverter:
     """Writes `model.tflite` with the signature `serving_default`, batch size 1, built-in operators only.
@@ -64,11 +69,11 @@ class TFLiteConverter:
         with tempfile.TemporaryDirectory() as folder:
             saved = Path(folder) / "model"
             _save(frozen, saved)
-            converter = _configure(saved, variant, own_ranges=own_ranges)
+            samples = None
             if calibrate:
                 assert options.calibration is not None
-                converter.representative_dataset = _samples(options.calibration, frozen.inputs)
-            content = _run(converter, variant)
+                samples = _samples(options.calibration, frozen.inputs)
+            content = _run(saved, variant, samples)
         inputs, outputs = _read(content, frozen, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(content)
         made_by = versions("tensorflow", "keras", "numpy")
@@ -99,7 +104,7 @@ def _save(frozen: FrozenGraph, folder: Path) -> None:
     (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
 
 
-def _configure(saved: Path, variant: str, *, own_ranges: bool) -> Any:
+def _configure(saved: Path, variant: str, samples: Samples | None) -> Any:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[SIGNATURE])
@@ -111,13 +116,14 @@ def _configure(saved: Path, variant: str, *, own_ranges: bool) -> Any:
     elif variant in _INTEGER:
         sets = tf.lite.OpsSet
         int8, int16 = sets.TFLITE_BUILTINS_INT8, sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        if not own_ranges:  # naming the operators makes calibration mandatory
+        if samples is not None:  # without samples, to name the operators is an error
+            converter.representative_dataset = samples
             converter.target_spec.supported_ops = [int8 if variant.startswith("int8") else int16]
         converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(_INTEGER[variant])
     return converter
 
 
-def _samples(calibration: Dataset, inputs: tuple[TensorSpec, ...]) -> Callable[[], Iterator[dict[str, Array]]]:
+def _samples(calibration: Dataset, inputs: tuple[TensorSpec, ...]) -> Samples:
     """All calibration samples in order, in batches of the file's batch size, by input name."""
     from edgeship.data import load
 
@@ -132,10 +138,30 @@ def _samples(calibration: Dataset, inputs: tuple[TensorSpec, ...]) -> Callable[[
     return generate
 
 
-def _run(converter: Any, variant: str) -> bytes:
+def _run(saved: Path, variant: str, samples: Samples | None) -> bytes:
+    """Convert a SavedModel; of an integer variant, the file that computes with integers throughout.
+
+    Where an output of an operator is not used (SPLIT in an unrolled LSTM), TensorFlow's quantizer leaves the operator
+    in float now and then, by the order of addresses in memory: about one time in eight. It is run again then.
+    """
+    attempts = _ATTEMPTS if samples is not None else 1
+    for _ in range(attempts):
+        content = _convert(_configure(saved, variant, samples), variant)
+        floats = _float_operator(content) if variant in _INTEGER else None
+        if floats is None:
+            return content
+    raise UnsupportedModelError(
+        f"tflite/{variant}: {floats} cannot be quantized, or no range is known for it",
+        remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
+    )
+
+
+def _convert(converter: Any, variant: str) -> bytes:
     with warnings.catch_warnings():
         # Said for every quantized conversion whose ranges come from calibration or from the graph.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
+        # TensorFlow's calibrator uses the interpreter that TensorFlow announces to remove.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
         try:
             return bytes(converter.convert())
         except Exception as error:  # TensorFlow raises classes without a common base
@@ -185,25 +211,23 @@ def _read(
         dtype = integer_io if integer_io and wanted.dtype == "float32" else wanted.dtype
         if specs[wanted.name].dtype != dtype:
             raise EdgeshipError(f"{wanted.name} of the TFLite file is {specs[wanted.name].dtype} and not {dtype}")
-    if integer_io:
-        _refuse_float(model, operators)
     return tuple(specs[i.name] for i in frozen.inputs), tuple(specs[o.name] for o in frozen.outputs)
 
 
-def _refuse_float(model: Any, operators: Mapping[int, str]) -> None:
-    """Raise UnsupportedModelError if a file that should compute with integers computes with floats somewhere."""
+def _float_operator(content: bytes) -> str | None:
+    """An operator of an integer file that computes with floats, with its tensor; None if there is none."""
     from tensorflow.lite.python import schema_py_generated as schema
 
+    model = schema.Model.GetRootAs(content, 0)
+    operators = _constants(schema.BuiltinOperator)
     for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
         for operator in map(graph.Operators, range(graph.OperatorsLength())):
             name = _operator(model.OperatorCodes(operator.OpcodeIndex()), operators)
             tensors = [graph.Tensors(operator.Outputs(i)) for i in range(operator.OutputsLength())]
             floats = [_text(t.Name()) for t in tensors if t.Type() == schema.TensorType.FLOAT32]
             if floats and name not in _TO_FLOAT:
-                raise UnsupportedModelError(
-                    f"tflite: {name} ({floats[0]}) cannot be quantized, or no range is known for it",
-                    remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
-                )
+                return f"{name} ({floats[0]})"
+    return None
 
 
 def _operator(code: Any, operators: Mapping[int, str]) -> str:
