@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 from edgeship import data, source
+from edgeship.compress.graph import input_structure
 from edgeship.compress.kernels import sparsity
 from edgeship.compress.layers import fake_quantized
 from edgeship.compress.run import compress
@@ -89,10 +90,10 @@ def test_same_seed_same_weights(given, tmp_path):
 
 def test_batches_follow_the_seed(trained, digits):
     def first(seed):
-        return Batches(trained.input, [digits[0]], digits[1], 32, seed)[0][1].tolist()
+        return Batches(input_structure(trained), [digits[0]], digits[1], 32, seed)[0][1].tolist()
 
     assert first(1) == first(1) != first(2)
-    ordered = Batches(trained.input, [digits[0]], None, 512)
+    ordered = Batches(input_structure(trained), [digits[0]], None, 512)
     assert len(ordered) == 3
     assert np.array_equal(np.concatenate([ordered[n][0] for n in range(3)]), digits[0])
 
@@ -174,9 +175,8 @@ def test_weight_bytes_counts_what_is_stored():
 def test_reconstruction_and_regression_run_through(tmp_path):
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
-    frames = keras.Input((12,), name="frames")
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Dense(6)(frames)))
-    model = keras.Model(frames, layers.Dense(12, name="rebuilt")(x))
+    parts = [layers.Dense(6), layers.BatchNormalization(), layers.ReLU(), layers.Dense(12, name="rebuilt")]
+    model = keras.Sequential([keras.Input((12,), name="frames"), *parts])
     found = source.inspect(source.save_live(model, tmp_path))
     x_train = random.normal(size=(160, 12)).astype(np.float32)
     arrays = {"x_train": x_train, "x_test": x_train[:40]}

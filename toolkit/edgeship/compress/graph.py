@@ -168,6 +168,11 @@ def _functional(model: Any) -> Any:
     return model
 
 
+def input_structure(model: keras.Model) -> Any:
+    """How the model takes its inputs: one entry, a list or a dictionary of entries. Raises as `read`."""
+    return _shape_of(_functional(model).input)
+
+
 def _steps(functional: Any, tensors: dict[int, Ref], refs: Refs) -> Iterable[Step]:
     """Steps in order of execution; `tensors` maps ids of KerasTensors to ours and grows."""
     by_depth = functional._nodes_by_depth

@@ -12,6 +12,7 @@ from edgeship import data, metrics, references
 from edgeship import source as sources
 from edgeship.compress.distill import distiller
 from edgeship.compress.finish import finalize
+from edgeship.compress.graph import input_structure
 from edgeship.compress.helpers import callbacks
 from edgeship.compress.kernels import parameters, sparsity
 from edgeship.compress.pruning import prune
@@ -63,7 +64,7 @@ class Runner:
         else:
             assert isinstance(spec, QuantizeAware)
             calibration = self._inputs(data.load(self._dataset, "calibration"))
-            trained = quantize_aware(self.model, keras.tree.pack_sequence_as(self.model.input, calibration))
+            trained = quantize_aware(self.model, keras.tree.pack_sequence_as(input_structure(self.model), calibration))
         self._fit(trained, name, spec, seed)
         return finalize(trained)
 
@@ -81,7 +82,7 @@ class Runner:
         """Train by the stage's settings: Adam, learning rate falling to zero along a cosine."""
         trained = getattr(model, "student", model)
         samples = data.load(self._dataset, "train")
-        batches = Batches(trained.input, self._inputs(samples), samples.labels, self._plan.batch_size, seed)
+        batches = Batches(input_structure(trained), self._inputs(samples), samples.labels, self._plan.batch_size, seed)
         model.compile(
             cosine(spec.learning_rate, spec.epochs * len(batches)),
             loss_for(self._dataset.task, trained),
@@ -98,7 +99,7 @@ class Runner:
         """The model as it is now, on the validation split."""
         samples = data.load(self._dataset, "validation")
         assert samples.labels is not None  # checked at the start
-        batches = Batches(self.model.input, self._inputs(samples), None, self._plan.batch_size)
+        batches = Batches(input_structure(self.model), self._inputs(samples), None, self._plan.batch_size)
         outputs = keras.tree.flatten(self.model.predict(batches, verbose=0))[0]
         value = self._metric.value(self._metric.per_sample(np.asarray(outputs), samples.labels))
         zeros, size, count = sparsity(self.model), weight_bytes(self.model), parameters(self.model)

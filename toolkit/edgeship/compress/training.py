@@ -25,7 +25,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no typ
     """(inputs, targets) batches of memory-mapped samples, in a new seeded order each epoch.
 
     Args:
-        structure: how the model takes its inputs (`model.input`).
+        structure: how the model takes its inputs (`graph.input_structure`).
         inputs: arrays in the flat order of that structure, N samples each.
         targets: N rows, or None for inference, which keeps the order of the samples.
     """
@@ -34,7 +34,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no typ
         self, structure: Any, inputs: Sequence[Array], targets: Array | None, batch: int, seed: int = 0
     ) -> None:
         super().__init__(workers=1)
-        self._structure = keras.tree.map_structure(lambda _: 0, structure)
+        self._structure = structure
         self._inputs = inputs
         self._targets = targets
         self._batch = batch
