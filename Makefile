@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # TensorFlow's start-up notices are not ours; warnings and errors stay.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
-.PHONY: setup node demo test lint types docs bench acceptance lock clean
+.PHONY: setup node system demo test lint types docs bench acceptance lock clean
 
 setup: $(STAMP)
 
@@ -17,15 +17,21 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# TF.js needs Node; without it, its files are left out and everything says so.
+# TF.js needs Node 18+. Tests install it where that is possible; without it, TF.js is left out and everything says so.
 node: setup
 	@if command -v node >/dev/null && command -v npm >/dev/null; then $(BIN)/edgeship doctor --install node >/dev/null; \
 	else echo "Node is not installed: TF.js files cannot be verified here. Install Node 18+ and run make again."; fi
 
+# What tests need beside Python, on Debian as root; elsewhere such tests skip with the reason.
+system:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v node >/dev/null; then \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; fi
+
 demo: setup node
 	$(BIN)/edgeship demo
 
-test: setup node
+test: setup system
+	@$(MAKE) --no-print-directory node
 	$(BIN)/python -m pytest
 
 lint: setup

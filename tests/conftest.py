@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,25 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real models and data in ../shared/data, which is absent here")
     return folder
+
+
+#: Skips that were looked at, by the beginning of their reason. With EDGESHIP_STRICT_SKIPS (CI) any other one fails.
+REVIEWED_SKIPS = (
+    "needs the real models and data in ../shared/data",
+    "needs root to mount a small file system",
+    "cannot mount a small file system here",
+    "needs Node",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run for a skip that nobody has looked at."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("EDGESHIP_STRICT_SKIPS"):
+        return
+    reasons = [str(report.longrepr[2]).removeprefix("Skipped: ") for report in reporter.stats.get("skipped", [])]
+    unknown = sorted({reason for reason in reasons if not reason.startswith(REVIEWED_SKIPS)})
+    if unknown:
+        reporter.write_line("skips outside tests/conftest.py:REVIEWED_SKIPS: " + "; ".join(unknown), red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
