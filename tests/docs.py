@@ -1,0 +1,162 @@
+"""Writes the generated pages: `python -m tests.docs` (`make docs`). tests/unit/test_docs.py checks them.
+
+docs/cli.md comes from `--help` of every command, docs/api.md from the source of every name in `edgeship.__all__`. The
+source is read, not imported: half of the API needs TensorFlow.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+
+from click.testing import CliRunner
+
+import edgeship
+from edgeship.cli import cli
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+_WIDTH = 100
+_SECTIONS = ("Args", "Attributes", "Raises", "Returns")
+
+_CLI_INTRO = """# Commands
+
+Made from `edgeship COMMAND --help` by `make docs`; do not edit.
+
+What holds for every command: results go to standard output, progress and notes to standard error. `--json` puts one
+JSON document on standard output. Exit codes are in [troubleshooting](troubleshooting.md#exit-codes).
+"""
+
+_API_INTRO = """# Python API
+
+Made from the docstrings of every name in `edgeship.__all__` by `make docs`; do not edit.
+
+`import edgeship` loads no ML framework; each name is imported when it is first used. How to use these:
+[training script](tutorials/training-script.md). The contracts for plug-ins are in `edgeship.types`:
+[converter](adding-a-converter.md), [runtime](adding-a-runtime.md), [target](adding-a-target.md).
+"""
+
+
+def help_of(*arguments: str) -> str:
+    """What `edgeship ARGUMENTS --help` prints, at a fixed width."""
+    ran = CliRunner().invoke(cli, [*arguments, "--help"], prog_name="edgeship", terminal_width=_WIDTH)
+    assert ran.exit_code == 0, ran.output
+    return "\n".join(line.rstrip() for line in ran.output.strip().splitlines())
+
+
+def cli_page() -> str:
+    """The text of docs/cli.md."""
+    parts = [_CLI_INTRO, "```text\n" + help_of() + "\n```\n"]
+    parts += [f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in cli.commands]
+    return "\n".join(parts)
+
+
+def find(name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef]:
+    """The module where a public name is defined, and its definition there."""
+    module = edgeship._HOMES[name]
+    module = getattr(importlib.import_module(module), "_HOMES", {}).get(name, module)
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return module, node
+    raise AssertionError(f"{name} is not defined in {module}")
+
+
+def signature(node: ast.FunctionDef) -> str:
+    """`name(parameters) -> result`, on several lines if it is long; without `self`."""
+    given = node.args
+    positional = [*given.posonlyargs, *given.args]
+    defaults = [None] * (len(positional) - len(given.defaults)) + given.defaults
+    parts = [_parameter(a, d) for a, d in zip(positional, defaults, strict=True) if a.arg != "self"]
+    if given.vararg:
+        parts.append("*" + _parameter(given.vararg, None))
+    elif given.kwonlyargs:
+        parts.append("*")
+    parts += [_parameter(a, d) for a, d in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+    if given.kwarg:
+        parts.append("**" + _parameter(given.kwarg, None))
+    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    short = f"{node.name}({', '.join(parts)}){result}"
+    if len(short) <= _WIDTH:
+        return short
+    return f"{node.name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){result}"
+
+
+def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
+    annotation = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+    space = " " if annotation else ""
+    return argument.arg + annotation + (f"{space}={space}{ast.unparse(default)}" if default is not None else "")
+
+
+def _docstring(node: ast.FunctionDef | ast.ClassDef) -> str:
+    """A Google-style docstring as Markdown: sections become lists."""
+    text = ast.get_docstring(node)
+    assert text, f"{node.name} has no docstring"
+    lines: list[str] = []
+    in_section = False
+    for line in text.splitlines():
+        title = line.strip().removesuffix(":")
+        if line.endswith(":") and title in _SECTIONS:
+            in_section = True
+            lines += [f"{title}:", ""]
+        elif in_section and line.startswith("    "):
+            lines.append(_item(line))
+        else:
+            in_section = in_section and not line
+            lines.append(line)
+    return "\n".join(lines).strip()
+
+
+def _item(line: str) -> str:
+    """A line of a section: the start of an item, or its continuation."""
+    if line.startswith("     "):
+        return "  " + line.strip()
+    found = re.fullmatch(r"    ([\w, ]+): (.*)", line)
+    return f"- `{found[1]}`: {found[2]}" if found else f"- {line.strip()}"
+
+
+def _class(node: ast.ClassDef) -> str:
+    """Fields, properties and methods of a value; the exceptions have none of their own."""
+    fields = [ast.unparse(item) for item in node.body if isinstance(item, ast.AnnAssign)]
+    parts = ["```python\n" + "\n".join(fields) + "\n```\n"] if fields else []
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
+            is_property = any(isinstance(d, ast.Name) and d.id == "property" for d in item.decorator_list)
+            title = item.name if is_property else signature(item)
+            parts.append(f"`{node.name}.{title}`: {_docstring(item)}\n")
+    return "\n".join(parts)
+
+
+def entry(name: str) -> str:
+    """One name's part of docs/api.md."""
+    module, node = find(name)
+    if isinstance(node, ast.FunctionDef):
+        head = f"```python\nedgeship.{signature(node)}\n```\n"
+        return f"## {name}\n\n{head}\n{_docstring(node)}\n"
+    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    kind = f"`edgeship.{name}`" + (f", a kind of `{bases}`" if bases else "") + f", from `{module}`.\n"
+    return f"## {name}\n\n{kind}\n{_docstring(node)}\n\n{_class(node)}".rstrip() + "\n"
+
+
+def api_page() -> str:
+    """The text of docs/api.md."""
+    return "\n".join([_API_INTRO, *(entry(name) for name in edgeship.__all__)])
+
+
+#: Page -> its text.
+PAGES = {DOCS / "cli.md": cli_page, DOCS / "api.md": api_page}
+
+
+def main() -> None:
+    """Write all generated pages."""
+    for path, make in PAGES.items():
+        path.write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
