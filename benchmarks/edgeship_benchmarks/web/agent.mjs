@@ -66,7 +66,7 @@ class Engine {
   /**
    * One inference, from arrays to arrays; nothing stays allocated.
    * @param {{values: ArrayBufferView, shape: number[]}[]} feeds in the order of `inputs`
-   * @returns {Promise<{values: ArrayBufferView, shape: number[]}[]>} in the order of `outputs`
+   * @returns {Promise<{values: ArrayBufferView, shape: number[], dtype: string}[]>} in the order of `outputs`
    */
   async infer(feeds) {
     const tensors = this.inputs.map((spec, k) => this.tf.tensor(feeds[k].values, feeds[k].shape, spec.dtype));
@@ -76,7 +76,7 @@ class Engine {
     try {
       const found = this.asynchronous ? await this.model.executeAsync(named, names) : this.model.execute(named, names);
       results = Array.isArray(found) ? found : [found];
-      return await Promise.all(results.map(async (result) => ({ values: await result.data(), shape: result.shape })));
+      return await Promise.all(results.map(async (result) => ({ values: asType(await result.data(), result.dtype), shape: result.shape, dtype: result.dtype })));
     } finally {
       this.tf.dispose([...tensors, ...results]);
     }
@@ -243,13 +243,13 @@ class Agent {
   }
 
   /** Append the samples of one output to its file. */
-  append(writers, k, { values, shape }, { outputs, total, count, size }) {
+  append(writers, k, { values, shape, dtype }, { outputs, total, count, size }) {
     const spec = this.engine.outputs[k];
     if (shape[0] !== size) {
       throw new Fault('ArtifactError', `output '${spec.name}' has shape (${shape}) for ${size} samples`, 'The first axis of every output must be the batch.');
     }
     const rowSize = values.length / shape[0];
-    writers[k] ??= Object.assign(new NpyWriter(path.join(outputs, `${k}.npy`), spec.dtype, [total, ...shape.slice(1)]), { rowShape: String(shape.slice(1)) });
+    writers[k] ??= Object.assign(new NpyWriter(path.join(outputs, `${k}.npy`), dtype, [total, ...shape.slice(1)]), { rowShape: String(shape.slice(1)) });
     if (writers[k].rowShape !== String(shape.slice(1))) throw new Fault('ArtifactError', `output '${spec.name}' has samples of different shapes`);
     writers[k].write(values.subarray(0, count * rowSize));
   }
@@ -320,6 +320,12 @@ function specs(entries, fallback) {
 }
 
 const TARGETS = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
+
+/** A widening cast in TF.js keeps the narrower array: a float32 tensor may hold an Int32Array. */
+function asType(values, dtype) {
+  if (!(dtype in TARGETS)) throw new Error(`an output of dtype ${dtype} cannot be read`);
+  return values instanceof TARGETS[dtype] ? values : new TARGETS[dtype](values);
+}
 
 /** Values as the tensor stores them; refuses what would change silently. Rounding to float32 is what the model does. */
 function store(values, reader, spec) {

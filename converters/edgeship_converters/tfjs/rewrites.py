@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from edgeship.types import Array
 
 #: Same op, another name in TF.js.
-_RENAMED: Mapping[str, str] = {"BatchMatMulV3": "BatchMatMulV2", "Rint": "Round"}
+_RENAMED: Mapping[str, str] = {
+    "Add": "AddV2",
+    "BatchMatMul": "BatchMatMulV2",
+    "BatchMatMulV3": "BatchMatMulV2",
+    "FusedBatchNorm": "FusedBatchNormV3",
+    "FusedBatchNormV2": "FusedBatchNormV3",
+    "Rint": "Round",
+}
 
 
 def rewrite(graph: Graph) -> None:
@@ -23,7 +30,7 @@ def rewrite(graph: Graph) -> None:
         _rename,
         _softsign,
         _erfc,
-        _log_softmax,
+        _one_hot,
         rewrite_einsum,
         _dilation,
         _groups,
@@ -66,19 +73,20 @@ def _erfc(graph: Graph, node: Node) -> None:
         graph.set_inputs(node, (_scalar(graph, node, 1.0), erf))
 
 
-def _log_softmax(graph: Graph, node: Node) -> None:
-    """Write it as y - log(sum(exp(y))), y = x - max(x), which neither overflows nor loses small probabilities."""
-    if node.op != "LogSoftmax":
+def _one_hot(graph: Graph, node: Node) -> None:
+    """Make integers of it, then cast: the WebAssembly kernel writes integers whatever the dtype (seen in 4.22)."""
+    if node.op != "OneHot" or node.attrs.get("T") != "DT_FLOAT":
         return
-    known, x = graph.types[node.name], node.inputs[0]
-    reduced = TensorType(None if known.shape is None else (*known.shape[:-1], 1), known.dtype)
-    axis = graph.add_constant(f"{node.name}/axis", np.array([-1], np.int32), "DT_INT32")
-    largest = _step(graph, node, "Max", (x, axis), reduced, keep_dims=True)
-    shifted = _step(graph, node, "Sub", (x, largest), known)
-    exponential = _step(graph, node, "Exp", (shifted,), known)
-    total = _step(graph, node, "Sum", (exponential, axis), reduced, keep_dims=True)
-    node.op = "Sub"
-    graph.set_inputs(node, (shifted, _step(graph, node, "Log", (total,), reduced)))
+    on, off = (graph.constant(tensor) for tensor in node.inputs[2:4])
+    if on is None or off is None or (float(on), float(off)) != (1.0, 0.0):
+        return  # refused later
+    known = graph.types[node.name]
+    values = [graph.add_constant(f"{node.name}/{v}", np.array(v, np.int32), "DT_INT32") for v in (1, 0)]
+    whole = TensorType(known.shape, "DT_INT32")
+    attrs = {**node.attrs, "T": "DT_INT32"}
+    counted = _step(graph, node, "OneHot", (*node.inputs[:2], *values), whole, **attrs)
+    node.op, node.attrs = "Cast", {"DstT": "DT_FLOAT"}
+    graph.set_inputs(node, (counted,))
 
 
 def _prelu(graph: Graph, node: Node) -> None:

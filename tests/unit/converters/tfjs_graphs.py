@@ -18,7 +18,8 @@ def frozen(function: Callable[..., Any], **inputs: tf.TensorSpec) -> FrozenGraph
     """The graph of a function of named inputs; a dictionary of outputs, or one that is called `out`."""
 
     def named(**tensors: Any) -> dict[str, Any]:
-        found = function(*tensors.values())
+        with tf.name_scope("body"):  # outside, the outputs' names are free
+            found = function(*tensors.values())
         outputs = found if isinstance(found, dict) else {"out": found}
         return {name: tf.identity(tensor, name=name) for name, tensor in outputs.items()}
 
