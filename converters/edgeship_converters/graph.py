@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _CALL_SCOPE = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
-#: What freezing calls the constant that took the place of a variable.
-_VARIABLE = re.compile(r"/ReadVariableOp(_\d+)?/resource$")
+#: What the constant that took the place of a variable is called; in a SavedModel a number that changes.
+_VARIABLE = re.compile(r"/ReadVariableOp(_\d+)?/resource$|(?<![^/])\d+$")
 _LOOPS = frozenset({"While", "StatelessWhile"})
+#: Operators with an effect beside their result.
+_STATE = re.compile(r"Assign\w*Variable|Scatter\w*Variable|^Resource(Scatter|Apply)|Table|PyFunc|Iterator|Queue")
+_DT_STRING = 7  # tensorflow.DataType.DT_STRING
 #: A GraphDef is one protocol buffer message, which holds less than 2 GiB.
 _MAX_BYTES = 2**31 - 1
 
@@ -59,9 +62,7 @@ class FrozenGraph:
 
     def nodes(self) -> Iterator[NodeDef]:
         """All nodes, those in the bodies of control flow too."""
-        yield from self.graph_def.node
-        for function in self.graph_def.library.function:
-            yield from function.node_def
+        return _all_nodes(self.graph_def)
 
 
 def freeze(source: Source, *, static_batch: int | None, fake_quant: bool, unroll: bool = False) -> FrozenGraph:
@@ -96,7 +97,6 @@ def freeze(source: Source, *, static_batch: int | None, fake_quant: bool, unroll
     if unroll:
         _unroll(model, source)
     frozen = _trace(model, source, static_batch)
-    _refuse_state(frozen)
     if unroll:
         _refuse_loops(frozen)
     return frozen
@@ -137,6 +137,7 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
     inputs = tuple(_with_batch(spec, static_batch) for spec in source.inputs)
     call = tf.function(forward(model, source), autograph=False)  # the layers bring theirs where they need it
     traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
+    _refuse_state(traced.graph.as_graph_def())
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False, aggressive_inlining=True)
     graph_def = canonical_graph(
         frozen.graph.as_graph_def(),
@@ -167,7 +168,7 @@ def _cleaner(model: Any, source: Source) -> Callable[[str], str]:
     numbered = source.loader == "keras"
 
     def clean(name: str) -> str:
-        segments = [s for s in _VARIABLE.sub("/variable", name).split("/") if not _CALL_SCOPE.fullmatch(s)]
+        segments = [s for s in _VARIABLE.sub("/variable", name).split("/") if s and not _CALL_SCOPE.fullmatch(s)]
         if source.loader != "savedmodel":
             segments = _layer_scopes(model, segments, numbered)[1:] or segments
         return "/".join(segments) or "node"
@@ -206,21 +207,25 @@ def _unroll(model: Any, source: Source) -> None:
             layer._could_use_gpu_kernel = False  # tf_keras would trace a fused kernel that ignores `unroll`
 
 
-def _refuse_state(frozen: FrozenGraph) -> None:
-    from tensorflow.core.framework import types_pb2
-
-    for node in frozen.nodes():
-        kinds = {value.type for value in node.attr.values()} | {t for v in node.attr.values() for t in v.list.type}
-        if types_pb2.DT_RESOURCE in kinds or node.op in ("VarHandleOp", "PyFunc", "EagerPyFunc"):
+def _refuse_state(graph_def: GraphDef) -> None:
+    """Raise UnsupportedModelError naming a node of a traced graph that does more than compute numbers from numbers."""
+    for node in _all_nodes(graph_def):
+        if _STATE.search(node.op):
             raise UnsupportedModelError(
                 f"{node.name} ({node.op}) keeps state, a table or Python code, which an exported file cannot hold",
                 remedy="Do that step outside the model, or make the layer stateless (for an RNN: stateful=False).",
             )
-        if types_pb2.DT_STRING in kinds:
+        if _DT_STRING in (node.attr[key].type for key in node.attr):
             raise UnsupportedModelError(
                 f"{node.name} ({node.op}) works on text, which the runtimes of exported files do not",
                 remedy="Do the text processing outside the model and give it numbers.",
             )
+
+
+def _all_nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
+    yield from graph_def.node
+    for function in graph_def.library.function:
+        yield from function.node_def
 
 
 def _refuse_loops(frozen: FrozenGraph) -> None:
