@@ -18,7 +18,7 @@ from edgeship.data import DataOptions
 from edgeship.data_readers import decode_image
 from edgeship.errors import ArtifactError, DataError, InputError
 from edgeship.exports import Export
-from edgeship.recipe import Recipe
+from edgeship.recipe import Recipe, check_variants
 from edgeship.report.layers import layer_bytes
 from edgeship.source import inspect as inspect_source
 from edgeship.types import (
@@ -63,13 +63,18 @@ def with_specs(artifact: Artifact) -> Artifact:
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """Exported files to hold against a model."""
+    """Exported files to hold against a model.
+
+    `variant` says what files from elsewhere are (ours know it); None: int8 where their inputs or outputs are
+    quantized, else float32.
+    """
 
     files: tuple[Path, ...]
     against: Path
     data: str | None = None
     metric: str | None = None
     max_drop: float | None = None
+    variant: str | None = None
     data_options: DataOptions = field(default_factory=DataOptions)
     limits: Limits = field(default_factory=Limits)
     custom_objects: tuple[str, ...] = ()
@@ -78,6 +83,8 @@ class VerifyRequest:
 
 def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Gate, ...], tuple[Failure, ...]]:
     """Gates of each file against the model, and what could not be run. The files are left as they are."""
+    if request.variant is not None:
+        check_variants((request.variant,), "--quantize")
     artifacts = find_artifacts(request.files)
     policy = GatePolicy(Recipe("verify").max_drop if request.max_drop is None else request.max_drop, "fail")
     with Worker(request.limits) as worker:
@@ -93,14 +100,14 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
     with tempfile.TemporaryDirectory() as scratch:
         for artifact in artifacts:
             export = Export(artifact.format, artifact.variant, by_name=True)
-            checked = checks.judge(_named_as(artifact, base), export, base, Path(scratch), progress)
+            checked = checks.judge(_as_ours(artifact, base, request.variant), export, base, Path(scratch), progress)
             gates += checked.gates
             failures += checked.failures
     return tuple(gates), tuple(failures)
 
 
-def _named_as(artifact: Artifact, base: Baseline) -> Artifact:
-    """A foreign file's tensors under the model's names, by order: each converter names them in its own way."""
+def _as_ours(artifact: Artifact, base: Baseline, variant: str | None) -> Artifact:
+    """A file from elsewhere with the variant whose limits it is held to, if it can be from that model at all."""
     if artifact.variant != "foreign":
         return artifact
     ours = base.original.arrays
@@ -111,7 +118,10 @@ def _named_as(artifact: Artifact, base: Baseline) -> Artifact:
             remedy="Give the model that the file was made from.",
         )
     quantized = any(s.quantization is not None for s in (*artifact.inputs, *artifact.outputs))
-    return replace(artifact, variant="int8" if quantized else "float32")
+    outputs = artifact.outputs
+    if len(outputs) == 1:  # each converter names it in its own way; several are told apart by their names
+        outputs = (replace(outputs[0], name=next(iter(ours))),)
+    return replace(artifact, variant=variant or ("int8" if quantized else "float32"), outputs=outputs)
 
 
 def benchmark(

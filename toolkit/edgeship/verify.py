@@ -43,12 +43,12 @@ LIMITS: Mapping[str, Limits] = {
     "float32": Limits(5e-4, 0.99999, 0.998),
     "float16": Limits(5e-2, 0.999, 0.98),
     "uint16": Limits(2e-2, 0.9995, 0.99),
-    "int16x8": Limits(None, 0.97, 0.95),
-    "int16x8-floatio": Limits(None, 0.97, 0.95),
-    "dynamic": Limits(None, 0.95, 0.9),
-    "int8": Limits(None, 0.95, 0.9),
-    "int8-floatio": Limits(None, 0.95, 0.9),
-    "uint8": Limits(None, 0.95, 0.9),
+    "int16x8": Limits(None, 0.99, 0.95),
+    "int16x8-floatio": Limits(None, 0.99, 0.95),
+    "dynamic": Limits(None, 0.98, 0.93),
+    "uint8": Limits(None, 0.98, 0.93),
+    "int8": Limits(None, 0.97, 0.9),
+    "int8-floatio": Limits(None, 0.97, 0.9),
 }
 
 

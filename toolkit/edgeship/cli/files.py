@@ -16,6 +16,12 @@ from edgeship.cli import options, ui
 @options.data
 @options.max_drop
 @options.metric
+@click.option(
+    "--quantize",
+    "variant",
+    metavar="VARIANT",
+    help="What FILES from elsewhere are. Default: int8 where inputs or outputs are quantized, else float32.",
+)
 @options.scale
 @options.loading
 @options.limits
@@ -38,6 +44,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
         data=given["data"],
         metric=given["metric"],
         max_drop=given["max_drop"],
+        variant=given["variant"],
         data_options=DataOptions(scale=given["scale"]),
         limits=options.make_limits(given["time_limit"], given["memory_limit"]),
         custom_objects=given["custom_objects"],
