@@ -26,6 +26,8 @@ _MAX_BYTES = 2**31 - 1
 _FLOAT16_MAX = 65504.0
 #: The smallest positive number of float16 (a subnormal, 2**-24): smaller ones would vanish.
 _FLOAT16_TINY = 2.0**-24
+#: tf2onnx compares integers as float32; in float16 those above 2048 would be rounded.
+_KEPT_FLOAT32 = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 _CALIBRATION_BATCH = 16
 _PACKAGES = ("tensorflow", "keras", "onnx", "onnxconverter_common", "onnxruntime", "sympy", "tf2onnx")
 
@@ -115,7 +117,11 @@ def _to_float16(model: Any) -> Any:
         # Says of each tensor with values below 2**-24 that they become 2**-24: rounding, like that of all others.
         warnings.filterwarnings("ignore", r"the float32 number .* will be truncated", UserWarning)
         return float16.convert_float_to_float16(
-            model, keep_io_types=True, min_positive_val=_FLOAT16_TINY, max_finite_val=_FLOAT16_MAX
+            model,
+            keep_io_types=True,
+            min_positive_val=_FLOAT16_TINY,
+            max_finite_val=_FLOAT16_MAX,
+            op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *_KEPT_FLOAT32],
         )
 
 

@@ -48,23 +48,23 @@ def embedding() -> Any:
 
 
 @keras.saving.register_keras_serializable("edgeship_tests")
-class LogGamma(layers.Layer):  # type: ignore[misc] # keras ships no types
+class Gamma(layers.Layer):  # type: ignore[misc] # keras ships no types
     """An operator that neither TFLite nor ONNX has."""
 
     def call(self, inputs: Any) -> Any:
-        return tf.math.lgamma(tf.abs(inputs) + 1.0)
+        return tf.math.igamma(tf.abs(inputs) + 1.0, tf.abs(inputs))
 
 
-def log_gamma() -> Any:
+def gamma() -> Any:
     x = keras.Input((4,), name="x")
-    return keras.Model(x, layers.Dense(2, name="y")(LogGamma(name="strange")(x)))
+    return keras.Model(x, layers.Dense(2, name="y")(Gamma(name="strange")(x)))
 
 
 def save(model: Any, folder: Path, name: str = "model") -> Source:
     """Write a Keras model and look at it."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / f"{name}.keras")
-    return inspect(folder / f"{name}.keras", custom_objects=("frozen_models:LogGamma",))
+    return inspect(folder / f"{name}.keras", custom_objects=("frozen_models:Gamma",))
 
 
 def samples(source: Source, count: int, seed: int = 0) -> dict[str, Array]:
@@ -85,7 +85,7 @@ def reference(source: Source, inputs: Mapping[str, Array]) -> list[Array]:
     return [np.asarray(output) for output in call(*(tf.constant(inputs[i.name]) for i in source.inputs))]
 
 
-def calibration(source: Source, folder: Path, count: int = 32) -> Dataset:
+def calibration(source: Source, folder: Path, count: int = 256) -> Dataset:
     """Random calibration samples on disk."""
     place = folder / "calibration"
     (place / "x").mkdir(parents=True)

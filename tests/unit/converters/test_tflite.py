@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import frozen_models as zoo
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from edgeship.compress import quantize
+from edgeship.errors import UnsupportedModelError
+from edgeship.types import Array, Artifact, ConvertOptions, Source
+from edgeship_converters.tflite import TFLiteConverter
+
+
+def convert(source: Source, variant: str, folder: Path, *, calibrated: bool = True) -> Artifact:
+    out = folder / "out" / variant
+    out.mkdir(parents=True, exist_ok=True)
+    calibration = zoo.calibration(source, folder / "data" / variant) if calibrated else None
+    return TFLiteConverter().convert(source, variant, ConvertOptions(calibration=calibration), out)
+
+
+def run(artifact: Artifact, inputs: dict[str, Array]) -> list[Array]:
+    """Outputs in real numbers, sample by sample, through the signature."""
+    interpreter = Interpreter(model_path=str(artifact.entry))
+    runner = interpreter.get_signature_runner("serving_default")
+    rows: list[list[Array]] = []
+    for row in range(len(next(iter(inputs.values())))):
+        given = {}
+        for spec in artifact.inputs:
+            value = inputs[spec.name][row : row + 1]
+            if spec.quantization is not None:
+                limits = np.iinfo(spec.dtype)
+                stored = np.round(value / spec.quantization.scale) + spec.quantization.zero_point
+                value = np.clip(stored, limits.min, limits.max).astype(spec.dtype)
+            given[spec.name] = value
+        found = runner(**given)
+        rows.append([_real(found[o.name], o.quantization) for o in artifact.outputs])
+    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def _real(stored: Array, quantization: Any) -> Array:
+    if quantization is None:
+        return stored
+    real: Array = (stored.astype(np.float32) - quantization.zero_point) * quantization.scale
+    return real
+
+
+def operators(artifact: Artifact) -> set[str]:
+    interpreter = Interpreter(model_path=str(artifact.entry))
+    return {operator["op_name"] for operator in interpreter._get_ops_details()}
+
+
+def test_int8_uses_the_ranges_of_quantization_aware_training(tmp_path: Path) -> None:
+    model = zoo.cnn()
+    images = np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype(np.float32)
+    source = zoo.save(quantize.freeze(quantize.quantize_aware(model, images)), tmp_path)
+    assert source.fake_quantized
+    wanted = zoo.reference(source, {"image": images})[0]
+    for variant in ("int8", "int8-floatio"):
+        artifact = convert(source, variant, tmp_path, calibrated=False)
+        step = 1 / 256  # of the softmax output
+        assert np.abs(run(artifact, {"image": images})[0] - wanted).max() <= step
+    plain = convert(source, "float32", tmp_path, calibrated=False)
+    assert "QUANTIZE" not in operators(plain)
+    np.testing.assert_allclose(run(plain, {"image": images})[0], wanted, atol=0.03)
+
+
+def test_int8_stores_and_computes_with_int8(tmp_path: Path) -> None:
+    source = zoo.save(zoo.cnn(), tmp_path)
+    artifact = convert(source, "int8", tmp_path)
+    assert [s.dtype for s in (*artifact.inputs, *artifact.outputs)] == ["int8", "int8"]
+    interpreter = Interpreter(model_path=str(artifact.entry))
+    dtypes = {np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
+    assert dtypes == {"int8", "int32"}  # int32: biases, axes and shapes
+    assert (artifact.outputs[0].quantization.scale, artifact.outputs[0].quantization.zero_point) == (1 / 256, -128)  # type: ignore[union-attr] # asserted by the line itself
+
+
+@pytest.mark.parametrize("build", [zoo.lstm, zoo.bidirectional_gru])
+def test_int8_of_a_recurrent_model_is_whole_and_always_the_same(tmp_path: Path, build: Callable[[], Any]) -> None:
+    source = zoo.save(build(), tmp_path)
+    options = ConvertOptions(calibration=zoo.calibration(source, tmp_path / "data"))
+    hashes = set()
+    for _ in range(6):
+        artifact = TFLiteConverter().convert(source, "int8", options, tmp_path)
+        hashes.add(artifact.files[0].sha256)
+        assert not operators(artifact) & {"QUANTIZE", "DEQUANTIZE"}
+    assert len(hashes) == 1
+    inputs = zoo.samples(source, 8)
+    wanted = zoo.reference(source, inputs)[0]
+    np.testing.assert_allclose(run(artifact, inputs)[0], wanted, rtol=0, atol=0.06 * np.ptp(wanted))
+
+
+def test_integer_inputs_stay_integers(tmp_path: Path) -> None:
+    source = zoo.save(zoo.embedding(), tmp_path)
+    inputs = zoo.samples(source, 8)
+    wanted = zoo.reference(source, inputs)[0]
+    for variant in ("float32", "int8"):
+        artifact = convert(source, variant, tmp_path)
+        assert artifact.inputs[0].dtype == "int32"
+        np.testing.assert_allclose(run(artifact, inputs)[0], wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("variant", ["float32", "int8"])
+def test_an_operator_that_tflite_lacks_is_named(tmp_path: Path, variant: str) -> None:
+    source = zoo.save(zoo.gamma(), tmp_path)
+    with pytest.raises(UnsupportedModelError, match="Igamma") as caught:
+        convert(source, variant, tmp_path)
+    assert caught.value.remedy
+    assert not list((tmp_path / "out" / variant).iterdir())
