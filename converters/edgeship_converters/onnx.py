@@ -113,6 +113,7 @@ def _to_float16(model: Any) -> Any:
                 f"onnx/float16: {tensor.name} has values above {_FLOAT16_MAX:g}, which float16 cannot hold",
                 remedy="Use float32 or int8.",
             )
+    _cast_to_float16(model)
     with warnings.catch_warnings():
         # Says of each tensor with values below 2**-24 that they become 2**-24: rounding, like that of all others.
         warnings.filterwarnings("ignore", r"the float32 number .* will be truncated", UserWarning)
@@ -122,7 +123,23 @@ def _to_float16(model: Any) -> Any:
             min_positive_val=_FLOAT16_TINY,
             max_finite_val=_FLOAT16_MAX,
             op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *_KEPT_FLOAT32],
+            check_fp16_ready=False,  # it takes any cast to float16 for a model that was converted before
         )
+
+
+def _cast_to_float16(model: Any) -> None:
+    """Have integers cast to float16 where float16 is what follows; the converter leaves these nodes as they are."""
+    from onnx import TensorProto
+
+    users: dict[str, set[str]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, set()).add(node.op_type)
+    for node in model.graph.node:
+        if node.op_type == "Cast" and users.get(node.output[0], set()) - set(_KEPT_FLOAT32):
+            (target,) = (attribute for attribute in node.attribute if attribute.name == "to")
+            if target.i == TensorProto.FLOAT:
+                target.i = TensorProto.FLOAT16
 
 
 def _to_int8(model: Any, frozen: FrozenGraph, calibration: Dataset) -> Any:

@@ -47,6 +47,13 @@ def embedding() -> Any:
     return keras.Model(tokens, layers.Dense(3, name="score")(x))
 
 
+def bytes_image() -> Any:
+    """An image as bytes, scaled in the model."""
+    image = keras.Input((8, 8, 3), name="image", dtype="uint8")
+    x = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    return keras.Model(image, layers.Dense(3, name="score")(layers.Flatten()(x)))
+
+
 @keras.saving.register_keras_serializable("edgeship_tests")
 class Gamma(layers.Layer):  # type: ignore[misc] # keras ships no types
     """An operator that neither TFLite nor ONNX has."""
@@ -73,7 +80,7 @@ def samples(source: Source, count: int, seed: int = 0) -> dict[str, Array]:
     shapes = {i.name: (count, *i.shape[1:]) for i in source.inputs}
     return {
         i.name: rng.integers(0, 20, shapes[i.name]).astype(i.dtype)
-        if i.dtype.startswith("int")
+        if "int" in i.dtype
         else rng.normal(size=shapes[i.name]).astype(i.dtype)
         for i in source.inputs
     }

@@ -43,7 +43,9 @@ def test_carries_the_names_of_the_model_and_its_layers(tmp_path: Path) -> None:
     run(frozen, source, 3)
 
 
-@pytest.mark.parametrize("build", [zoo.cnn, zoo.lstm, zoo.bidirectional_gru, zoo.shared, zoo.embedding])
+@pytest.mark.parametrize(
+    "build", [zoo.cnn, zoo.lstm, zoo.bidirectional_gru, zoo.shared, zoo.embedding, zoo.bytes_image]
+)
 @pytest.mark.parametrize("batch", [None, 2])
 def test_computes_what_the_model_computes(tmp_path: Path, build: Callable[[], Any], batch: int | None) -> None:
     source = zoo.save(build(), tmp_path)

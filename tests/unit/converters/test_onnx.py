@@ -14,7 +14,7 @@ from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Artifact, ConvertOptions, Source
 from edgeship_converters.onnx import ONNXConverter
 
-BUILDS = [zoo.cnn, zoo.lstm, zoo.bidirectional_gru, zoo.shared, zoo.embedding]
+BUILDS = [zoo.cnn, zoo.bytes_image, zoo.lstm, zoo.bidirectional_gru, zoo.shared, zoo.embedding]
 
 
 def convert(source: Source, variant: str, folder: Path) -> Artifact:
