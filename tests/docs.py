@@ -1,7 +1,7 @@
 """Writes the generated pages: `python -m tests.docs` (`make docs`). tests/unit/test_docs.py checks them.
 
-docs/cli.md comes from `--help` of every command, docs/api.md from the source of every name in `edgeship.__all__`. The
-source is read, not imported: half of the API needs TensorFlow.
+docs/cli.md comes from `--help` of every command, docs/api.md from the source of every name in `edgeship.__all__` (which
+is read, not imported: half of the API needs TensorFlow). In docs/verification.md the table of limits is filled in.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 import edgeship
+from edgeship import verify
 from edgeship.cli import cli
 
 ROOT = Path(__file__).parent.parent
@@ -148,8 +149,20 @@ def api_page() -> str:
     return "\n".join([_API_INTRO, *(entry(name) for name in edgeship.__all__)])
 
 
+def verification_page() -> str:
+    """The text of docs/verification.md with the table of limits between its marks filled in."""
+    before, rest = (DOCS / "verification.md").read_text(encoding="utf-8").split("<!-- limits:begin -->")
+    _, after = rest.split("<!-- limits:end -->")
+    lines = ["| Variant | max-abs at most | cosine at least | top1 at least |", "|---|---|---|---|"]
+    for variant, limits in verify.LIMITS.items():
+        cells = ("not limited" if v is None else f"{v:g}" for v in (limits.max_abs, limits.cosine, limits.top1))
+        lines.append(f"| `{variant}` | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    return f"{before}<!-- limits:begin -->\n{table}\n<!-- limits:end -->{after}"
+
+
 #: Page -> its text.
-PAGES = {DOCS / "cli.md": cli_page, DOCS / "api.md": api_page}
+PAGES = {DOCS / "cli.md": cli_page, DOCS / "api.md": api_page, DOCS / "verification.md": verification_page}
 
 
 def main() -> None:

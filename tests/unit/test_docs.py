@@ -81,14 +81,7 @@ def test_every_error_is_in_troubleshooting_with_its_exit_code() -> None:
     assert {c.__name__: str(c.exit_code) for c in tree} == {c.__name__: found[c.__name__][0] for c in tree}
 
 
-def test_limits_of_parity_are_those_of_the_code() -> None:
-    found = rows((docs.DOCS / "verification.md").read_text())
-
-    def cell(value: float | None) -> str:
-        return "not limited" if value is None else f"{value:g}"
-
-    for variant, limits in verify.LIMITS.items():
-        assert found[variant] == [cell(limits.max_abs), cell(limits.cosine), cell(limits.top1)], variant
+def test_every_variant_has_limits() -> None:
     assert set(verify.LIMITS) == set(VARIANTS)
 
 
