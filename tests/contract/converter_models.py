@@ -10,7 +10,7 @@ SAMPLES = 24
 
 
 def make(folder: Path) -> None:
-    """Write of each model `<name>.keras`, `<name>/calibration/` (of a Dataset), `<name>/expected/` (inputs, outputs)."""
+    """Write of each model `<name>.keras`, `<name>/calibration/` (a Dataset), `<name>/expected/` (inputs, outputs)."""
     import keras
     import numpy as np
 
