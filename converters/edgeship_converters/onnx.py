@@ -45,7 +45,7 @@ class ONNXConverter:
         return [name.replace("_", "-") for name in _PACKAGES if importlib.util.find_spec(name) is None]
 
     def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
-        """Write `model.onnx` (see `edgeship.types.Converter`).
+        """Write `model.onnx` (see `edgeship.contracts.Converter`).
 
         float16 keeps float32 inputs and outputs. int8 is static QDQ, U8S8 (uint8 activations, int8 weights per
         channel), ranges from the calibration samples.

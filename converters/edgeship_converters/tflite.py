@@ -49,7 +49,7 @@ class TFLiteConverter:
         return [name for name in ("tensorflow", "keras") if importlib.util.find_spec(name) is None]
 
     def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
-        """Write `model.tflite` (see `edgeship.types.Converter`).
+        """Write `model.tflite` (see `edgeship.contracts.Converter`).
 
         Raises:
             UnsupportedModelError: an operator has no built-in TFLite form, or none in this precision.

@@ -16,10 +16,11 @@ import pytest
 
 from edgeship import plugins
 from edgeship.child import Limits, Worker
+from edgeship.contracts import Converter
 from edgeship.errors import DataError, InputError
-from edgeship.exports import CALIBRATED
+from edgeship.pipeline.exports import CALIBRATED
 from edgeship.source import inspect
-from edgeship.types import VARIANTS, Array, Artifact, Converter, ConvertOptions, Dataset, Source
+from edgeship.types import VARIANTS, Array, Artifact, ConvertOptions, Dataset, Source
 
 FORMATS = plugins.names("converters")
 EXPORTS = [(name, variant) for name in FORMATS for variant in plugins.converter(name).variants]

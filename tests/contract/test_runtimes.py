@@ -12,8 +12,9 @@ import pytest
 from conftest import Exported
 
 from edgeship import plugins
+from edgeship.contracts import Runtime
 from edgeship.errors import ArtifactError, DataError, EdgeshipError, MissingPackageError
-from edgeship.types import Artifact, FileEntry, Progress, Runtime
+from edgeship.types import Artifact, FileEntry, Progress
 from edgeship_benchmarks.runtimes.base import AgentRuntime
 
 

@@ -9,8 +9,9 @@ import pytest
 from conftest import Exported
 
 from edgeship import codec, plugins
+from edgeship.contracts import Target
 from edgeship.errors import DataError, TargetUnavailable
-from edgeship.types import Artifact, Measurement, Plan, Progress, Target
+from edgeship.types import Artifact, Measurement, Plan, Progress
 from edgeship_benchmarks import stats
 
 _PLAN = Plan(min_runs=12, min_seconds=0.0, rounds=3, warmup_max_runs=25)

@@ -80,7 +80,7 @@ def demo(edgeship: Script, tmp_path_factory: pytest.TempPathFactory) -> Demo:
 @pytest.fixture(scope="session")
 def digits_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small part of the digits as an .npz file."""
-    from edgeship import digits
+    from edgeship.data import digits
 
     arrays = digits.arrays()
     path = tmp_path_factory.mktemp("data") / "digits.npz"

@@ -123,7 +123,7 @@ def test_a_sidecar_that_does_not_match_its_file_is_refused(demo: Demo, edgeship:
 
 
 def test_predict_names_the_digit(demo: Demo, edgeship: Script, tmp_path: Path) -> None:
-    from edgeship import digits
+    from edgeship.data import digits
 
     arrays = digits.arrays()
     seven = int(np.flatnonzero(arrays["y"] == 7)[3])

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgeship import checks, plugins, standalone
+from edgeship import plugins, standalone
+from edgeship.pipeline import checks
 from edgeship.types import Progress
 
 from .conftest import Demo, Script
@@ -33,7 +34,7 @@ def same_cache(edgeship: Script, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("artifact", "what", "damage"), CASES, ids=[f"{a} {w}" for a, w, _ in CASES])
 def test_a_damaged_file_is_caught(demo: Demo, tmp_path: Path, artifact: str, what: str, damage: Damage) -> None:
-    for runtime in plugins.runtimes_for(artifact.split("/")[0]):
+    for runtime in plugins.runtimes_for(artifact.split("/", maxsplit=1)[0]):
         if runtime.missing():
             pytest.skip(f"needs {', '.join(runtime.missing())}: {runtime.remedy}")
     _, variant = artifact.split("/")

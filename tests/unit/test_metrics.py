@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score, roc_auc_score
 
+from edgeship.contracts import Metric
 from edgeship.errors import DataError, InputError
 from edgeship.metrics import Accuracy, AreaUnderCurve, MeanIntersectionOverUnion, MeanSquaredError, get_metric
-from edgeship.types import Dataset, Metric, TensorSpec
+from edgeship.types import Dataset, TensorSpec
 
 RNG = np.random.default_rng(7)
 

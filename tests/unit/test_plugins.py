@@ -89,7 +89,7 @@ def test_two_plugins_of_one_name(entries: dict[str, list[EntryPoint]]) -> None:
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
-        ("NotARuntime", "does not fulfil edgeship.types.Runtime"),
+        ("NotARuntime", "does not fulfil edgeship.contracts.Runtime"),
         ("Raises", "cannot be loaded: RuntimeError: no licence"),
         ("Absent", "cannot be loaded: AttributeError"),
     ],

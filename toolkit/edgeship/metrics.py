@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edgeship.contracts import Metric
 from edgeship.errors import DataError, InputError
 from edgeship.references import is_reference, resolve
-from edgeship.types import Array, Dataset, Metric
+from edgeship.types import Array, Dataset
 
 #: Label of pixels without a class in segmentation data (PASCAL VOC's "void").
 VOID = 255

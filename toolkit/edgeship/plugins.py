@@ -12,8 +12,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edgeship.contracts import Converter, Runtime, Target
 from edgeship.errors import EdgeshipError, InputError, MissingPackageError
-from edgeship.types import Artifact, Converter, ConvertOptions, Runtime, Source, Target
+from edgeship.types import Artifact, ConvertOptions, Source
 
 T = TypeVar("T")
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from edgeship import artifact as sidecar
-from edgeship import checks, plugins, steps
-from edgeship.checks import Baseline
+from edgeship import plugins
 from edgeship.child import Limits, Worker
 from edgeship.data import DataOptions
-from edgeship.data_readers import decode_image
+from edgeship.data.readers import decode_image
 from edgeship.errors import ArtifactError, DataError, InputError
-from edgeship.exports import Export
+from edgeship.pipeline import checks, steps
+from edgeship.pipeline.checks import Baseline
+from edgeship.pipeline.exports import Export
 from edgeship.recipe import Recipe, check_variants
 from edgeship.report.layers import layer_bytes
 from edgeship.source import inspect as inspect_source

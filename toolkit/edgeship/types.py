@@ -1,4 +1,4 @@
-"""The values that flow through edgeship and the contracts its plug-ins fulfil.
+"""The values that flow through edgeship.
 
 Every stage is a function from some of these values to others; values are frozen and describe things on disk.
 Importing this module imports no ML framework and no NumPy.
@@ -9,10 +9,10 @@ images are NHWC; `None` marks a dynamic axis. Dtypes are NumPy names (`"float32"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -393,103 +393,3 @@ class ConvertOptions:
     calibration: Dataset | None = None
     labels: tuple[str, ...] = ()
     static_batch: int | None = None
-
-
-@runtime_checkable
-class Converter(Protocol):
-    """Writes one format. Runs inside a worker child: it may crash, print and import what it likes.
-
-    Attributes:
-        format: the folder name and the word after `--to`.
-        variants: the part of `VARIANTS` it can write.
-        equivalents: variant that users ask for -> the nearest one this format has; the substitution is always shown.
-    """
-
-    format: str
-    variants: tuple[str, ...]
-    equivalents: Mapping[str, str]
-
-    def missing(self) -> Sequence[str]:
-        """Packages to install before `convert` can run; empty means ready. Imports nothing heavy."""
-
-    def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
-        """Write the files of `variant` into `out_dir` (exists, empty) and describe them.
-
-        Equal inputs give equal bytes. Raises UnsupportedModelError (naming layer and reason) for a model that the
-        format cannot hold, DataError where calibration is needed and absent.
-        """
-
-
-@runtime_checkable
-class Runtime(Protocol):
-    """Runs exported files, in a child process without TensorFlow.
-
-    Inference exists once per runtime: verification, prediction, targets and self-tests all come here.
-
-    Attributes:
-        name: for instance `litert`, `onnxruntime`, `tfjs-wasm`.
-        formats: the formats it opens.
-        sample_limit: how many samples are affordable when verifying; None = all.
-        remedy: the command that gets what is missing.
-    """
-
-    name: str
-    formats: tuple[str, ...]
-    sample_limit: int | None
-    remedy: str
-
-    def missing(self) -> Sequence[str]:
-        """What to install before `run` can work; empty means ready."""
-
-    def specs(self, artifact: Artifact) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Inputs and outputs as the file itself has them, for files without a sidecar. Raises as `run` does."""
-
-    def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
-        """Outputs for `inputs` (N samples each) in the artifact's output order.
-
-        Inputs are given and outputs returned in the original model's units: a quantized input is quantized, a
-        quantized output is dequantized here. Raises ArtifactError, ChildError, UnavailableError.
-        """
-
-
-@runtime_checkable
-class Target(Protocol):
-    """A place where artifacts run and are measured.
-
-    Several artifacts are measured in one call because only the target can keep them loaded side by side, which
-    interleaved rounds (A B A B) need.
-    """
-
-    name: str
-
-    def probe(self) -> DeviceInfo:
-        """What the target is. Raises TargetUnavailable with the remedy."""
-
-    def check(self, artifact: Artifact, inputs: Tensors) -> Tensors:
-        """Run the artifact on the target; the caller compares with what it expects."""
-
-    def measure(
-        self, artifacts: Sequence[Artifact], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
-    ) -> Sequence[Measurement]:
-        """Measure the artifacts interleaved. `inputs` holds some samples; each inference uses one of them."""
-
-
-@runtime_checkable
-class Metric(Protocol):
-    """A task metric.
-
-    Attributes:
-        name: as typed by the user.
-        direction: whether more is better.
-        unit: of a drop: `points` (100 x the difference) or `%` (relative difference).
-    """
-
-    name: str
-    direction: Literal["maximize", "minimize"]
-    unit: Literal["points", "%"]
-
-    def per_sample(self, outputs: Array, labels: Array) -> Array:
-        """One number or one row per sample, all that `value` needs; shape (N,) or (N, K)."""
-
-    def value(self, per_sample: Array) -> float:
-        """The metric over (a resample of) rows of `per_sample`."""

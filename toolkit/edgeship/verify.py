@@ -14,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 
+from edgeship.contracts import Metric
 from edgeship.errors import ArtifactError
-from edgeship.types import Array, Artifact, Gate, GateStatus, Metric
+from edgeship.types import Array, Artifact, Gate, GateStatus
 
 #: Resamples of a bootstrap interval; 1,000 give the ends of a 95 % interval to about 1 % of its width.
 RESAMPLES = 1000

@@ -63,12 +63,12 @@ class AgentRuntime:
         return session
 
     def specs(self, artifact: Artifact) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Inputs and outputs as the file itself has them (see `edgeship.types.Runtime.specs`)."""
+        """Inputs and outputs as the file itself has them (see `edgeship.contracts.Runtime.specs`)."""
         with self.open_session(artifact) as session:
             return session.loaded.inputs, session.loaded.outputs
 
     def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
-        """Outputs for `inputs` in the artifact's output order (see `edgeship.types.Runtime.run`)."""
+        """Outputs for `inputs` in the artifact's output order (see `edgeship.contracts.Runtime.run`)."""
         with self.open_session(artifact) as session:
             return _in_order(artifact, session.run(inputs, progress=progress))
 

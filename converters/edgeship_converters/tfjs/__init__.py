@@ -37,7 +37,7 @@ class TFJSConverter:
         return [] if find_spec("tensorflow") else ["tensorflow"]
 
     def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
-        """Write the model; see `edgeship.types.Converter.convert`.
+        """Write the model; see `edgeship.contracts.Converter.convert`.
 
         Raises:
             UnsupportedModelError: TF.js lacks an op of the model or would compute something else.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeship.archives import check_zip
-from edgeship.data_splits import choose, remaining
+from edgeship.data.splits import choose, remaining
 from edgeship.errors import DataError
 from edgeship.references import is_reference, resolve
 from edgeship.types import TensorSpec
@@ -56,7 +56,7 @@ def _allowed() -> str:
 
 def read_digits() -> dict[str, Array]:
     """scikit-learn's digits as 32x32x1 float32 in 0..1; two thirds train, one third test, stratified."""
-    from edgeship.digits import CLASSES, arrays
+    from edgeship.data.digits import CLASSES, arrays
 
     data = arrays()
     rows = len(data["y"])

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from edgeship import source_safety
 from edgeship.errors import SourceError, UnsafeModelError
-from edgeship.source_safety import (
+from edgeship.source import safety
+from edgeship.source.safety import (
     Description,
     check_description,
     check_saved_model,
@@ -257,5 +257,5 @@ def test_a_damaged_saved_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_lists_do_not_name_what_runs_code() -> None:
-    assert not source_safety._TF_FUNCTIONS & {"py_function", "numpy_function", "load_library", "print", "io"}
-    assert not source_safety._MODULES & {"utils", "saving", "config", "export", "callbacks", "tree"}
+    assert not safety._TF_FUNCTIONS & {"py_function", "numpy_function", "load_library", "print", "io"}
+    assert not safety._MODULES & {"utils", "saving", "config", "export", "callbacks", "tree"}

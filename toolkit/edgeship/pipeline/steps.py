@@ -10,29 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from edgeship import artifact as sidecar
-from edgeship import cache, codec, folder, plugins
+from edgeship import cache, codec, plugins
 from edgeship.child import Worker
 from edgeship.compress import run as compress_run
+from edgeship.contracts import Runtime
 from edgeship.data import DataOptions, open_dataset
 from edgeship.data import load as load_split
 from edgeship.errors import InputError, SourceError
-from edgeship.exports import Export
-from edgeship.probe import probe_dataset
+from edgeship.pipeline import folder
+from edgeship.pipeline.exports import Export
+from edgeship.pipeline.probe import probe_dataset
 from edgeship.recipe import Recipe
 from edgeship.source import inspect
 from edgeship.source import predict as predict_source
-from edgeship.types import (
-    Array,
-    Artifact,
-    ConvertOptions,
-    Dataset,
-    Measurement,
-    Plan,
-    ProgressCallback,
-    Runtime,
-    Source,
-    Stage,
-)
+from edgeship.types import Array, Artifact, ConvertOptions, Dataset, Measurement, Plan, ProgressCallback, Source, Stage
 from edgeship.verify import Outputs
 
 #: How many test samples a benchmark cycles through.

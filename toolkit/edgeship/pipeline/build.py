@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgeship import cache, checks, exports, folder, plugins, report, steps
+from edgeship import cache, plugins, report
 from edgeship import recipe as recipe_module
-from edgeship.checks import Baseline, Checked
 from edgeship.child import Limits, Worker
 from edgeship.data import DataOptions
 from edgeship.errors import ChildError, EdgeshipError, RecipeError, UnavailableError
-from edgeship.exports import Export, ExportPlan
+from edgeship.pipeline import checks, exports, folder, steps
+from edgeship.pipeline.checks import Baseline, Checked
+from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.recipe import Recipe
 from edgeship.types import (
     Artifact,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeship import folder
 from edgeship.errors import OutputError
+from edgeship.pipeline import folder
 
 
 def test_claim_makes_and_continues_a_folder(tmp_path: Path) -> None:

@@ -10,24 +10,15 @@ from typing import Literal
 import numpy as np
 
 from edgeship import artifact as sidecar
-from edgeship import cache, codec, folder, plugins, verify
+from edgeship import cache, codec, plugins, verify
+from edgeship.contracts import Metric, Runtime
 from edgeship.data import load as load_split
 from edgeship.errors import ArtifactError, ChildError, EdgeshipError, UnavailableError
-from edgeship.exports import Export
 from edgeship.metrics import get_metric
-from edgeship.steps import run_artifact, sample_rows
-from edgeship.types import (
-    Array,
-    Artifact,
-    Dataset,
-    Failure,
-    Gate,
-    Metric,
-    Prediction,
-    ProgressCallback,
-    Runtime,
-    Verification,
-)
+from edgeship.pipeline import folder
+from edgeship.pipeline.exports import Export
+from edgeship.pipeline.steps import run_artifact, sample_rows
+from edgeship.types import Array, Artifact, Dataset, Failure, Gate, Prediction, ProgressCallback, Verification
 
 #: How many test samples travel with a build as golden samples.
 GOLDEN = 8

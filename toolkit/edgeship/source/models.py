@@ -21,7 +21,7 @@ from edgeship.cache import storage_errors
 from edgeship.errors import MissingPackageError, SourceError
 from edgeship.names import safe_names
 from edgeship.references import resolve
-from edgeship.source_safety import Description
+from edgeship.source.safety import Description
 from edgeship.types import TensorSpec
 
 SIGNATURE = "serving_default"

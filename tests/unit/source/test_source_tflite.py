@@ -11,7 +11,7 @@ import pytest
 
 from edgeship.errors import SourceError
 from edgeship.source import inspect, load
-from edgeship.source_tflite import inspect_tflite
+from edgeship.source.tflite import inspect_tflite
 from edgeship.types import TensorSpec
 
 
@@ -55,7 +55,7 @@ def test_damaged_files_are_refused(shared_data: Path, tmp_path: Path) -> None:
 
 def test_nan_weights_are_refused(shared_data: Path, tmp_path: Path) -> None:
     content = (shared_data / "tflm" / "hello_world_float.tflite").read_bytes()
-    from edgeship.source_tflite import _constants, _flatbuffer
+    from edgeship.source.tflite import _constants, _flatbuffer
 
     _, values = next(item for item in _constants(_flatbuffer(content)) if item[1].size > 4)
     broken = values.copy()

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeship import data, source
 from edgeship.child import Limits, Worker
-from edgeship.digits import train_baseline
+from edgeship.demo import train_baseline
 from edgeship.metrics import get_metric
 from edgeship.types import Progress
 

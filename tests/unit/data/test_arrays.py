@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeship import arrays
-from edgeship.arrays import RowWriter, save_rows, update_hash
+from edgeship.data import arrays
+from edgeship.data.arrays import RowWriter, save_rows, update_hash
 
 
 def digest(array: Any, name: str = "a") -> str:

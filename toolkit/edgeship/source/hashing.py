@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeship.arrays import update_hash
+from edgeship.data.arrays import update_hash
 from edgeship.errors import SourceError
 from edgeship.types import TensorSpec
 

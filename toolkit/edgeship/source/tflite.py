@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeship.errors import MissingPackageError, SourceError
 from edgeship.names import safe_names
-from edgeship.source_hash import check_weights
+from edgeship.source.hashing import check_weights
 from edgeship.types import Source, TensorSpec
 
 

@@ -262,7 +262,7 @@ def test_edgeships_own_layers_need_no_permission(keras: Any, tmp_path: Path) -> 
 
 def test_without_tensorflow_the_error_says_what_to_install(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = source.inspect(saved)
-    monkeypatch.setattr(source.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for call in (lambda: source.inspect(saved), lambda: source.load(found)):
         with pytest.raises(
             MissingPackageError, match=r"reading model\.keras needs tensorflow, keras, h5py[\s\S]*pip install"

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeship import data_readers, digits
-from edgeship.arrays import save_rows, update_hash
 from edgeship.cache import whole_folder, write_text
 from edgeship.codec import from_json, to_json
-from edgeship.data_checks import TASKS, count_classes, fit_input, fit_labels, infer_task
-from edgeship.data_splits import choose, remaining
+from edgeship.data import digits, readers
+from edgeship.data.arrays import save_rows, update_hash
+from edgeship.data.fitting import TASKS, count_classes, fit_input, fit_labels, infer_task
+from edgeship.data.splits import choose, remaining
 from edgeship.errors import DataError
 from edgeship.metrics import VOID
 from edgeship.types import Dataset, TensorSpec
@@ -102,7 +102,7 @@ def open_dataset(
         DataError: what cannot be read or does not fit, and what is allowed.
         StorageFullError: no space under `cache_dir`.
     """
-    name, arrays = data_readers.read(spec, inputs)
+    name, arrays = readers.read(spec, inputs)
     if spec == "digits" and not inputs:
         inputs = (digits.INPUT,)
     return from_arrays(arrays, inputs, outputs, options, cache_dir, name)
@@ -116,7 +116,7 @@ def from_arrays(
     cache_dir: Path,
     name: str = "arrays",
 ) -> Dataset:
-    """The same door for arrays in memory; their keys are those of an .npz file (`data_readers.KEYS`)."""
+    """The same door for arrays in memory; their keys are those of an .npz file (`readers.KEYS`)."""
     parts, classes = _parse(arrays, inputs)
     specs = {spec.name: spec for spec in inputs}
     for split, part in parts.items():
@@ -188,12 +188,12 @@ def _parse(arrays: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> tuple[d
         if key == "classes":
             classes = tuple(str(name) for name in np.asarray(array).ravel())
         elif match is None or (match["what"] != "x" and (match["name"] is None) == (match["what"] == "slice")):
-            raise DataError(f"the dataset has an unknown key {key!r}", remedy=f"Keys: {data_readers.KEYS}.")
+            raise DataError(f"the dataset has an unknown key {key!r}", remedy=f"Keys: {readers.KEYS}.")
         else:
             _place(parts.setdefault(match["split"] or "all", _Part()), match["what"], match["name"], np.asarray(array))
     if not parts or ("all" in parts and len(parts) > 1) or any(not part.x for part in parts.values()):
         found = ", ".join(arrays) or "nothing"
-        raise DataError(f"the dataset holds {found}", remedy=f"Keys: {data_readers.KEYS}.")
+        raise DataError(f"the dataset holds {found}", remedy=f"Keys: {readers.KEYS}.")
     for split, part in parts.items():
         part.x = _name_inputs(part.x, inputs, split)
     first = next(iter(parts.values()))

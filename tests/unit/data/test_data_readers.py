@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edgeship.data import DataOptions, load, open_dataset
-from edgeship.data_readers import decode_image, read, read_digits, read_images, read_npz
+from edgeship.data.readers import decode_image, read, read_digits, read_images, read_npz
 from edgeship.errors import DataError
 from edgeship.types import TensorSpec
 
@@ -39,7 +39,7 @@ def test_digits_are_exact() -> None:
 def test_digits_are_enlarged_as_pillow_does() -> None:
     from sklearn.datasets import load_digits
 
-    from edgeship.digits import arrays
+    from edgeship.data.digits import arrays
 
     small = load_digits().images[0] / 16
     large = Image.fromarray(small.astype(np.float32)).resize((32, 32), Image.Resampling.BILINEAR)

@@ -19,8 +19,8 @@ from edgeship.errors import DataError, MissingPackageError, SourceError
 from edgeship.types import Dataset, Progress, ProgressCallback, Source
 
 if TYPE_CHECKING:
-    from edgeship.source_models import Signature
-    from edgeship.source_safety import Description
+    from edgeship.source.models import Signature
+    from edgeship.source.safety import Description
     from edgeship.types import Array
 
 _KINDS = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
@@ -43,7 +43,7 @@ def inspect(path: Path, custom_objects: tuple[str, ...] = (), allow_unsafe: bool
     """
     kind = _kind(path)
     if kind == "tflite":
-        from edgeship.source_tflite import inspect_tflite
+        from edgeship.source.tflite import inspect_tflite
 
         return inspect_tflite(path)
     _need_tensorflow(path)
@@ -65,13 +65,13 @@ def load(source: Source) -> Any:
     _need_tensorflow(source.path)
     if source.loader == "savedmodel":
         return _load_saved_model(source.path, source.allow_unsafe)
-    from edgeship import source_models
+    from edgeship.source import models
 
     description, custom = _checked(source.path, source.kind, source.custom_objects, source.allow_unsafe)
     try:
         if source.loader == "keras":
-            return source_models.load_keras(source.path, description, custom, allow_unsafe=source.allow_unsafe)
-        return source_models.load_tf_keras(source.path, custom, allow_unsafe=source.allow_unsafe)
+            return models.load_keras(source.path, description, custom, allow_unsafe=source.allow_unsafe)
+        return models.load_tf_keras(source.path, custom, allow_unsafe=source.allow_unsafe)
     except (MemoryError, SourceError):
         raise
     except Exception as error:
@@ -101,7 +101,7 @@ def predict(source: Source, dataset: Dataset, split: str, out_dir: Path, progres
     import tensorflow as tf
 
     from edgeship import data
-    from edgeship.arrays import RowWriter
+    from edgeship.data.arrays import RowWriter
 
     samples = data.load(dataset, split)
     names = [spec.name for spec in source.inputs]
@@ -208,36 +208,36 @@ def _checked(
     path: Path, kind: str, references: tuple[str, ...], allow_unsafe: bool
 ) -> tuple[Description, dict[str, Any]]:
     """The description of a Keras file and the custom objects, once the file is found safe."""
-    from edgeship import source_models, source_safety
+    from edgeship.source import models, safety
 
-    description = (source_safety.describe_keras_zip if kind == "keras" else source_safety.describe_hdf5)(path)
-    custom = source_models.custom_objects(references)
+    description = (safety.describe_keras_zip if kind == "keras" else safety.describe_hdf5)(path)
+    custom = models.custom_objects(references)
     for entry in description.entries():  # a class that the user named may have been registered in a package
         bare = (entry.registered_name or "").rpartition(">")[2]
         if bare in custom:
             custom.setdefault(str(entry.registered_name), custom[bare])
     if not allow_unsafe:
-        source_safety.check_description(path, description, custom)
+        safety.check_description(path, description, custom)
     return description, custom
 
 
 def _signature(model: Any, loader: str, path: Path) -> Signature:
-    from edgeship import source_models
+    from edgeship.source import models
 
     if loader == "savedmodel":
-        return source_models.saved_model_signature(model, path.name)
-    return source_models.keras_signature(model) if loader == "keras" else source_models.tf_keras_signature(model)
+        return models.saved_model_signature(model, path.name)
+    return models.keras_signature(model) if loader == "keras" else models.tf_keras_signature(model)
 
 
 def _inspect_keras(path: Path, kind: str, references: tuple[str, ...], allow_unsafe: bool) -> Source:
     import json
 
-    from edgeship import source_hash, source_models
+    from edgeship.source import hashing, models
 
     description, custom = _checked(path, kind, references, allow_unsafe)
-    model, loader = source_models.choose_loader(path, description, custom, allow_unsafe=allow_unsafe)
+    model, loader = models.choose_loader(path, description, custom, allow_unsafe=allow_unsafe)
     signature = _signature(model, loader, path)
-    parameters = source_hash.check_weights(path.name, _weights(model))
+    parameters = hashing.check_weights(path.name, _weights(model))
     if loader == "keras":
         import keras
 
@@ -248,7 +248,7 @@ def _inspect_keras(path: Path, kind: str, references: tuple[str, ...], allow_uns
         path=path,
         kind=kind,
         loader=loader,
-        sha256=source_hash.hash_keras(architecture, _weights(model)),
+        sha256=hashing.hash_keras(architecture, _weights(model)),
         inputs=signature.inputs,
         outputs=signature.outputs,
         parameters=parameters,
@@ -267,7 +267,7 @@ def _weights(model: Any) -> Iterator[tuple[str, Any]]:
 def _load_saved_model(path: Path, allow_unsafe: bool) -> Any:
     import tensorflow as tf
 
-    from edgeship.source_safety import check_saved_model
+    from edgeship.source.safety import check_saved_model
 
     check_saved_model(path, allow_unsafe=allow_unsafe)
     try:
@@ -284,22 +284,22 @@ def _load_saved_model(path: Path, allow_unsafe: bool) -> Any:
 def _inspect_saved_model(path: Path, allow_unsafe: bool) -> Source:
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    from edgeship import source_hash, source_models
+    from edgeship.source import hashing, models
 
     model = _load_saved_model(path, allow_unsafe)
-    signature = source_models.saved_model_signature(model, path.name)
-    function = model.signatures[source_models.SIGNATURE]
+    signature = models.saved_model_signature(model, path.name)
+    function = model.signatures[models.SIGNATURE]
     frozen = convert_variables_to_constants_v2(function)
     return Source(
         path=path,
         kind="savedmodel",
         loader="savedmodel",
-        sha256=source_hash.hash_graph(
+        sha256=hashing.hash_graph(
             frozen.graph.as_graph_def(), [t.op.name for t in frozen.outputs], signature.inputs, signature.outputs
         ),
         inputs=signature.inputs,
         outputs=signature.outputs,
-        parameters=source_hash.check_weights(path.name, ((v.name, v.numpy()) for v in function.variables)),
+        parameters=hashing.check_weights(path.name, ((v.name, v.numpy()) for v in function.variables)),
         trainable=False,
         allow_unsafe=allow_unsafe,
     )

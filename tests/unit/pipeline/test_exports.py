@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgeship import exports, plugins
+from edgeship import plugins
 from edgeship.errors import DataError, InputError
+from edgeship.pipeline import exports
 from edgeship.types import VARIANTS
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeship import data
-from edgeship.data import DataOptions, from_arrays, load, open_dataset
+from edgeship.data import DataOptions, dataset, from_arrays, load, open_dataset
 from edgeship.errors import DataError, StorageFullError
 from edgeship.types import Dataset, TensorSpec
 
@@ -89,7 +88,7 @@ def test_equal_content_is_stored_once_and_options_count(tmp_path: Path, monkeypa
     arrays = classification()
     first = make(tmp_path, arrays)
     assert (first.path / "dataset.json").is_file()
-    monkeypatch.setattr(data, "save_rows", lambda *args: pytest.fail("written twice"))
+    monkeypatch.setattr(dataset, "save_rows", lambda *args: pytest.fail("written twice"))
     again = make(tmp_path, {key: np.asfortranarray(value) for key, value in arrays.items()})
     assert again == first
     monkeypatch.undo()
@@ -288,7 +287,7 @@ def test_a_full_disk_leaves_nothing_that_looks_complete(tmp_path: Path, monkeypa
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(data, "save_rows", full)
+    monkeypatch.setattr(dataset, "save_rows", full)
     with pytest.raises(StorageFullError, match="the disk is full"):
         make(tmp_path, classification())
     assert list(tmp_path.iterdir()) == []
