@@ -79,8 +79,10 @@ def test_without_node_tfjs_is_left_out_or_unverified(demo: Demo, edgeship: Scrip
     path = {"PATH": _without_node(tmp_path / "bin"), "EDGESHIP_CACHE": str(tmp_path / "cache")}
     optional = edgeship("convert", demo.model, "--out", tmp_path / "a", **path)
     assert optional.code == 0, optional.err
-    assert "tfjs/float32 left out (verify)" in optional.err
-    assert "edgeship doctor --install node" in optional.err + edgeship("doctor", **path).out
+    assert "tfjs left out: tfjs-wasm needs" in optional.err
+    assert "edgeship doctor --install node" in optional.err
+    assert not (tmp_path / "a" / "artifacts" / "tfjs").exists()
+    assert (tmp_path / "a" / "artifacts" / "onnx" / "float32" / "model.onnx").is_file()
     asked = edgeship("convert", demo.model, "--to", "tfjs", "--out", tmp_path / "b", **path)
     assert asked.code == 3, asked.err
     assert "UNVERIFIED" in asked.out

@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgeship.types import Failure, Gate, Progress, ProgressCallback, Report
+    from edgeship.types import Artifact, Failure, Gate, Progress, ProgressCallback, Report
     from edgeship_benchmarks.stats import Ratio
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
@@ -88,32 +88,35 @@ def row(made: Table, *cells: str) -> None:
 
 
 def report_table(report: Report) -> Table:
-    """The table of all variants of a build."""
+    """The table of all files of a build; columns for which nothing was found are left out."""
+    columns = ("file", ">bytes", ">gzip", f">{report.metric}", ">drop [95 %]", ">ms", "verified", "runtime")
+    rows = [_report_cells(report, artifact) for artifact in report.artifacts]
+    shown = [i for i in range(len(columns)) if any(cells[i] for cells in rows)]
+    made = table(*(columns[i] for i in shown))
+    for cells in rows:
+        row(made, *(cells[i] for i in shown))
+    return made
+
+
+def _report_cells(report: Report, artifact: Artifact) -> tuple[str, ...]:
     from edgeship_benchmarks.stats import summary
 
-    made = table(
-        "file", ">bytes", ">gzip", f">{report.metric or 'metric'}", ">drop [95 %]", ">ms", "verified", "runtime"
+    gate = next((g for g in report.gates if g.artifact == artifact.id and g.name == "metric"), None)
+    prediction = next((p for k, p in report.predictions.items() if k.split(" ")[0] == artifact.id), None)
+    m = next((m for m in report.measurements if m.artifact == artifact.id), None)
+    drop = ""
+    if gate is not None and gate.interval is not None:
+        drop = f"{gate.value:+.2f} [{gate.interval[0]:+.2f}, {gate.interval[1]:+.2f}]"
+    return (
+        artifact.id,
+        f"{artifact.size_bytes:,}",
+        f"{m.gzip_bytes:,}" if m else "",
+        f"{prediction.metric:.4f}" if prediction is not None and prediction.metric is not None else "",
+        drop,
+        f"{summary(m).median_ms:.3f}" if m else "",
+        artifact.verification,
+        m.runtime if m else "",
     )
-    measured = {m.artifact: m for m in report.measurements}
-    for artifact in report.artifacts:
-        gate = next((g for g in report.gates if g.artifact == artifact.id and g.name == "metric"), None)
-        prediction = next((p for k, p in report.predictions.items() if k.split(" ")[0] == artifact.id), None)
-        m = measured.get(artifact.id)
-        drop = ""
-        if gate is not None and gate.interval is not None:
-            drop = f"{gate.value:+.2f} [{gate.interval[0]:+.2f}, {gate.interval[1]:+.2f}]"
-        row(
-            made,
-            artifact.id,
-            f"{artifact.size_bytes:,}",
-            f"{m.gzip_bytes:,}" if m else "",
-            f"{prediction.metric:.4f}" if prediction is not None and prediction.metric is not None else "",
-            drop,
-            f"{summary(m).median_ms:.3f}" if m else "",
-            artifact.verification,
-            m.runtime if m else "",
-        )
-    return made
 
 
 def ratio_text(ratio: Ratio) -> str:
@@ -138,7 +141,7 @@ def last_line(report: Report, out: str) -> str:
         return f"no file passed all gates: see {out}/report.html"
     m = next((m for m in report.measurements if m.artifact == best.id), None)
     gate = next((g for g in report.gates if g.artifact == best.id and g.name == "metric"), None)
-    latency = f" {summary(m).median_ms:.2f} ms" if m else ""
+    latency = f" {summary(m).median_ms:.3g} ms" if m else ""
     change = f" {0.0 - gate.value:+.2f} {gate.unit}" if gate is not None else ""
     entry = f"{out}/artifacts/{best.id}/{best.files[0].name}"
     return (

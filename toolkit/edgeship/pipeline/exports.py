@@ -36,7 +36,9 @@ class ExportPlan:
 
 
 def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
-    """Choose the exports for requested formats (empty: every installed one) and variants.
+    """Choose the exports for requested formats and variants.
+
+    Without requested formats: every installed one that can be made and verified here; the others are noted.
 
     A format without a variant of that name makes its declared equivalent, which is noted. Raises InputError for an
     unknown format or variant, or a format asked for by name that has none of the variants.
@@ -50,6 +52,10 @@ def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
     notes: list[str] = []
     for name in dict.fromkeys(formats or known):
         converter = plugins.converter(name)
+        lacking = "" if formats else _lacking(name)
+        if lacking:
+            notes.append(f"{name} left out: {lacking}")
+            continue
         chosen = [_nearest(name, variant, notes) for variant in variants]
         found = [variant for variant in chosen if variant is not None]
         if not found and formats:
@@ -64,6 +70,17 @@ def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
         if not any(_nearest(name, variant, []) for name in formats or known):
             raise InputError(f"none of the formats has the variant {variant!r}", remedy="See: edgeship plugins")
     return ExportPlan(tuple(exports.values()), tuple(notes))
+
+
+def _lacking(format_name: str) -> str:
+    """Why a format cannot be made and verified here, with the remedy; empty if it can."""
+    missing = plugins.converter(format_name).missing()
+    if missing:
+        return f"its converter needs {', '.join(missing)}; get it: pip install 'edgeship[all]'"
+    runtimes = plugins.runtimes_for(format_name)
+    if not runtimes or any(not runtime.missing() for runtime in runtimes):
+        return "" if runtimes else "no installed runtime opens it"
+    return f"{runtimes[0].name} needs {', '.join(runtimes[0].missing())}; get it: {runtimes[0].remedy}"
 
 
 def _nearest(format_name: str, variant: str, notes: list[str]) -> str | None:
