@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgeship.errors import EdgeshipError
+
 if TYPE_CHECKING:
     from edgeship.types import Array
 
@@ -138,6 +140,7 @@ class Graph:
     def ordered(self) -> Iterator[Node]:
         """Nodes that the outputs need, each after its inputs; placeholders first, in the model's order."""
         done: set[str] = set()
+        begun: set[str] = set()
         for name in self.inputs:
             done.add(name)
             yield self.nodes[name]
@@ -151,6 +154,9 @@ class Graph:
                     done.add(name)
                     yield self.nodes[name]
                     continue
+                if name in begun:
+                    raise EdgeshipError(f"a pass of the TF.js writer made a loop through {name}")
+                begun.add(name)
                 stack.append((name, True))
                 stack.extend((node_of(i), False) for i in reversed(self.nodes[name].inputs))
 
