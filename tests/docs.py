@@ -36,7 +36,7 @@ _API_INTRO = """# Python API
 Made from the docstrings of every name in `edgeship.__all__` by `make docs`; do not edit.
 
 `import edgeship` loads no ML framework; each name is imported when it is first used. How to use these:
-[training script](tutorials/training-script.md). The contracts for plug-ins are in `edgeship.types`:
+[training script](tutorials/training-script.md). The contracts for plug-ins are in `edgeship.contracts`:
 [converter](adding-a-converter.md), [runtime](adding-a-runtime.md), [target](adding-a-target.md).
 """
 
@@ -81,7 +81,7 @@ def signature(node: ast.FunctionDef) -> str:
     parts += [_parameter(a, d) for a, d in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
     if given.kwarg:
         parts.append("**" + _parameter(given.kwarg, None))
-    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    result = f" -> {_code(node.returns)}" if node.returns else ""
     short = f"{node.name}({', '.join(parts)}){result}"
     if len(short) <= _WIDTH:
         return short
@@ -89,9 +89,14 @@ def signature(node: ast.FunctionDef) -> str:
 
 
 def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
-    annotation = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+    annotation = f": {_code(argument.annotation)}" if argument.annotation else ""
     space = " " if annotation else ""
-    return argument.arg + annotation + (f"{space}={space}{ast.unparse(default)}" if default is not None else "")
+    return argument.arg + annotation + (f"{space}={space}{_code(default)}" if default is not None else "")
+
+
+def _code(node: ast.AST) -> str:
+    """Source text, with the quotes that the formatter wants."""
+    return ast.unparse(node).replace("'", '"')
 
 
 def _docstring(node: ast.FunctionDef | ast.ClassDef) -> str:
@@ -123,7 +128,7 @@ def _item(line: str) -> str:
 
 def _class(node: ast.ClassDef) -> str:
     """Fields, properties and methods of a value; the exceptions have none of their own."""
-    fields = [ast.unparse(item) for item in node.body if isinstance(item, ast.AnnAssign)]
+    fields = [_code(item) for item in node.body if isinstance(item, ast.AnnAssign)]
     parts = ["```python\n" + "\n".join(fields) + "\n```\n"] if fields else []
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
