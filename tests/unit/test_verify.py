@@ -40,7 +40,7 @@ def scores() -> Any:
 
 def gates(expected: Any, found: Any, variant: str = "float32") -> dict[str, Any]:
     artifact = replace(ARTIFACT, variant=variant)
-    made = verify.parity(artifact, "litert", Outputs({"scores": expected}), Outputs({"scores": found}))
+    made = verify.parity(artifact, "litert", Outputs({"scores": expected}), Outputs({"scores": found}), classes=True)
     return {g.name: g for g in made}
 
 
@@ -105,9 +105,9 @@ def test_integer_outputs_must_be_equal() -> None:
 
 def test_missing_output_and_other_shape_are_errors(scores: Any) -> None:
     with pytest.raises(ArtifactError, match="output 'scores' of the model is missing; the file has other"):
-        verify.parity(ARTIFACT, "litert", Outputs({"scores": scores}), Outputs({"other": scores}))
+        verify.parity(ARTIFACT, "litert", Outputs({"scores": scores}), Outputs({"other": scores}), classes=True)
     with pytest.raises(ArtifactError, match=r"has shape \(200, 3\), the model gives \(200, 4\)"):
-        verify.parity(ARTIFACT, "litert", Outputs({"scores": scores}), Outputs({"scores": scores[:, :3]}))
+        verify.parity(ARTIFACT, "litert", Outputs({"scores": scores}), Outputs({"scores": scores[:, :3]}), classes=True)
 
 
 def test_cosine_ignores_what_does_not_depend_on_the_input() -> None:

@@ -39,17 +39,19 @@ class Limits:
 
 
 #: By variant. float32: what reordering sums costs, measured at most 2e-5 over the model zoo of the tests, with a wide
-#: margin that one wrong weight still breaks. The others follow from the step of their weights and activations.
+#: margin that one wrong weight still breaks. float16 and uint16 follow from the step of their weights. With 8 bits a
+#: correct file may be far off on single samples and on noise (cosine 0.92 was measured on an autoencoder): parity then
+#: says that it is the same function, and how good it is, is the metric gate's word.
 LIMITS: Mapping[str, Limits] = {
     "float32": Limits(5e-4, 0.99999, 0.998),
     "float16": Limits(5e-2, 0.999, 0.98),
     "uint16": Limits(2e-2, 0.9995, 0.99),
-    "int16x8": Limits(None, 0.99, 0.95),
-    "int16x8-floatio": Limits(None, 0.99, 0.95),
-    "dynamic": Limits(None, 0.98, 0.93),
-    "uint8": Limits(None, 0.98, 0.93),
-    "int8": Limits(None, 0.97, 0.9),
-    "int8-floatio": Limits(None, 0.97, 0.9),
+    "int16x8": Limits(None, 0.95, 0.9),
+    "int16x8-floatio": Limits(None, 0.95, 0.9),
+    "dynamic": Limits(None, 0.9, 0.85),
+    "uint8": Limits(None, 0.9, 0.85),
+    "int8": Limits(None, 0.9, 0.85),
+    "int8-floatio": Limits(None, 0.9, 0.85),
 }
 
 
@@ -89,18 +91,14 @@ def relative_max_abs(expected: Array, found: Array) -> float:
     return difference / spread if spread > 0 else float("nan")
 
 
-def _is_scores(output: Array) -> bool:
-    return output.ndim == 2 and output.shape[1] > 1 and output.dtype.kind == "f"
-
-
 def top1_agreement(expected: Array, found: Array) -> float:
     """Share of samples whose largest output has the same index; (N, K) twice. NaN never agrees."""
     same = expected.argmax(axis=1) == found.argmax(axis=1)
     return float((same & ~np.isnan(found).any(axis=1)).mean())
 
 
-def _values(expected: Outputs, found: Outputs) -> dict[str, float]:
-    """The parity figures over all outputs, the worst of them by name."""
+def _values(expected: Outputs, found: Outputs, *, classes: bool) -> dict[str, float]:
+    """The parity figures over all outputs, the worst of them by name; top1 of (N, K) scores only for classes."""
     found_values: dict[str, list[float]] = {"max-abs": [], "cosine": [], "top1": []}
     for name, a in expected.arrays.items():
         b = found.arrays[name]
@@ -109,7 +107,7 @@ def _values(expected: Outputs, found: Outputs) -> dict[str, float]:
             continue
         found_values["max-abs"].append(relative_max_abs(a, b))
         found_values["cosine"].append(cosine(a, b))
-        if _is_scores(a):
+        if classes and a.ndim == 2 and a.shape[1] > 1:
             found_values["top1"].append(top1_agreement(a, b))
     # np.min and np.max keep NaN, which then fails its gate.
     return {
@@ -131,14 +129,14 @@ def check_shapes(expected: Outputs, found: Outputs, artifact: Artifact) -> None:
             )
 
 
-def parity(artifact: Artifact, runtime: str, expected: Outputs, found: Outputs) -> tuple[Gate, ...]:
-    """The gates `sensitivity`, `max-abs`, `cosine` and `top1` of one file in one runtime.
+def parity(artifact: Artifact, runtime: str, expected: Outputs, found: Outputs, *, classes: bool) -> tuple[Gate, ...]:
+    """The gates `sensitivity`, `max-abs`, `cosine` and (for outputs that are scores of classes) `top1`.
 
     Raises ArtifactError where outputs are missing or have other shapes.
     """
     check_shapes(expected, found, artifact)
     limits = LIMITS[artifact.variant]
-    values = _values(expected, found)
+    values = _values(expected, found, classes=classes)
     rows: list[tuple[str, float, float, Literal["low", "high"], str]] = []
     if "max-abs" in values and limits.max_abs is not None:
         rows.append(("max-abs", values["max-abs"], limits.max_abs, "low", "of the output's range"))
@@ -146,7 +144,7 @@ def parity(artifact: Artifact, runtime: str, expected: Outputs, found: Outputs) 
         rows.append(("cosine", values["cosine"], limits.cosine, "high", "cosine"))
     if "top1" in values:
         rows.append(("top1", values["top1"], limits.top1, "high", "share"))
-    gates = [sensitivity(artifact, runtime, expected)]
+    gates = [sensitivity(artifact, runtime, expected, classes=classes)]
     for name, value, limit, better, unit in rows:
         status = _judge(value, limit, better)
         finite = value if np.isfinite(value) else (np.finfo(np.float32).max if better == "low" else -1.0)
@@ -169,7 +167,7 @@ def parity(artifact: Artifact, runtime: str, expected: Outputs, found: Outputs) 
     return tuple(gates)
 
 
-def sensitivity(artifact: Artifact, runtime: str, expected: Outputs) -> Gate:
+def sensitivity(artifact: Artifact, runtime: str, expected: Outputs, *, classes: bool) -> Gate:
     """Whether parity on these samples could fail at all.
 
     The outputs of each sample are compared with those of its neighbour, as a broken file might return them. The value
@@ -179,7 +177,8 @@ def sensitivity(artifact: Artifact, runtime: str, expected: Outputs) -> Gate:
     n = expected.n
     caught = []  # NaN (an output that never changes) compares false: not caught
     if n > 1:
-        wrong = _values(expected, Outputs({name: np.roll(a, 1, axis=0) for name, a in expected.arrays.items()}))
+        rolled = Outputs({name: np.roll(a, 1, axis=0) for name, a in expected.arrays.items()})
+        wrong = _values(expected, rolled, classes=classes)
         if "max-abs" in wrong and limits.max_abs is not None:
             caught.append(wrong["max-abs"] > limits.max_abs)
         if "cosine" in wrong:

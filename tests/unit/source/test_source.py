@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import zipfile
@@ -305,6 +306,9 @@ def test_saved_models(writer: str, request: pytest.FixtureRequest, tmp_path: Pat
     assert found.parameters == live.count_params()
     x = RNG.random((3, 6, 6, 1)).astype("float32")
     assert np.allclose(run(found, x)[0], live(x), atol=1e-6)
+    call = source.forward(source.load(found), found)
+    gc.collect()
+    assert np.allclose(call(x)[0], live(x), atol=1e-6), "the call keeps the loaded model alive"
     live.export(tmp_path / "b", verbose=False) if writer == "keras" else live.export(tmp_path / "b")
     assert source.inspect(tmp_path / "b").sha256 == found.sha256
     live.set_weights([w + 1e-6 for w in live.get_weights()])

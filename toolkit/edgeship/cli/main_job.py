@@ -35,9 +35,8 @@ def _finish(request: Request, as_json: bool) -> int:
                 click.echo(f"{failure.artifact} ({failure.stage}): {failure.message}{remedy}", err=True)
         for gate in report.gates:
             if not gate.accepted:
-                click.echo(
-                    f"{gate.artifact} in {gate.runtime}: gate {gate.name} {gate.status}. {gate.detail}", err=True
-                )
+                why = gate.detail or f"{gate.value:.4g} {gate.unit}, the limit is {gate.limit:g}"
+                click.echo(f"{gate.artifact} in {gate.runtime}: gate {gate.name} {gate.status}: {why}", err=True)
         for warning in report.warnings:
             click.echo(f"note: {warning}", err=True)
         click.echo(f"report: {request.out / 'report.html'}")

@@ -113,7 +113,8 @@ def _parity(artifact: Artifact, runtime: Runtime, base: Baseline, found: verify.
     expected = base.converted
     if rows is not None:
         expected = verify.Outputs({name: array[rows] for name, array in expected.arrays.items()})
-    return verify.parity(artifact, runtime.name, expected, found)
+    classes = base.dataset.task == "classification"
+    return verify.parity(artifact, runtime.name, expected, found, classes=classes)
 
 
 def _metric(

@@ -316,7 +316,8 @@ def saved_model_signature(model: Any, where: str) -> Signature:
         )
 
     def call(*tensors: Any) -> list[Any]:
-        results = function(**dict(zip(takes, tensors, strict=True)))
+        # Through the model: a signature alone does not keep the variables alive.
+        results = model.signatures[SIGNATURE](**dict(zip(takes, tensors, strict=True)))
         return [results[name] for name in gives]
 
     return Signature(specs(takes, "input"), specs(gives, "output"), call)
