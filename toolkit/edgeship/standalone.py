@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,14 +159,21 @@ def _noise(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
 
 
 def _load_inputs(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Samples of one .npy file for a model with one input."""
-    if len(specs) != 1:
-        raise DataError(f"{path} holds one array, the model has {len(specs)} inputs")
+    """Samples from a .npy file (a model with one input), or an .npz file with an array for each input."""
+    names = ", ".join(spec.name for spec in specs)
     try:
-        array: Array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a .npy array: {error}", remedy="Write it with numpy.save.") from error
-    return {specs[0].name: fit_samples(array, specs[0], str(path))}
+        loaded = np.load(path, allow_pickle=False)
+        arrays: dict[str, Array] = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"": loaded}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is not a .npy or .npz file: {error}", remedy="Write it with numpy.save.") from error
+    if len(specs) == len(arrays) == 1:
+        arrays = {specs[0].name: next(iter(arrays.values()))}
+    if set(arrays) != {spec.name for spec in specs}:
+        raise DataError(
+            f"{path} holds {', '.join(filter(None, arrays)) or 'one array'}; the model takes {names}",
+            remedy="Give an .npz file with one array for each input, under its name.",
+        )
+    return {spec.name: fit_samples(arrays[spec.name], spec, f"{path} {spec.name}") for spec in specs}
 
 
 def fit_samples(array: Array, spec: TensorSpec, where: str) -> Array:
@@ -210,13 +218,13 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
 
     Args:
         file: the exported file, or its folder.
-        given: an image, resized to the input, or a .npy with one or more samples.
+        given: an image, resized to the input, a .npy with one or more samples, or an .npz with one for each input.
         scale: factor for pixels 0..255; None: from the ranges that its build observed, else 1.
         top: how many values of each output to return.
     """
     artifact = with_specs(sidecar.read_artifact(file))
     factor = 1.0
-    if given.suffix == ".npy":
+    if given.suffix in (".npy", ".npz"):
         inputs = _load_inputs(given, artifact.inputs)
     else:
         factor = _observed_scale(artifact) if scale is None else scale
@@ -286,6 +294,9 @@ def inspect(path: Path, custom_objects: tuple[str, ...], limits: Limits, *, allo
             "labels": ", ".join(artifact.labels) or "none",
         }
         return Inspected(facts, artifact.inputs, artifact.outputs, tuple(layer_bytes(artifact)))
+    if (path / "artifacts").is_dir():
+        names = sorted(str(p.parent.relative_to(path)) for p in (path / "artifacts").glob(f"*/*/{sidecar.SIDECAR}"))
+        raise ArtifactError(f"{path} is a build folder", remedy=f"Give one of its files: {', '.join(names)}.")
     if not path.exists():
         raise ArtifactError(f"no such file: {path}", remedy="Give a trained model or an exported file.")
     with Worker(limits) as worker:

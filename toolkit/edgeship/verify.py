@@ -202,13 +202,17 @@ class Drop:
 
 
 def paired_drop(metric: Metric, base: Array, found: Array, seed: int = 0) -> Drop:
-    """Drop of a metric between two results on the same samples; percentile bootstrap over samples.
+    """Drop of a metric between two results on the same samples.
+
+    Shares of right samples get the adjusted Wald interval for paired proportions (Bonett and Price, Journal of
+    Educational and Behavioral Statistics 37, 2012), which stays honest where no sample changed; other metrics the
+    percentile bootstrap over samples (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 
     Args:
         metric: computes the value from rows.
         base: per-sample rows of the original, (N,) or (N, K).
         found: per-sample rows of the exported file, same shape.
-        seed: of the resampling (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+        seed: of the resampling.
     """
 
     def drop(a: Array, b: Array) -> float:
@@ -217,10 +221,27 @@ def paired_drop(metric: Metric, base: Array, found: Array, seed: int = 0) -> Dro
         return 100.0 * worse if metric.unit == "points" else 100.0 * worse / max(abs(before), 1e-12)
 
     n = len(base)
+    if metric.unit == "points" and base.ndim == 1 and np.isin(base, (0, 1)).all() and np.isin(found, (0, 1)).all():
+        low, high = _proportions_interval(int((base > found).sum()), int((base < found).sum()), n)
+        if metric.direction == "minimize":
+            low, high = -high, -low
+        return Drop(drop(base, found), 100 * low, 100 * high, n)
     rng = np.random.default_rng(seed)
     samples = [drop(base[rows], found[rows]) for rows in (rng.integers(0, n, n) for _ in range(RESAMPLES))]
     low, high = np.nanquantile(samples, [0.025, 0.975])
     return Drop(drop(base, found), float(low), float(high), n)
+
+
+def _proportions_interval(broken: int, fixed: int, n: int) -> tuple[float, float]:
+    """95 % interval of the difference of two paired proportions, of which `broken` fell and `fixed` rose."""
+    worse, better = (broken + 1) / (n + 2), (fixed + 1) / (n + 2)
+    half = 1.959964 * np.sqrt((worse + better - (worse - better) ** 2) / (n + 2))
+    return float(worse - better - half), float(worse - better + half)
+
+
+def signed(value: float) -> str:
+    """Two digits with a sign; what rounds to nothing is +0.00."""
+    return f"{round(value, 2) + 0.0:+.2f}"
 
 
 def metric_gate(artifact: Artifact, runtime: str, drop: Drop, metric: Metric, policy: GatePolicy) -> Gate:
@@ -234,7 +255,7 @@ def metric_gate(artifact: Artifact, runtime: str, drop: Drop, metric: Metric, po
         status = "inconclusive"
     accepted = status == "pass" or (status == "inconclusive" and policy.inconclusive == "pass")
     unit = metric.unit
-    detail = f"{metric.name} drops by {drop.value:+.2f} {unit} [{drop.low:+.2f}, {drop.high:+.2f}]"
+    detail = f"{metric.name} drops by {signed(drop.value)} {unit} [{signed(drop.low)}, {signed(drop.high)}]"
     if status == "inconclusive":
         detail += (
             f"; {drop.n} samples cannot tell it from {policy.max_drop:g}: more test samples or a higher --max-drop"

@@ -38,10 +38,10 @@ def report(build: Path, as_json: bool) -> int:
 @click.command()
 @click.argument("build", type=options.MODEL)
 @click.option("--for", "kind", required=True, type=click.Choice(["device"]), help="Who receives it.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The bundle's folder.")
+@options.out("bundles/NAME")
 @options.force
 @ui.json_option
-def bundle(build: Path, kind: str, out: Path, force: bool, as_json: bool) -> int:
+def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool) -> int:
     """Pack the best file of a BUILD for delivery.
 
     The manifest has files with SHA-256, inputs and outputs with ranges, labels, golden samples with tolerances, and
@@ -53,10 +53,11 @@ def bundle(build: Path, kind: str, out: Path, force: bool, as_json: bool) -> int
     """
     from edgeship import bundle as bundles
 
-    made = bundles.device_bundle(build, out, force=force)
+    place = out or Path("bundles") / build.resolve().name
+    made = bundles.device_bundle(build, place, force=force)
 
     def show() -> None:
-        click.echo(f"{kind} bundle: {out} {made.artifact} {made.size_bytes:,} B in {len(made.files)} files")
+        click.echo(f"{kind} bundle: {place} {made.artifact} {made.size_bytes:,} B in {len(made.files)} files")
 
     ui.emit(made, as_json, show)
     return 0

@@ -97,7 +97,8 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
             interval = "" if s.interval_ms is None else " [{:.3f}, {:.3f}]".format(*s.interval_ms)
             memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
             figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
-            verdict = m.provenance if m is found[0] else ui.ratio_text(ratio(m, found[0]))
+            first = next(other for other in found if other.target == m.target)
+            verdict = m.provenance if m is first else ui.ratio_text(ratio(m, first))
             ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", verdict)
         ui.print_table(made)
         for m in found:
@@ -163,7 +164,7 @@ def inspect(file: Path, **given: Any) -> int:
 def predict(file: Path, **given: Any) -> int:
     """Run an exported FILE on your own INPUT.
 
-    INPUT is an image, or a .npy array of one or more samples.
+    INPUT is an image, a .npy array of one or more samples, or an .npz file with an array for each input.
 
     \b
     Example:

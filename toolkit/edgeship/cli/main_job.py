@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgeship.pipeline import Request
     from edgeship.recipe import Recipe
 
-#: Points that the demo's files may lose: 600 test images cannot tell less with certainty.
+#: Points that the demo's files may lose: 599 test images cannot tell much less with certainty.
 DEMO_MAX_DROP = 2.0
 
 
@@ -189,7 +189,7 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
 @click.command()
 @click.argument("model", type=options.MODEL)
 @options.data
-@options.recipe
+@options.training_recipe
 @options.metric
 @options.out("builds/NAME")
 @options.force

@@ -97,6 +97,14 @@ recipe = click.option(
     metavar="NAME|FILE",
     help="What to do; see: edgeship recipes.",
 )
+training_recipe = click.option(
+    "--recipe",
+    "recipe_name",
+    required=True,
+    type=_Names(recipe_names),
+    metavar="NAME|FILE",
+    help="A recipe that trains; see: edgeship recipes.",
+)
 max_drop = click.option(
     "--max-drop", type=float, metavar="POINTS", help="Most the metric may drop; overrides the recipe's limit."
 )

@@ -99,6 +99,7 @@ def report_table(report: Report) -> Table:
 
 
 def _report_cells(report: Report, artifact: Artifact) -> tuple[str, ...]:
+    from edgeship.verify import signed
     from edgeship_benchmarks.stats import summary
 
     gate = next((g for g in report.gates if g.artifact == artifact.id and g.name == "metric"), None)
@@ -106,14 +107,14 @@ def _report_cells(report: Report, artifact: Artifact) -> tuple[str, ...]:
     m = next((m for m in report.measurements if m.artifact == artifact.id), None)
     drop = ""
     if gate is not None and gate.interval is not None:
-        drop = f"{gate.value:+.2f} [{gate.interval[0]:+.2f}, {gate.interval[1]:+.2f}]"
+        drop = "{} [{}, {}]".format(*map(signed, (gate.value, *gate.interval)))
     return (
         artifact.id,
         f"{artifact.size_bytes:,}",
         f"{m.gzip_bytes:,}" if m else "",
         f"{prediction.metric:.4f}" if prediction is not None and prediction.metric is not None else "",
         drop,
-        f"{summary(m).median_ms:.3f}" if m else "",
+        f"{summary(m).median_ms:.3f}{' unstable' if summary(m).unstable else ''}" if m else "",
         artifact.verification,
         m.runtime if m else "",
     )
@@ -134,6 +135,7 @@ def ratio_text(ratio: Ratio) -> str:
 
 def last_line(report: Report, out: str) -> str:
     """The line that names the result and the next command."""
+    from edgeship.verify import signed
     from edgeship_benchmarks.stats import summary
 
     best = report.best
@@ -142,11 +144,11 @@ def last_line(report: Report, out: str) -> str:
     m = next((m for m in report.measurements if m.artifact == best.id), None)
     gate = next((g for g in report.gates if g.artifact == best.id and g.name == "metric"), None)
     latency = f" {summary(m).median_ms:.3g} ms" if m else ""
-    change = f" {0.0 - gate.value:+.2f} {gate.unit}" if gate is not None else ""
+    change = f" {signed(-gate.value)} {gate.unit}" if gate is not None else ""
     entry = f"{out}/artifacts/{best.id}/{best.files[0].name}"
-    return (
-        f"smallest passing: {entry} {best.size_bytes:,} B{latency}{change}   next: edgeship bundle {out} --for device"
-    )
+    bundled = any(a.format == "tflite" and a.verification == "passed" for a in report.artifacts)
+    then = f"edgeship bundle {out} --for device" if bundled else f"edgeship predict {entry} INPUT"
+    return f"smallest passing: {entry} {best.size_bytes:,} B{latency}{change}   next: {then}"
 
 
 def outcome(gates: Sequence[Gate], failures: Sequence[Failure]) -> int:

@@ -205,10 +205,12 @@ def measure_all(
     request: Request, artifacts: Sequence[Artifact], dataset: Dataset, progress: ProgressCallback
 ) -> tuple[tuple[Measurement, ...], tuple[Failure, ...]]:
     """Measure what could be run; a target that is not there is recorded."""
-    runnable = [a for a in artifacts if a.verification != "UNVERIFIED"]
+    verified = [a for a in artifacts if a.verification != "UNVERIFIED"]
     found: list[Measurement] = []
     failures: list[Failure] = []
     for target in request.targets:
+        runnable, unrunnable = steps.runnable(verified, target, dataset)
+        failures += [checks.failure(Export(a.format, a.variant, by_name=True), "benchmark", e) for a, e in unrunnable]
         try:
             found += steps.measure(request.out, runnable, target, dataset, request.plan, progress)
         except (ChildError, UnavailableError) as error:

@@ -22,6 +22,10 @@ from edgeship.types import Array, Artifact, Dataset, Failure, Gate, Prediction, 
 
 #: How many test samples travel with a build as golden samples.
 GOLDEN = 8
+_NO_BETTER = (
+    "the original itself is right on {:.1%} of the test samples, no better than always naming the most frequent class: "
+    "its accuracy cannot drop. Check that the labels are in the order of the model's outputs, and --scale"
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class Baseline:
         labels = load_split(self.dataset, "test").labels
         assert labels is not None
         return self.metric.per_sample(next(iter(outputs.arrays.values())), labels)
+
+    def majority(self) -> float:
+        """Share of the most frequent label in the test split: the accuracy of a constant answer."""
+        labels = load_split(self.dataset, "test").labels
+        assert labels is not None
+        return float(np.unique(labels, return_counts=True)[1].max() / labels.size)
 
 
 def make_metric(name: str | None, dataset: Dataset) -> Metric | None:
@@ -78,7 +88,11 @@ def judge(artifact: Artifact, export: Export, base: Baseline, out: Path, progres
     predictions: dict[str, Prediction] = {}
     failures: list[Failure] = []
     ran = broken = False
-    for runtime in plugins.runtimes_for(artifact.format):
+    runtimes = plugins.runtimes_for(artifact.format)
+    if not runtimes:
+        absent = UnavailableError(f"no installed runtime opens {artifact.format}", remedy="See: edgeship plugins")
+        failures.append(failure(export, "verify", absent))
+    for runtime in runtimes:
         try:
             require(runtime)
             found = run_artifact(artifact, runtime, base.dataset, progress)
@@ -121,9 +135,11 @@ def _metric(
     artifact: Artifact, runtime: Runtime, base: Baseline, found: verify.Outputs, out: Path
 ) -> tuple[Prediction, Gate]:
     assert base.metric is not None
-    rows = base.per_sample(found)
-    drop = verify.paired_drop(base.metric, base.per_sample(base.original), rows)
+    rows, original = base.per_sample(found), base.per_sample(base.original)
+    drop = verify.paired_drop(base.metric, original, rows)
     gate = verify.metric_gate(artifact, runtime.name, drop, base.metric, base.policy)
+    if base.metric.name == "accuracy" and base.metric.value(original) <= base.majority():
+        gate = replace(gate, status="fail", accepted=False, detail=_NO_BETTER.format(base.metric.value(original)))
     return keep_prediction(out, (artifact.id, runtime.name), runtime.name, base.metric, rows), gate
 
 

@@ -16,7 +16,7 @@ from edgeship.compress import run as compress_run
 from edgeship.contracts import Runtime
 from edgeship.data import DataOptions, open_dataset
 from edgeship.data import load as load_split
-from edgeship.errors import InputError, SourceError
+from edgeship.errors import ArtifactError, ChildError, EdgeshipError, InputError, SourceError, UnavailableError
 from edgeship.pipeline import folder
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
@@ -165,6 +165,23 @@ def sample_rows(dataset: Dataset, runtime: Runtime) -> Array | None:
     """Indices of the test samples that a runtime verifies, evenly spread; None = all."""
     n, limit = dataset.counts["test"], runtime.sample_limit
     return None if limit is None or limit >= n else np.linspace(0, n - 1, limit).round().astype(np.int64)
+
+
+def runnable(
+    artifacts: Sequence[Artifact], target: str, dataset: Dataset
+) -> tuple[list[Artifact], list[tuple[Artifact, EdgeshipError]]]:
+    """Which artifacts a target can run at all, so that one that it cannot does not cost the others."""
+    inputs = {k: v[:1] for k, v in load_split(dataset, "test").inputs.items()}
+    can: list[Artifact] = []
+    cannot: list[tuple[Artifact, EdgeshipError]] = []
+    for artifact in artifacts:
+        try:
+            plugins.target(target).check(artifact, inputs)
+        except (ArtifactError, ChildError, UnavailableError) as error:
+            cannot.append((artifact, error))
+        else:
+            can.append(artifact)
+    return can, cannot
 
 
 def measure(
