@@ -84,7 +84,7 @@ def freeze(source: Source, *, static_batch: int | None, fake_quant: bool, unroll
     if source.kind == "tflite":
         raise UnsupportedModelError(
             f"{source.path.name} is a TFLite file, which holds no TensorFlow graph",
-            remedy="Give the Keras model or SavedModel that it was made from.",
+            remedy="Give the Keras model or SavedModel that it was made from, or choose --to tflite or onnx.",
         )
     _check_names(source)
     from edgeship import source as sources

@@ -1,22 +1,19 @@
-"""ONNX files, made by tf2onnx from the frozen graph."""
+"""ONNX files, made by tf2onnx from the frozen graph, or from a float .tflite file."""
 
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from edgeship.errors import DataError, UnsupportedModelError
-from edgeship.types import Artifact, ConvertOptions, Dataset, Source, TensorSpec
+from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
+from edgeship_converters import from_tflite, onnx_int8
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.onnx_canonical import canonical_model
-
-if TYPE_CHECKING:
-    from edgeship.types import Array
 
 FILE = "model.onnx"
 #: The newest that tf2onnx writes.
@@ -28,7 +25,6 @@ _FLOAT16_MAX = 65504.0
 _FLOAT16_TINY = 2.0**-24
 #: tf2onnx compares integers as float32; in float16 those above 2048 would be rounded.
 _KEPT_FLOAT32 = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
-_CALIBRATION_BATCH = 16
 _PACKAGES = ("tensorflow", "keras", "onnx", "onnxconverter_common", "onnxruntime", "sympy", "tf2onnx")
 
 
@@ -48,7 +44,7 @@ class ONNXConverter:
         """Write `model.onnx` (see `edgeship.contracts.Converter`).
 
         float16 keeps float32 inputs and outputs. int8 is static QDQ, U8S8 (uint8 activations, int8 weights per
-        channel), ranges from the calibration samples.
+        channel), ranges from the calibration samples (`onnx_int8`).
 
         Raises:
             UnsupportedModelError: an operator has no ONNX form, the model is too large, or a weight for float16.
@@ -59,25 +55,49 @@ class ONNXConverter:
                 "onnx/int8 needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize float16.",
             )
-        frozen = freeze(source, static_batch=options.static_batch, fake_quant=False)
-        model = _export(frozen)
-        if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
-            # Neither quantizer reaches into the loop of an RNN.
-            frozen = freeze(source, static_batch=options.static_batch, fake_quant=False, unroll=True)
-            model = _export(frozen)
+        plain = _export(source, variant, options)
+        model = plain.model
         if variant == "float16":
             model = _to_float16(model)
         elif variant == "int8":
             assert options.calibration is not None
-            model = _to_int8(model, frozen, options.calibration)
-        content = _check(canonical_model(model, frozen), variant)
+            model = onnx_int8.quantize(model, plain.inputs, options.calibration)
+        content = _check(canonical_model(model, plain.inputs, plain.outputs), variant)
         (out_dir / FILE).write_bytes(content)
         made_by = versions("tensorflow", "keras", "numpy", "tf2onnx", "onnx", "onnxconverter-common", "onnxruntime")
-        return describe(out_dir, self.format, variant, [FILE], frozen.inputs, frozen.outputs, source, options, made_by)
+        return describe(out_dir, self.format, variant, [FILE], plain.inputs, plain.outputs, source, options, made_by)
 
 
-def _export(frozen: FrozenGraph) -> Any:
-    """The float32 model, canonical. Raises UnsupportedModelError naming the operators that ONNX does not have."""
+class _Exported(NamedTuple):
+    """A float32 model with its inputs and outputs in the order of the Source."""
+
+    model: Any
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
+    """The float32 model, canonical; without loops where the variant cannot have any."""
+    if source.kind == "tflite":
+        model = from_tflite.to_onnx(source, options, OPSET)
+        if variant != "float32" and _has_loops(model):
+            raise UnsupportedModelError(
+                f"onnx/{variant}: {source.path.name} has a loop, inside which nothing can be made smaller",
+                remedy="Use float32, or give the Keras model that it was made from.",
+            )
+        model = canonical_model(model, source.inputs, source.outputs, rename=True)
+        return _Exported(model, source.inputs, source.outputs)
+    frozen = freeze(source, static_batch=options.static_batch, fake_quant=False)
+    model = _from_graph(frozen)
+    if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
+        # Neither quantizer reaches into the loop of an RNN.
+        frozen = freeze(source, static_batch=options.static_batch, fake_quant=False, unroll=True)
+        model = _from_graph(frozen)
+    return _Exported(model, frozen.inputs, frozen.outputs)
+
+
+def _from_graph(frozen: FrozenGraph) -> Any:
+    """Raises UnsupportedModelError naming the operators that ONNX does not have."""
     from tf2onnx import convert
 
     names = dict(zip(frozen.input_tensors, (i.name for i in frozen.inputs), strict=True))
@@ -94,7 +114,7 @@ def _export(frozen: FrozenGraph) -> Any:
         raise UnsupportedModelError(
             f"onnx: tf2onnx stopped: {error}", remedy="Replace the layer, or choose another format."
         ) from error
-    return canonical_model(model, frozen, rename=True)
+    return canonical_model(model, frozen.inputs, frozen.outputs, rename=True)
 
 
 def _has_loops(model: Any) -> bool:
@@ -140,49 +160,6 @@ def _cast_to_float16(model: Any) -> None:
             (target,) = (attribute for attribute in node.attribute if attribute.name == "to")
             if target.i == TensorProto.FLOAT:
                 target.i = TensorProto.FLOAT16
-
-
-def _to_int8(model: Any, frozen: FrozenGraph, calibration: Dataset) -> Any:
-    import onnx
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    with tempfile.TemporaryDirectory() as folder:
-        plain, prepared, quantized = (str(Path(folder) / f"{name}.onnx") for name in ("plain", "prepared", "int8"))
-        onnx.save(model, plain)
-        quant_pre_process(plain, prepared)
-        quantization.quantize_static(
-            prepared,
-            quantized,
-            _calibration_reader(calibration, frozen.inputs),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-        return onnx.load(quantized)
-
-
-def _calibration_reader(calibration: Dataset, inputs: tuple[TensorSpec, ...]) -> Any:
-    """All calibration samples in order, in batches, as ONNX Runtime's quantizer wants them."""
-    from onnxruntime.quantization import CalibrationDataReader
-
-    from edgeship.data import load
-
-    arrays = load(calibration, "calibration").inputs
-    fixed = inputs[0].shape[0]
-    batch = fixed or _CALIBRATION_BATCH
-    count = len(arrays[inputs[0].name])
-    starts = iter(range(0, count - batch + 1 if fixed else count, batch))
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships no types
-        def get_next(self) -> dict[str, Array] | None:
-            start = next(starts, None)
-            if start is None:
-                return None
-            return {i.name: arrays[i.name][start : start + batch].astype(i.dtype) for i in inputs}
-
-    return Reader()
 
 
 def _check(model: Any, variant: str) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from edgeship_converters.graph import FrozenGraph
+from edgeship.types import TensorSpec
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
@@ -23,14 +23,17 @@ _NUMBER = re.compile(r"__\d+$")
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
 
-def canonical_model(model: ModelProto, frozen: FrozenGraph, *, rename: bool = False) -> ModelProto:
+def canonical_model(
+    model: ModelProto, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], *, rename: bool = False
+) -> ModelProto:
     """A copy of `model` in canonical order, without dead nodes, unused initializers and hints about inner shapes.
 
-    Inputs and outputs keep their names and get the shapes of `frozen`; a dynamic batch axis is called `batch`.
+    Inputs and outputs keep their names and get the given shapes and order; a dynamic batch axis is called `batch`.
 
     Args:
         model: any ONNX model.
-        frozen: what it was made from.
+        inputs: of what it was made from.
+        outputs: of what it was made from.
         rename: give inner nodes and tensors names that follow from the order too (the model comes from tf2onnx).
     """
     import onnx
@@ -48,7 +51,7 @@ def canonical_model(model: ModelProto, frozen: FrozenGraph, *, rename: bool = Fa
     _order(graph)
     if rename:
         _Names(graph).rename(graph, "", {})
-    for values, specs in ((graph.input, frozen.inputs), (graph.output, frozen.outputs)):
+    for values, specs in ((graph.input, inputs), (graph.output, outputs)):
         by_name = {value.name: value for value in values}
         _replace(values, [by_name[spec.name] for spec in specs])
         for value, spec in zip(values, specs, strict=True):

@@ -1,4 +1,4 @@
-"""TFLite (LiteRT) files, made by TensorFlow's converter from the frozen graph."""
+"""TFLite (LiteRT) files, made by TensorFlow's converter from the frozen graph, or of another float .tflite file."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import importlib.util
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
-from edgeship.types import Artifact, ConvertOptions, Dataset, Quantization, Source, TensorSpec
+from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
+from edgeship_converters import from_tflite
+from edgeship_converters.calibration import Samples, batches
 from edgeship_converters.describe import describe, versions
+from edgeship_converters.from_tflite import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
 
-if TYPE_CHECKING:
-    from edgeship.types import Array
-
 FILE = "model.tflite"
-SIGNATURE = "serving_default"
 
 #: Variants with integer activations -> the dtype of inputs and outputs.
 _INTEGER = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
@@ -31,7 +30,8 @@ _TO_FLOAT = {"CAST", "DEQUANTIZE"}
 #: How often an integer conversion is tried (see `_run`).
 _ATTEMPTS = 8
 
-Samples = Callable[[], Iterator[dict[str, "Array"]]]
+#: Inputs and outputs, in the model's order.
+_Ends = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 class TFLiteConverter:
@@ -62,22 +62,34 @@ class TFLiteConverter:
                 f"tflite/{variant} needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize dynamic.",
             )
-        batch = options.static_batch or 1
-        frozen = freeze(source, static_batch=batch, fake_quant=own_ranges)
-        if variant in _INTEGER and frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
-            frozen = freeze(source, static_batch=batch, fake_quant=own_ranges, unroll=True)
-        with tempfile.TemporaryDirectory() as folder:
-            saved = Path(folder) / "model"
-            _save(frozen, saved)
-            samples = None
-            if calibrate:
-                assert options.calibration is not None
-                samples = _samples(options.calibration, frozen.inputs)
-            content = _run(saved, variant, samples)
-        inputs, outputs = _read(content, frozen, _INTEGER.get(variant))
+        if source.kind == "tflite":
+            content, ends = from_tflite.to_tflite(source, variant, options), (source.inputs, source.outputs)
+            floats = _float_operator(content) if variant in _INTEGER else None
+            if floats is not None:
+                raise _not_quantized(variant, floats)
+            made_by = versions("ai-edge-litert", *(() if variant == "float32" else ("ai-edge-quantizer", "numpy")))
+        else:
+            content, ends = _from_graph(source, variant, options, calibrate=calibrate)
+            made_by = versions("tensorflow", "keras", "numpy")
+        inputs, outputs = _read(content, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(content)
-        made_by = versions("tensorflow", "keras", "numpy")
         return describe(out_dir, self.format, variant, [FILE], inputs, outputs, source, options, made_by)
+
+
+def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibrate: bool) -> tuple[bytes, _Ends]:
+    """Convert with TensorFlow; ranges come from the calibration samples or, without `calibrate`, from the model."""
+    batch, own_ranges = options.static_batch or 1, variant in _INTEGER and not calibrate
+    frozen = freeze(source, static_batch=batch, fake_quant=own_ranges)
+    if variant in _INTEGER and frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
+        frozen = freeze(source, static_batch=batch, fake_quant=own_ranges, unroll=True)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "model"
+        _save(frozen, saved)
+        samples = None
+        if calibrate:
+            assert options.calibration is not None
+            samples = batches(options.calibration, frozen.inputs, batch)
+        return _run(saved, variant, samples), (frozen.inputs, frozen.outputs)
 
 
 def _save(frozen: FrozenGraph, folder: Path) -> None:
@@ -123,21 +135,6 @@ def _configure(saved: Path, variant: str, samples: Samples | None) -> Any:
     return converter
 
 
-def _samples(calibration: Dataset, inputs: tuple[TensorSpec, ...]) -> Samples:
-    """All calibration samples in order, in batches of the file's batch size, by input name."""
-    from edgeship.data import load
-
-    arrays = load(calibration, "calibration").inputs
-    batch = inputs[0].shape[0] or 1
-
-    def generate() -> Iterator[dict[str, Array]]:
-        count = len(arrays[inputs[0].name])
-        for start in range(0, count - batch + 1, batch):
-            yield {i.name: arrays[i.name][start : start + batch].astype(i.dtype) for i in inputs}
-
-    return generate
-
-
 def _run(saved: Path, variant: str, samples: Samples | None) -> bytes:
     """Convert a SavedModel; of an integer variant, the file that computes with integers throughout.
 
@@ -150,8 +147,13 @@ def _run(saved: Path, variant: str, samples: Samples | None) -> bytes:
         floats = _float_operator(content) if variant in _INTEGER else None
         if floats is None:
             return content
-    raise UnsupportedModelError(
-        f"tflite/{variant}: {floats} cannot be quantized, or no range is known for it",
+    assert floats is not None
+    raise _not_quantized(variant, floats)
+
+
+def _not_quantized(variant: str, operator: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"tflite/{variant}: {operator} cannot be quantized, or no range is known for it",
         remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
     )
 
@@ -181,14 +183,13 @@ def _unsupported(variant: str, error: Exception) -> UnsupportedModelError:
     )
 
 
-def _read(
-    content: bytes, frozen: FrozenGraph, integer_io: str | None
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def _read(content: bytes, ends: _Ends, integer_io: str | None) -> _Ends:
     """Inputs and outputs as they are in the file, in the model's order.
 
-    Raises EdgeshipError if the file is not what was to be made: other names, another dtype, operators with state.
+    Raises EdgeshipError if the file is not what was to be made: other names or another dtype than `ends` has.
+    UnsupportedModelError for operators with state and for custom ones.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
+    from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
     operators = _constants(schema.BuiltinOperator)
@@ -196,27 +197,30 @@ def _read(
         code = model.OperatorCodes(i)
         name = _operator(code, operators)
         if name in _STATEFUL or name == "CUSTOM":
-            raise EdgeshipError(f"the TFLite file has the operator {name} {(code.CustomCode() or b'').decode()}")
+            raise UnsupportedModelError(
+                f"the TFLite file has the operator {name} {_text(code.CustomCode() or b'')}".rstrip(),
+                remedy="Do that step outside the model.",
+            )
     signature = model.SignatureDefs(0)
     graph = model.Subgraphs(signature.SubgraphIndex())
     inputs = {_text(e.Name()): e.TensorIndex() for e in map(signature.Inputs, range(signature.InputsLength()))}
     outputs = {_text(e.Name()): e.TensorIndex() for e in map(signature.Outputs, range(signature.OutputsLength()))}
-    if set(inputs) != {i.name for i in frozen.inputs} or set(outputs) != {o.name for o in frozen.outputs}:
+    if set(inputs) != {i.name for i in ends[0]} or set(outputs) != {o.name for o in ends[1]}:
         raise EdgeshipError(
             f"the TFLite file has other inputs or outputs than the model: {list(inputs)} {list(outputs)}"
         )
     dtypes = _constants(schema.TensorType)
     specs = {name: _spec(name, graph.Tensors(i), dtypes) for name, i in [*inputs.items(), *outputs.items()]}
-    for wanted in (*frozen.inputs, *frozen.outputs):
+    for wanted in (*ends[0], *ends[1]):
         dtype = integer_io if integer_io and wanted.dtype == "float32" else wanted.dtype
         if specs[wanted.name].dtype != dtype:
             raise EdgeshipError(f"{wanted.name} of the TFLite file is {specs[wanted.name].dtype} and not {dtype}")
-    return tuple(specs[i.name] for i in frozen.inputs), tuple(specs[o.name] for o in frozen.outputs)
+    return tuple(specs[i.name] for i in ends[0]), tuple(specs[o.name] for o in ends[1])
 
 
 def _float_operator(content: bytes) -> str | None:
     """An operator of an integer file that computes with floats, with its tensor; None if there is none."""
-    from tensorflow.lite.python import schema_py_generated as schema
+    from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
     operators = _constants(schema.BuiltinOperator)

@@ -25,6 +25,7 @@ from edgeship.errors import OutputError, StorageFullError
 #: Packages whose version can change a result.
 PACKAGES = (
     "ai-edge-litert",
+    "ai-edge-quantizer",
     "edgeship",
     "keras",
     "numpy",
