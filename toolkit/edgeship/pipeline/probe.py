@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeship import plugins
 from edgeship.cache import digest, whole_folder
+from edgeship.data import load
 from edgeship.errors import EdgeshipError, SourceError
 from edgeship.source import predict
-from edgeship.types import Array, Dataset, Progress, Source, TensorSpec
+from edgeship.source.tflite import as_artifact
+from edgeship.types import Array, Dataset, Progress, Source, Tensors, TensorSpec
 
 SAMPLES = 64
 #: What a dynamic axis gets in a probe.
@@ -79,16 +82,22 @@ def _materialize(source: Source, arrays: Mapping[str, Array], which: tuple[int, 
 
 def _variation(source: Source, dataset: Dataset) -> float:
     """How much the outputs differ between samples, relative to their size; the least over the outputs."""
+    found = []
+    for name, values in _outputs(source, dataset).items():
+        output = values.astype(np.float64)
+        if not np.isfinite(output).all():
+            raise ValueError(f"output {name} is not finite")
+        found.append(float(output.std(axis=0).mean() / (np.abs(output).max() + 1e-30)))
+    return min(found)
+
+
+def _outputs(source: Source, dataset: Dataset) -> Tensors:
+    if source.kind == "tflite":
+        return plugins.runtimes_for("tflite")[0].run(as_artifact(source), load(dataset, "test").inputs)
 
     def ignore(_: Progress) -> None:
         """No progress for a fraction of a second."""
 
     with tempfile.TemporaryDirectory() as folder:
         names = predict(source, dataset, "test", Path(folder), ignore)
-        found = []
-        for name in names:
-            output = np.load(Path(folder) / f"{name}.npy").astype(np.float64)
-            if not np.isfinite(output).all():
-                raise ValueError(f"output {name} is not finite")
-            found.append(float(output.std(axis=0).mean() / (np.abs(output).max() + 1e-30)))
-    return min(found)
+        return {name: np.load(Path(folder) / f"{name}.npy") for name in names}

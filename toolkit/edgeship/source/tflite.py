@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgeship.artifact import read_artifact
 from edgeship.errors import MissingPackageError, SourceError
 from edgeship.names import safe_names
 from edgeship.source.hashing import check_weights
-from edgeship.types import Source, TensorSpec
+from edgeship.types import Artifact, Source, TensorSpec
 
 
 def inspect_tflite(path: Path) -> Source:
@@ -43,6 +45,14 @@ def inspect_tflite(path: Path) -> Source:
         parameters=check_weights(path.name, _constants(model)),
         trainable=False,
     )
+
+
+def as_artifact(source: Source) -> Artifact:
+    """A .tflite source as a file that a runtime opens, with the inputs and outputs of the Source.
+
+    Raises ArtifactError if the file is not there any more.
+    """
+    return replace(read_artifact(source.path), inputs=source.inputs, outputs=source.outputs)
 
 
 def _interpreter(path: Path, content: bytes) -> Any:
