@@ -23,6 +23,7 @@ from edgeship.pipeline.probe import probe_dataset
 from edgeship.recipe import Recipe
 from edgeship.source import inspect
 from edgeship.source import predict as predict_source
+from edgeship.source.tflite import as_artifact
 from edgeship.types import Array, Artifact, ConvertOptions, Dataset, Measurement, Plan, ProgressCallback, Source, Stage
 from edgeship.verify import Outputs
 
@@ -105,8 +106,7 @@ def compress(
 def reference(worker: Worker, source: Source, dataset: Dataset, progress: ProgressCallback) -> Outputs:
     """Outputs of a model, run by the framework it came from, for the test split."""
     if source.kind == "tflite":
-        given = replace(sidecar.read_artifact(source.path), inputs=source.inputs, outputs=source.outputs)
-        return run_artifact(given, plugins.runtimes_for("tflite")[0], dataset, progress)
+        return run_artifact(as_artifact(source), plugins.runtimes_for("tflite")[0], dataset, progress)
 
     def run(place: Path) -> None:
         worker.call(predict_source, source=source, dataset=dataset, split="test", out_dir=place, progress=progress)
