@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 
-from edgeship.errors import ArtifactError, MissingPackageError
+import brotli
+
+from edgeship.errors import ArtifactError
 from edgeship.types import Artifact
 
 
@@ -19,13 +21,7 @@ class Sizes:
 
 
 def sizes(artifact: Artifact) -> Sizes:
-    """Measure all files of an artifact. Raises ArtifactError for an unreadable file, MissingPackageError."""
-    try:
-        import brotli
-    except ImportError as error:
-        raise MissingPackageError(
-            "sizes with brotli need the package brotli", remedy="Get it: pip install 'edgeship[report]'"
-        ) from error
+    """Measure all files of an artifact. Raises ArtifactError for an unreadable file."""
     raw = zipped = brotlied = 0
     for entry in artifact.files:
         try:

@@ -31,7 +31,7 @@ def describe(  # noqa: PLR0913, PLR0917 - one argument per fact about the files
         inputs: as they are in the file: its shapes, dtypes and quantization.
         outputs: in the model's order, the same.
         source: the model that was converted.
-        options: as given to the converter; the labels are delivered with the file.
+        options: as given to the converter; labels and preprocessing are delivered with the file.
         made_by: package -> version of what determined the bytes (`versions`).
     """
     return Artifact(
@@ -43,6 +43,7 @@ def describe(  # noqa: PLR0913, PLR0917 - one argument per fact about the files
         outputs=outputs,
         source_sha256=source.sha256,
         labels=options.labels,
+        preprocessing=options.preprocessing,
         made_by=dict(made_by),
     )
 

@@ -12,7 +12,7 @@ from edgeship import bundle, report
 from edgeship.artifact import hash_files, write_sidecar
 from edgeship.bundle import device_bundle, verify_bundle
 from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
-from edgeship.types import Artifact, Dataset, Gate, Prediction, Report, Source, TensorSpec
+from edgeship.types import Artifact, Dataset, Gate, Prediction, Preprocessing, Report, Source, TensorSpec
 
 X = np.random.default_rng(5).normal(size=(8, 4)).astype(np.float32)
 
@@ -34,6 +34,7 @@ def make_build(folder, content=None, **changes):
         ("left", "right", "<b>up</b>"),
         {"tensorflow": "2.21.0"},
         "passed",
+        Preprocessing(scale=0.5),
     )
     artifact = replace(artifact, **changes)
     write_sidecar(artifact)
@@ -109,7 +110,13 @@ def test_a_bundle_holds_all_a_device_needs(build, made):
             "dtype": "float32",
             "quantization": None,
             "range": [-3.5, 3.25],
-            "preprocessing": {"given_dtype": "float32", "steps": []},
+            "preprocessing": {
+                "scale": 0.5,
+                "resize": None,
+                "channels": None,
+                "given_dtype": "float32",
+                "steps": [],
+            },
         }
     ]
     assert manifest["outputs"][0]["range"] == [0.0, 1.0]

@@ -173,6 +173,9 @@ def _check(artifact: Artifact, where: str) -> None:
             raise ArtifactError(f"{where}: the hash or size of {entry.name} is none")
     for spec in (*artifact.inputs, *artifact.outputs):
         _check_spec(spec, where)
+    scale = artifact.preprocessing.scale
+    if scale is not None and not 0 < scale < math.inf:
+        raise ArtifactError(f"{where}: the scale of its preprocessing is {scale}")
 
 
 def _check_name(name: str, where: str) -> None:

@@ -15,21 +15,20 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeship import golden as golden_samples
 from edgeship import plugins
-from edgeship.artifact import hash_files, read_artifact
+from edgeship.artifact import hash_files
 from edgeship.cache import whole_folder, write_text
 from edgeship.codec import from_data, to_data
 from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
 from edgeship.golden import Golden, Tolerance
 from edgeship.report import schema
-from edgeship.report.store import LIMIT_BYTES, loads
+from edgeship.report.store import LIMIT_BYTES, check_files, loads
 from edgeship.report.view import rows
-from edgeship.types import Artifact, Bundle, FileEntry, Measurement, Report, TensorSpec
+from edgeship.types import Artifact, Bundle, FileEntry, Measurement, Preprocessing, Report, TensorSpec
 
 SCHEMA = "edgeship.manifest/1"
 MANIFEST = "manifest.json"
@@ -111,11 +110,7 @@ def _choose(report: Report) -> Artifact:
             remedy="report.html of the build says why; a larger variant or another recipe may pass.",
         )
     chosen = min(passed, key=lambda a: (a.size_bytes, a.id))
-    found = read_artifact(chosen.path)
-    if replace(found, path=chosen.path) != chosen:
-        raise ArtifactError(
-            f"{chosen.path} is not what the report says about {chosen.id}", remedy="Run the build again."
-        )
+    check_files((chosen,))
     return chosen
 
 
@@ -205,7 +200,7 @@ def _manifest(report: Report, artifact: Artifact, golden: Golden, tolerances: tu
         "variant": artifact.variant,
         "entry": artifact.files[0].name,
         "files": [],
-        "inputs": [_input(spec, report, golden) for spec in artifact.inputs],
+        "inputs": [_input(spec, artifact.preprocessing, report, golden) for spec in artifact.inputs],
         "outputs": [{**to_data(s), "range": golden.output_ranges.get(s.name)} for s in artifact.outputs],
         "labels": list(artifact.labels),
         "golden": {
@@ -219,13 +214,13 @@ def _manifest(report: Report, artifact: Artifact, golden: Golden, tolerances: tu
     }
 
 
-def _input(spec: TensorSpec, report: Report, golden: Golden) -> dict[str, Any]:
+def _input(spec: TensorSpec, preprocessing: Preprocessing, report: Report, golden: Golden) -> dict[str, Any]:
     given = next((s.dtype for s in report.source.inputs if s.name == spec.name), str(golden.inputs[spec.name].dtype))
     steps = ["quantize"] if spec.quantization is not None else []
     return {
         **to_data(spec),
         "range": golden.input_ranges.get(spec.name),
-        "preprocessing": {"given_dtype": given, "steps": steps},
+        "preprocessing": {**to_data(preprocessing), "given_dtype": given, "steps": steps},
     }
 
 

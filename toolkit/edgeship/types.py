@@ -85,6 +85,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Preprocessing:
+    """What was done to raw samples (pixels 0..255 for images) before a model saw them; None where nobody said.
+
+    Attributes:
+        scale: what raw values were multiplied by.
+        resize: how images were brought to the model's size; Pillow's `bilinear`, which averages when it shrinks.
+        channels: of images, in their order.
+    """
+
+    scale: float | None = None
+    resize: Literal["bilinear"] | None = None
+    channels: Literal["grey", "RGB", "RGBA"] | None = None
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Materialized samples on disk (made by `edgeship.data.open_dataset`).
 
@@ -97,6 +112,7 @@ class Dataset:
         classes: label names by index; empty where labels are not classes.
         counts: split -> number of samples; a split that was not given has no entry.
         slices: names of per-sample attributes.
+        preprocessing: how the samples came to be what they are.
     """
 
     path: Path
@@ -107,6 +123,7 @@ class Dataset:
     counts: Mapping[str, int]
     classes: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
+    preprocessing: Preprocessing = Preprocessing()
 
 
 @dataclass(frozen=True)
@@ -130,6 +147,7 @@ class Artifact:
         labels: class names by output index; empty where outputs are not classes.
         made_by: package -> version of what determined the bytes.
         verification: UNVERIFIED until `verify` has run the file in its own runtime.
+        preprocessing: of the data that it was made and verified with; what it expects of others.
     """
 
     path: Path
@@ -142,6 +160,7 @@ class Artifact:
     labels: tuple[str, ...] = ()
     made_by: Mapping[str, str] = field(default_factory=dict)
     verification: Verification = "UNVERIFIED"
+    preprocessing: Preprocessing = Preprocessing()
 
     @property
     def id(self) -> str:
@@ -303,6 +322,8 @@ class Report:
 
     Attributes:
         metric_direction: of `metric`; None (unknown) keeps the report from drawing what is best.
+        command: how to make it again: the words of a command line, or a single Python expression.
+        data_options: how the data was divided and scaled: the fields of `edgeship.data.DataOptions`.
     """
 
     name: str
@@ -322,6 +343,7 @@ class Report:
     command: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     metric_direction: Literal["maximize", "minimize"] | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def best(self) -> Artifact | None:
@@ -330,15 +352,25 @@ class Report:
         return min(passing, key=lambda a: (a.size_bytes, a.id), default=None)
 
     def raise_for_gates(self) -> None:
-        """Raise GateFailed, naming each gate that was not accepted; return quietly if all were."""
+        """Raise GateFailed, naming each gate that was not accepted and each failure that counts; else return quietly.
+
+        A failure counts if its format was asked for by name, if the file is broken, or if no file passed at all.
+        """
         from edgeship.errors import GateFailed
 
-        failed = [g for g in self.gates if not g.accepted]
-        if failed:
-            rows = "\n".join(
-                f"{g.artifact} {g.name} ({g.status}): {g.detail or f'{g.value:g} {g.unit}'}" for g in failed
-            )
-            raise GateFailed(f"{len(failed)} of {len(self.gates)} gates failed:\n{rows}")
+        rows = [
+            f"{g.artifact} {g.name} ({g.status}): {g.detail or f'{g.value:g} {g.unit}'}"
+            for g in self.gates
+            if not g.accepted
+        ]
+        broken = {a.id for a in self.artifacts if a.verification == "failed"}
+        rows += [
+            f"{f.artifact} ({f.stage}): {f.message}"
+            for f in self.failures
+            if f.asked_by_name or f.artifact in broken or self.best is None
+        ]
+        if rows or self.best is None:
+            raise GateFailed("\n".join(["not every file passed:", *(rows or ["no file was made"])]))
 
 
 @dataclass(frozen=True)
@@ -387,9 +419,11 @@ class ConvertOptions:
     Attributes:
         calibration: the dataset whose `calibration` split sets activation ranges; None where none was given.
         labels: class names to deliver with the file.
+        preprocessing: of the data, to deliver with the file.
         static_batch: None keeps the batch axis dynamic where the format can.
     """
 
     calibration: Dataset | None = None
     labels: tuple[str, ...] = ()
     static_batch: int | None = None
+    preprocessing: Preprocessing = Preprocessing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from PIL import Image
 
 from edgeship.data import DataOptions, load, open_dataset
 from edgeship.data.readers import decode_image, read, read_digits, read_images, read_npz
-from edgeship.errors import DataError
-from edgeship.types import TensorSpec
+from edgeship.errors import DataError, MissingPackageError
+from edgeship.types import Preprocessing, TensorSpec
 
 RGB = (TensorSpec("image", (None, 6, 8, 3), "float32"),)
 GREY = (TensorSpec("image", (None, 6, 8, 1), "float32"),)
@@ -209,3 +210,42 @@ def test_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read("sets_of_test:other", RGB)
     with pytest.raises(DataError, match="sets_of_test:failing failed: KeyError: 'path'"):
         read("sets_of_test:failing", RGB)
+
+
+def test_what_was_done_to_images_is_recorded(tmp_path: Path) -> None:
+    folder = str(images(tmp_path / "d", ("a", "b")))
+    found = open_dataset(folder, RGB, TWO, DataOptions(scale=1 / 255), tmp_path / "cache")
+    assert found.preprocessing == Preprocessing(1 / 255, "bilinear", "RGB")
+    again = open_dataset(folder, RGB, TWO, DataOptions(scale=1 / 255), tmp_path / "cache")
+    assert again == found, "a dataset that is there already says the same"
+    grey = open_dataset(folder, GREY, TWO, DataOptions(), tmp_path / "cache")
+    assert grey.preprocessing == Preprocessing(1.0, "bilinear", "grey")
+    as_bytes = (TensorSpec("image", (None, 6, 8, 3), "uint8"),)
+    raw = open_dataset(folder, as_bytes, TWO, DataOptions(scale=1 / 255), tmp_path / "cache")
+    assert raw.preprocessing.scale == 1.0, "the model takes pixels: --scale is for float inputs"
+    digits = open_dataset("digits", (), (), DataOptions(), tmp_path / "cache")
+    assert digits.preprocessing == Preprocessing(1 / 255, "bilinear", "grey")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "recorded"),
+    [("uint8", 1 / 255, 1 / 255), ("uint8", 1.0, 1.0), ("float32", 1.0, None), ("float32", 0.5, 0.5)],
+)
+def test_scale_of_arrays_is_recorded_where_it_is_known(
+    tmp_path: Path, dtype: str, scale: float, recorded: float | None
+) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 3)).astype(dtype)
+    np.savez(tmp_path / "set.npz", x=x, y=np.arange(40) % 2)
+    found = open_dataset(str(tmp_path / "set.npz"), RGB, TWO, DataOptions(scale=scale), tmp_path / "cache")
+    assert found.preprocessing == Preprocessing(scale=recorded)
+
+
+@pytest.mark.parametrize(("absent", "read_it"), [("PIL", "image"), ("sklearn.datasets", "digits")])
+def test_a_package_of_an_extra_is_named_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str, read_it: str
+) -> None:
+    folder = images(tmp_path / "d", ("a", "b"))
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(MissingPackageError) as caught:
+        read("digits" if read_it == "digits" else str(folder), RGB)
+    assert "pip install 'edgeship[tensorflow]'" in caught.value.remedy

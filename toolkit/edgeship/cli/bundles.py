@@ -15,7 +15,7 @@ from edgeship.cli import options, ui
 def report(build: Path, as_json: bool) -> int:
     """Show the report of a BUILD folder again.
 
-    Writes its Markdown and HTML anew.
+    Writes its Markdown and HTML anew, after the SHA-256 of every file was checked.
 
     \b
     Example:
@@ -24,6 +24,7 @@ def report(build: Path, as_json: bool) -> int:
     from edgeship import report as reports
 
     found = reports.read(build)
+    reports.check_files(found.artifacts)
     reports.write(found, build)
 
     def show() -> None:
@@ -32,7 +33,7 @@ def report(build: Path, as_json: bool) -> int:
         click.echo(ui.last_line(found, str(build)))
 
     ui.emit(reports.to_document(found, build), as_json, show)
-    return ui.outcome(found.gates, found.failures)
+    return ui.report_outcome(found)
 
 
 @click.command()

@@ -21,11 +21,11 @@ from edgeship.cache import whole_folder, write_text
 from edgeship.codec import from_json, to_json
 from edgeship.data import digits, readers
 from edgeship.data.arrays import save_rows, update_hash
-from edgeship.data.fitting import TASKS, count_classes, fit_input, fit_labels, infer_task
+from edgeship.data.fitting import TASKS, count_classes, fit_input, fit_labels, infer_task, total_scale
 from edgeship.data.splits import choose, remaining
 from edgeship.errors import DataError
 from edgeship.metrics import VOID
-from edgeship.types import Dataset, TensorSpec
+from edgeship.types import Dataset, Preprocessing, TensorSpec
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -34,6 +34,7 @@ _TEST_SHARE = 0.2
 _KEY = re.compile(r"(?P<what>x|y|slice)(_(?P<split>train|test))?(\.(?P<name>.+))?")
 _SLICE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DESCRIPTION = "dataset.json"
+_UNKNOWN = Preprocessing()
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def open_dataset(
     name, arrays = readers.read(spec, inputs)
     if spec == "digits" and not inputs:
         inputs = (digits.INPUT,)
-    return from_arrays(arrays, inputs, outputs, options, cache_dir, name)
+    return from_arrays(arrays, inputs, outputs, options, cache_dir, name, readers.preparation(spec, inputs))
 
 
 def from_arrays(
@@ -115,10 +116,16 @@ def from_arrays(
     options: DataOptions,
     cache_dir: Path,
     name: str = "arrays",
+    prepared: Preprocessing = _UNKNOWN,
 ) -> Dataset:
-    """The same door for arrays in memory; their keys are those of an .npz file (`readers.KEYS`)."""
+    """The same door for arrays in memory; their keys are those of an .npz file (`readers.KEYS`).
+
+    `prepared` is what was done to them before, where that is known.
+    """
     parts, classes = _parse(arrays, inputs)
     specs = {spec.name: spec for spec in inputs}
+    given = [(array, specs.get(key)) for part in parts.values() for key, array in part.x.items()]
+    preprocessing = replace(prepared, scale=total_scale(given, prepared.scale, options.scale))
     for split, part in parts.items():
         for key, array in part.x.items():
             where = _key("x", split, key if len(part.x) > 1 else "")
@@ -142,6 +149,7 @@ def from_arrays(
         counts={split: len(index) for split, (_, index) in splits.items()},
         classes=classes,
         slices=tuple(next(iter(parts.values())).slices),
+        preprocessing=preprocessing,
     )
     return _materialize(dataset, splits, cache_dir)
 
@@ -357,7 +365,8 @@ def _materialize(dataset: Dataset, splits: Mapping[str, tuple[_Part, Array]], ca
     place = cache_dir / dataset.sha256[:40]
     description = place / _DESCRIPTION
     if description.is_file():
-        return replace(from_json(Dataset, description.read_text()), path=place, name=dataset.name)
+        kept = from_json(Dataset, description.read_text())
+        return replace(kept, path=place, name=dataset.name, preprocessing=dataset.preprocessing)
     with whole_folder(place) as folder:
         for split, (part, index) in splits.items():
             target = folder / split

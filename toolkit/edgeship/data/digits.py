@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeship.errors import MissingPackageError
 from edgeship.types import TensorSpec
 
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ def arrays() -> dict[str, Array]:
     """`x` (1797, 32, 32, 1) float32 in 0..1 and `y` (1797,) int64.
 
     Enlarged bilinearly with half-pixel centers. All weights are multiples of 1/8 and all pixels of 1/16, so that the
-    float32 result is exact and the same on every machine.
+    float32 result is exact and the same on every machine. Raises MissingPackageError.
     """
-    from sklearn.datasets import load_digits
-
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingPackageError(
+            "the digits come with scikit-learn", remedy="Get it: pip install 'edgeship[tensorflow]'"
+        ) from error
     data = load_digits()
     small = (data.images / 16).astype(np.float32)
     weights = _bilinear(small.shape[1], SIZE)

@@ -47,6 +47,23 @@ def fit_input(array: Array, spec: TensorSpec | None, where: str, scale: float) -
     return _convert(array, dtype, where, scale)
 
 
+def total_scale(given: Sequence[tuple[Array, TensorSpec | None]], before: float | None, scale: float) -> float | None:
+    """The factor from raw values to what the model takes; None where nobody said how the samples were prepared.
+
+    Args:
+        given: each array as it came, with the model's input for it.
+        before: the factor from raw values to these arrays, where it is known.
+        scale: the factor that the user gave for float inputs, which speaks of raw values.
+    """
+    scaled = [spec is None or np.dtype(spec.dtype).kind == "f" for _, spec in given]
+    if not all(scaled):
+        return None if any(scaled) else 1.0
+    if before is not None:
+        return before * scale
+    raw = all(array.dtype == np.uint8 for array, _ in given)
+    return scale if raw or scale != 1.0 else None
+
+
 def _fit_shape(array: Array, spec: TensorSpec, where: str) -> Array:
     wanted = spec.shape[1:]
     if len(wanted) == array.ndim and wanted[-1] == 1:

@@ -6,15 +6,15 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from edgeship.archives import check_zip
 from edgeship.data.splits import choose, remaining
-from edgeship.errors import DataError
+from edgeship.errors import DataError, MissingPackageError
 from edgeship.references import is_reference, resolve
-from edgeship.types import TensorSpec
+from edgeship.types import Preprocessing, TensorSpec
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -24,6 +24,7 @@ KEYS = (
     "attributes as slice_train.NAME, slice_test.NAME (or slice.NAME); classes"
 )
 _IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}
+_CHANNELS: Mapping[int, Literal["grey", "RGB", "RGBA"]] = {1: "grey", 3: "RGB", 4: "RGBA"}
 #: Pixels of one image file; decoding more than this is refused.
 _MAX_PIXELS = 64_000_000
 #: Share and seed of the digits' test split, which no option changes.
@@ -48,6 +49,15 @@ def read(spec: str, inputs: Sequence[TensorSpec]) -> tuple[str, Mapping[str, Arr
     if is_reference(spec):
         return spec, read_function(spec)
     raise DataError(f"there is no dataset {spec!r}", remedy=_allowed())
+
+
+def preparation(spec: str, inputs: Sequence[TensorSpec]) -> Preprocessing:
+    """What `read` does to images (a dataset that it has read); for arrays nobody knows what was done before."""
+    if spec == "digits":
+        return Preprocessing(1 / 255, "bilinear", "grey")
+    if Path(spec).is_dir():
+        return Preprocessing(1.0, "bilinear", _CHANNELS[inputs[0].shape[-1] or 0])
+    return Preprocessing()
 
 
 def _allowed() -> str:
@@ -189,8 +199,12 @@ def decode_image(file: Path, size: tuple[int, int, int]) -> Array:
     """One image as uint8 (height, width, channels). Raises DataError for a broken or gigantic file."""
     import warnings
 
-    from PIL import Image
-
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingPackageError(
+            f"reading the image {file.name} needs Pillow", remedy="Get it: pip install 'edgeship[tensorflow]'"
+        ) from error
     height, width, channels = size
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     try:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeship.report.store import NAME, read, to_document
+from edgeship.errors import MissingPackageError
+from edgeship.report.store import NAME, check_files, read, to_document
 
 if TYPE_CHECKING:
     from edgeship.types import Report
 
-__all__ = ["read", "to_document", "write"]
+__all__ = ["check_files", "missing", "read", "require", "to_document", "write"]
+
+
+def missing() -> tuple[str, ...]:
+    """Packages to install before a report can be written; empty means ready."""
+    return tuple(name for name in ("jinja2", "jsonschema") if importlib.util.find_spec(name) is None)
+
+
+def require() -> None:
+    """Raise MissingPackageError if a report could not be written in the end: called before long work begins."""
+    if missing():
+        raise MissingPackageError(
+            f"reports need {', '.join(missing())}", remedy="Get what is missing: pip install 'edgeship[report]'"
+        )
 
 
 def write(report: Report, folder: Path) -> None:

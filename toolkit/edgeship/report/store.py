@@ -17,14 +17,16 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeship.artifact import read_artifact
 from edgeship.codec import from_data, to_data
-from edgeship.errors import InputError
+from edgeship.errors import ArtifactError, InputError
 from edgeship.report import schema
-from edgeship.types import Report
+from edgeship.types import Artifact, Report
 
 SCHEMA = "edgeship.report/1"
 #: A list of two numbers or more, as json.dumps indents it (no line break can be part of a JSON string).
@@ -89,6 +91,15 @@ def check_verdicts(report: Report, where: str) -> None:
         gates = [g for g in report.gates if g.artifact == artifact.id]
         if artifact.verification == "passed" and not (gates and all(g.accepted for g in gates)):
             raise InputError(f"{where}: {artifact.id} is said to have passed, but its gates do not say so")
+
+
+def check_files(artifacts: Iterable[Artifact]) -> None:
+    """Raise ArtifactError if an artifact's files, or its `artifact.json`, are not (any more) what the report says."""
+    for artifact in artifacts:
+        if replace(read_artifact(artifact.path), path=artifact.path) != artifact:
+            raise ArtifactError(
+                f"{artifact.path} is not what the report says about {artifact.id}", remedy="Run the build again."
+            )
 
 
 def _absolute(path: Path) -> Path:
