@@ -158,9 +158,10 @@ def verification_page() -> str:
     """The text of docs/verification.md with the table of limits between its marks filled in."""
     before, rest = (DOCS / "verification.md").read_text(encoding="utf-8").split("<!-- limits:begin -->")
     _, after = rest.split("<!-- limits:end -->")
-    lines = ["| Variant | max-abs at most | cosine at least | top1 at least |", "|---|---|---|---|"]
-    for variant, limits in verify.LIMITS.items():
-        cells = ("not limited" if v is None else f"{v:g}" for v in (limits.max_abs, limits.cosine, limits.top1))
+    lines = ["| Variant | max-abs at most | error at most | cosine at least | top1 at least | floor |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for variant, t in verify.TOLERANCES.items():
+        cells = ("not limited" if v is None else f"{v:g}" for v in (t.max_abs, t.error, t.cosine, t.top1, t.floor))
         lines.append(f"| `{variant}` | {' | '.join(cells)} |")
     table = "\n".join(lines)
     return f"{before}<!-- limits:begin -->\n{table}\n<!-- limits:end -->{after}"

@@ -82,7 +82,7 @@ def test_every_error_is_in_troubleshooting_with_its_exit_code() -> None:
 
 
 def test_every_variant_has_limits() -> None:
-    assert set(verify.LIMITS) == set(VARIANTS)
+    assert set(verify.TOLERANCES) == set(VARIANTS)
 
 
 def test_recipes_page_has_every_recipe_key_and_setting() -> None:

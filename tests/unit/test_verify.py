@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeship import verify
+from edgeship import comparison, verify
+from edgeship.comparison import compare
 from edgeship.errors import ArtifactError
 from edgeship.types import Artifact, FileEntry, TensorSpec
 from edgeship.verify import GatePolicy, Outputs
@@ -46,7 +47,7 @@ def gates(expected: Any, found: Any, variant: str = "float32") -> dict[str, Any]
 
 def test_equal_outputs_pass_every_gate(scores: Any) -> None:
     made = gates(scores, scores.copy())
-    assert set(made) == {"sensitivity", "max-abs", "cosine", "top1"}
+    assert set(made) == {"sensitivity", "max-abs", "error", "cosine", "top1"}
     assert all(g.accepted and g.status == "pass" and g.n == N for g in made.values())
     assert made["max-abs"].value == 0.0
     assert made["top1"].value == 1.0
@@ -113,7 +114,103 @@ def test_missing_output_and_other_shape_are_errors(scores: Any) -> None:
 def test_cosine_ignores_what_does_not_depend_on_the_input() -> None:
     rng = np.random.default_rng(1)
     a, b = 100 + rng.normal(size=(N, 3)), 100 + rng.normal(size=(N, 3))
-    assert abs(verify.cosine(a, b)) < 0.3
+    assert abs(compare(a, b, 0.0).cosine) < 0.3
+    assert compare(a, b, 0.0).error == pytest.approx(1.4, abs=0.3)
+
+
+def test_a_wrong_scale_fails_8_bits_too(scores: Any) -> None:
+    for factor in (3.0, 1 / 3):
+        made = gates(scores, (scores * np.float32(factor)), "int8")
+        assert not made["error"].accepted
+
+
+def test_a_wrong_output_of_small_numbers_is_not_hidden_by_large_ones() -> None:
+    rng = np.random.default_rng(2)
+    boxes = np.stack([rng.normal(0, 1000, N), 0.5 + rng.uniform(-0.01, 0.01, N)], axis=1).astype(np.float32)
+    wrong = boxes.copy()
+    wrong[:, 1] = 0.5
+    made = gates(boxes, wrong)
+    assert made["cosine"].accepted
+    assert not made["max-abs"].accepted
+    assert not made["error"].accepted
+
+
+def test_two_swapped_outputs_of_a_hundred_fail_without_labels() -> None:
+    logits = np.random.default_rng(4).normal(size=(64, 100)) * 3
+    scores = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float32)
+    swapped = scores[:, [1, 0, *range(2, 100)]]
+    artifact = replace(ARTIFACT, variant="int8")
+    made = verify.parity(artifact, "litert", Outputs({"s": scores}), Outputs({"s": swapped}), classes=False)
+    assert not next(g for g in made if g.name == "error").accepted
+
+
+def test_a_dead_output_that_stays_dead_is_equal() -> None:
+    features = np.random.default_rng(5).normal(size=(N, 4)).astype(np.float32)
+    features[:, 2] = 0
+    assert all(g.accepted for g in gates(features, features.copy()).values())
+    alive = features.copy()
+    alive[:, 2] = 0.1
+    assert not gates(features, alive)["max-abs"].accepted
+
+
+def test_every_output_must_be_sensitive(scores: Any) -> None:
+    both = {"scores": scores, "dead": np.ones((N, 2), np.float32)}
+    made = verify.parity(ARTIFACT, "litert", Outputs(both), Outputs(dict(both)), classes=True)
+    sensitivity = next(g for g in made if g.name == "sensitivity")
+    assert not sensitivity.accepted
+    assert sensitivity.detail.startswith("dead hardly depends")
+
+
+def test_comparison_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    a = rng.normal(size=(50, 4, 4, 3)).astype(np.float32)
+    b = a + rng.normal(size=a.shape).astype(np.float32) * 0.1
+    whole = compare(a, b, 0.01)
+    monkeypatch.setattr(comparison, "_PIECE", 100)
+    pieces = compare(a, b, 0.01)
+    assert pieces.error == pytest.approx(whole.error)
+    assert pieces.cosine == pytest.approx(whole.cosine)
+    assert pieces.max_abs == whole.max_abs
+    assert compare(a, np.roll(a, 1, axis=0), 0.01, shift=1).error == 0.0
+
+
+def test_unknown_variant_is_an_error(scores: Any) -> None:
+    with pytest.raises(ArtifactError, match="no tolerance for the variant 'int3'"):
+        gates(scores, scores, "int3")
+
+
+def test_metric_that_is_no_number_fails() -> None:
+    class MeanSquare:
+        name, direction, unit = "mse", "minimize", "%"
+
+        def value(self, rows: Any) -> float:
+            return float(rows.mean())
+
+    rows = np.random.default_rng(7).random(N)
+    broken = rows.copy()
+    broken[3] = np.nan
+    drop = verify.paired_drop(MeanSquare(), rows, broken)  # type: ignore[arg-type]
+    gate = verify.metric_gate(ARTIFACT, "litert", drop, MeanSquare(), GatePolicy(0.5, "pass"))  # type: ignore[arg-type]
+    assert gate.status == "fail"
+    assert np.isfinite(gate.value)
+
+
+def test_an_original_that_knows_nothing_fails(scores: Any) -> None:
+    labels = scores.argmax(axis=1)
+    assert verify.baseline_gate(ARTIFACT, "litert", scores, labels).value == 1.0
+    shifted = verify.baseline_gate(ARTIFACT, "litert", scores, (labels + 1) % 4)
+    assert not shifted.accepted
+    assert "order of the model's outputs" in shifted.detail
+
+
+def test_a_cautious_model_of_a_rare_class_is_no_chance() -> None:
+    rare = np.zeros(N, int)
+    rare[:5] = 1
+    cautious = np.zeros((N, 2))
+    cautious[:20, 1] = 1.0
+    cautious[20:, 0] = 1.0
+    assert (cautious.argmax(1) == rare).mean() < 0.975, "worse than always saying 0, and yet it knows something"
+    assert verify.baseline_gate(ARTIFACT, "litert", cautious, rare).accepted
 
 
 def metric_gate(right: int, broken: int, fixed: int, max_drop: float = 0.5, inconclusive: Any = "fail") -> Any:

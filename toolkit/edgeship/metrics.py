@@ -36,26 +36,30 @@ def _check_samples(name: str, outputs: Array, labels: Array) -> None:
         )
 
 
-def _decide(outputs: Array) -> Array:
-    """Class indices from scores: the largest of the last axis, or a threshold where that axis has one entry.
+def threshold_of(scores: Array) -> float:
+    """Where single scores divide the classes: 0.5 for probabilities, 0 for logits (any score outside 0..1).
 
-    A single score is a probability (threshold 0.5) unless any score lies outside 0..1: then it is a logit (0).
+    Decided once, from the original's outputs: a file's outputs may leave 0..1 by a rounding.
     """
+    return 0.0 if bool((scores < 0).any() or (scores > 1).any()) else 0.5
+
+
+def _decide(outputs: Array, threshold: float | None) -> Array:
+    """Class indices from scores: the largest of the last axis, or the threshold where that axis has one entry."""
     if outputs.shape[-1] > 1:
         largest: Array = outputs.argmax(axis=-1)
         return largest
-    is_logit = bool((outputs < 0).any() or (outputs > 1).any())
-    positive: Array = outputs[..., 0] > (0.0 if is_logit else 0.5)
+    positive: Array = outputs[..., 0] > (threshold_of(outputs) if threshold is None else threshold)
     return positive.astype(np.int64)
 
 
-def _decided(name: str, outputs: Array, labels: Array) -> Array:
+def _decided(name: str, outputs: Array, labels: Array, threshold: float | None) -> Array:
     """Decisions in the shape of `labels`."""
     _check_samples(name, outputs, labels)
     scores = outputs[..., None] if outputs.ndim == labels.ndim else outputs
     if scores.ndim != labels.ndim + 1 or scores.shape[:-1] != labels.shape:
         raise DataError(f"{name}: outputs of shape {outputs.shape} do not fit labels of shape {labels.shape}")
-    return _decide(scores)
+    return _decide(scores, threshold)
 
 
 class Accuracy:
@@ -68,9 +72,13 @@ class Accuracy:
     direction: Literal["maximize", "minimize"] = "maximize"
     unit: Literal["points", "%"] = "points"
 
+    def __init__(self, threshold: float | None = None) -> None:
+        """`threshold` divides single scores; None: as `threshold_of` says for the scores at hand."""
+        self._threshold = threshold
+
     def per_sample(self, outputs: Array, labels: Array) -> Array:
         """(N,) of 0..1: whether a sample is right, or its share of right pixels (void pixels left out)."""
-        right = _decided(self.name, outputs, labels) == labels
+        right = _decided(self.name, outputs, labels, self._threshold) == labels
         broken = np.isnan(outputs) if outputs.ndim == labels.ndim else np.isnan(outputs).any(axis=-1)
         right &= ~broken
         if right.ndim == 1:
@@ -169,9 +177,13 @@ class MeanIntersectionOverUnion:
     direction: Literal["maximize", "minimize"] = "maximize"
     unit: Literal["points", "%"] = "points"
 
+    def __init__(self, threshold: float | None = None) -> None:
+        """`threshold` divides single scores; None: as `threshold_of` says for the scores at hand."""
+        self._threshold = threshold
+
     def per_sample(self, outputs: Array, labels: Array) -> Array:
         """(N, K * K): confusion matrix of each sample, rows are labels, columns are predictions."""
-        found = _decided(self.name, outputs, labels).reshape(len(labels), -1)
+        found = _decided(self.name, outputs, labels, self._threshold).reshape(len(labels), -1)
         single = outputs.ndim == labels.ndim or outputs.shape[-1] == 1
         classes = 2 if single else outputs.shape[-1]
         truth = labels.reshape(len(labels), -1).astype(np.int64)
@@ -221,7 +233,7 @@ class CustomMetric:
         return float(per_sample.mean())
 
 
-_BUILT_IN: Mapping[str, Callable[[], Metric]] = {
+_BUILT_IN: Mapping[str, Callable[..., Metric]] = {
     "accuracy": Accuracy,
     "auc": AreaUnderCurve,
     "miou": MeanIntersectionOverUnion,
@@ -229,15 +241,17 @@ _BUILT_IN: Mapping[str, Callable[[], Metric]] = {
 }
 
 
-def get_metric(name: str | None, dataset: Dataset) -> Metric:
+def get_metric(name: str | None, dataset: Dataset, scores: Array | None = None) -> Metric:
     """A metric by name or `module:function`; None gives the default of the dataset's task.
+
+    `scores` are the original's outputs, which say whether single scores are probabilities or logits.
 
     Raises:
         InputError: for an unknown name, or one that does not fit the task; says what is allowed.
     """
     allowed = BY_TASK[dataset.task]
     if name is None:
-        return _BUILT_IN[allowed[0]]()
+        name = allowed[0]
     if is_reference(name):
         return CustomMetric(name)
     if name not in _BUILT_IN:
@@ -249,4 +263,7 @@ def get_metric(name: str | None, dataset: Dataset) -> Metric:
             f"metric {name!r} does not fit a {dataset.task} dataset",
             remedy=f"For {dataset.task}: {', '.join(allowed)}, or module:function.",
         )
-    return _BUILT_IN[name]()
+    metric = _BUILT_IN[name]
+    if scores is not None and metric in (Accuracy, MeanIntersectionOverUnion):
+        return metric(threshold_of(scores))
+    return metric()

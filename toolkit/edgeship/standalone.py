@@ -67,8 +67,8 @@ def with_specs(artifact: Artifact) -> Artifact:
 class VerifyRequest:
     """Exported files to hold against a model.
 
-    `variant` says what files from elsewhere are (ours know it); None: int8 where their inputs or outputs are
-    quantized, else float32.
+    `variant` says which tolerance holds; None: that of the file's sidecar, and for a file without one int8 where its
+    inputs or outputs are quantized, else float32.
     """
 
     files: tuple[Path, ...]
@@ -96,7 +96,7 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
         else:
             dataset = steps.open_data(worker, request.data, source, request.data_options)
         original = steps.reference(worker, source, dataset, progress)
-    base = Baseline(dataset, original, original, checks.make_metric(request.metric, dataset), policy)
+    base = Baseline(dataset, original, original, checks.make_metric(request.metric, dataset, original), policy)
     gates: list[Gate] = []
     failures: list[Failure] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -109,9 +109,9 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
 
 
 def _as_ours(artifact: Artifact, base: Baseline, variant: str | None) -> Artifact:
-    """A file from elsewhere with the variant whose limits it is held to, if it can be from that model at all."""
+    """A file with the variant whose tolerance it is held to, if it can be from that model at all."""
     if artifact.variant != "foreign":
-        return artifact
+        return artifact if variant is None else replace(artifact, variant=variant)
     ours = base.original.arrays
     if len(artifact.outputs) != len(ours) or len(artifact.inputs) != len(base.dataset.inputs):
         raise InputError(

@@ -69,6 +69,8 @@ class Source:
         trainable: False for sources that allow post-training work only (SavedModel, .tflite).
         fake_quantized: True after quantization-aware training: the graph carries its own ranges.
         custom_objects: `module:name` references needed to read it.
+        code_sha256: of the user's own code that it runs, found when the pipeline opened it; empty without any, None
+            where it cannot be known: then no result is remembered.
     """
 
     path: Path
@@ -82,6 +84,7 @@ class Source:
     fake_quantized: bool = False
     custom_objects: tuple[str, ...] = ()
     allow_unsafe: bool = False
+    code_sha256: str | None = ""
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,13 @@ class Artifact:
         return self.path / self.files[0].name
 
     @property
+    def sha256(self) -> str:
+        """Of a single file its own; of several that of the lines `<sha256>  <name>`, as sha256sum prints them."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        return hashlib.sha256("".join(f"{f.sha256}  {f.name}\n" for f in self.files).encode()).hexdigest()
+
+    @property
     def size_bytes(self) -> int:
         """Sum over all delivered files, uncompressed."""
         return sum(f.size_bytes for f in self.files)
@@ -262,11 +272,13 @@ class Measurement:
     """One artifact on one target. Statistics are derived from the samples, which are kept.
 
     Attributes:
+        artifact_sha256: `Artifact.sha256`.
         latency_ms: every sample of the steady state, in order, milliseconds per inference of one sample.
         round_lengths: how many samples each interleaved round gave, in order.
         peak_memory_mib: resident peak of the whole measuring process; None where the target cannot tell.
         size_bytes, gzip_bytes, brotli_bytes: of all files of the artifact.
         notes: warnings with their remedy (unstable, too few runs for p99, outliers).
+        key: hash of what it was measured with: files, samples, plan, machine, versions; empty outside a build.
     """
 
     artifact: str
@@ -287,6 +299,7 @@ class Measurement:
     threads: int
     device: DeviceInfo
     notes: tuple[str, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from edgeship.cli import options, ui
     "--quantize",
     "variant",
     metavar="VARIANT",
-    help="What FILES from elsewhere are. Default: int8 where inputs or outputs are quantized, else float32.",
+    help="What FILES are held to. Default: what their sidecar says; without one int8 or float32, by their inputs.",
 )
 @options.scale
 @options.loading

@@ -21,7 +21,7 @@ DEMO_MAX_DROP = 2.0
 def _finish(request: Request, as_json: bool) -> int:
     """Run a build and show it."""
     from edgeship import pipeline
-    from edgeship.cli.ui import emit, last_line, outcome, print_table, progress_bars, report_table
+    from edgeship.cli.ui import emit, last_line, print_table, progress_bars, report_outcome, report_table
     from edgeship.report import to_document
 
     with progress_bars() as progress:
@@ -43,7 +43,7 @@ def _finish(request: Request, as_json: bool) -> int:
         click.echo(last_line(report, str(request.out)))
 
     emit(to_document(report, request.out), as_json, show)
-    return outcome(report.gates, report.failures)
+    return report_outcome(report)
 
 
 def _command() -> tuple[str, ...]:

@@ -159,3 +159,13 @@ def outcome(gates: Sequence[Gate], failures: Sequence[Failure]) -> int:
     if not all(gate.accepted for gate in gates):
         codes.append(1)
     return max(codes, default=0)
+
+
+def report_outcome(report: Report) -> int:
+    """As `outcome`; a file that is broken counts even if nobody asked for it, and so does that none passed."""
+    from edgeship.errors import from_wire
+
+    code = outcome(report.gates, report.failures)
+    if code == 0 and report.best is None:
+        return max((from_wire({"type": f.type}).exit_code for f in report.failures), default=1)
+    return code or int(any(a.verification == "failed" for a in report.artifacts))

@@ -6,7 +6,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from edgeship import cache, plugins, report
 from edgeship import recipe as recipe_module
 from edgeship.child import Limits, Worker
 from edgeship.data import DataOptions
-from edgeship.errors import ChildError, EdgeshipError, RecipeError, UnavailableError
+from edgeship.errors import (
+    ChildError,
+    EdgeshipError,
+    OutputError,
+    RecipeError,
+    SourceError,
+    StorageFullError,
+    UnavailableError,
+)
 from edgeship.pipeline import checks, exports, folder, steps
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.exports import Export, ExportPlan
@@ -76,6 +84,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     A converter, runtime or target that fails costs only its own files: it becomes a `Failure` of the report. Raises
     InputError (nothing is written) for a model, dataset, recipe or output folder that cannot be used.
     """
+    report.require()
     export_plan = exports.plan(request.formats, request.recipe.variants)
     for target in request.targets:
         plugins.target(target)
@@ -86,6 +95,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
         trained, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
         base = baseline(worker, request, source, trained, dataset, progress)
         folder.claim(request.out, key, provenance(request, source, dataset), force=request.force)
+        folder.drop_reports(request.out)
         made, failures = convert_all(worker, request, trained, dataset, export_plan, progress)
     checked = verify_all(request, made, base, progress)
     artifacts = [c.artifact for c in checked]
@@ -126,7 +136,9 @@ def open_inputs(
     progress(Progress("read data", 0, 1, request.data or "probe inputs"))
     if request.data is None:
         return source, steps.open_probe(worker, source, request.recipe.seed)
-    return source, steps.open_data(worker, request.data, source, request.data_options)
+    dataset = steps.open_data(worker, request.data, source, request.data_options)
+    exports.check_calibration(export_plan.exports, has_ranges="calibration" in dataset.counts or source.fake_quantized)
+    return source, dataset
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:
@@ -145,7 +157,7 @@ def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, 
     """What determines the files of a build."""
     return {
         "model": {"name": request.model.name, "sha256": source.sha256, "loader": source.loader},
-        "dataset": {"name": dataset.name, "sha256": dataset.sha256},
+        "dataset": {"name": dataset.name, "sha256": dataset.sha256, "options": asdict(request.data_options)},
         "recipe": request.recipe.to_data(),
         "versions": cache.versions(),
         "command": list(request.command),
@@ -156,9 +168,15 @@ def baseline(
     worker: Worker, request: Request, source: Source, trained: Source, dataset: Dataset, progress: ProgressCallback
 ) -> Baseline:
     """Outputs of the original, and of the model that is converted, on the test split."""
-    metric = checks.make_metric(request.metric, dataset)
     original = steps.reference(worker, source, dataset, progress)
+    metric = checks.make_metric(request.metric, dataset, original)
     converted = original if trained is source else steps.reference(worker, trained, dataset, progress)
+    for name, array in (*original.arrays.items(), *converted.arrays.items()):
+        if not checks.finite(array):
+            raise SourceError(
+                f"the model itself gives NaN or infinite values in output {name!r} for the test samples",
+                remedy="Check the samples (range, --scale) and the model: nothing can be held against such outputs.",
+            )
     policy = GatePolicy(request.recipe.max_drop, request.recipe.inconclusive)
     return Baseline(dataset, original, converted, metric, policy)
 
@@ -175,14 +193,17 @@ def convert_all(
     made: list[tuple[Export, Artifact]] = []
     failures: list[Failure] = []
     calibration = dataset if request.data is not None else None
-    options = ConvertOptions(calibration=calibration, labels=dataset.classes)
+    options = ConvertOptions(calibration, labels=dataset.classes, preprocessing=dataset.preprocessing)
     total = len(export_plan.exports)
     for done, export in enumerate(export_plan.exports):
         progress(Progress("convert", done, total, export.id))
         try:
             converted = steps.convert(worker, trained, export, options)
+        except (StorageFullError, OutputError):
+            raise
         except EdgeshipError as error:
             failures.append(checks.failure(export, "convert", error))
+            folder.drop_artifact(request.out, export.id)  # that of an earlier run must not stand for it
             continue
         made.append((export, folder.add_artifact(request.out, converted)))
     progress(Progress("convert", total, total))
@@ -247,6 +268,7 @@ def compose(request: Request, results: Results, notes: Sequence[str]) -> Report:
         environment=environment(),
         command=request.command,
         warnings=(*notes, *_left_out(results.failures)),
+        data_options=asdict(request.data_options) if request.data is not None else {},
     )
 
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeship.artifact import SIDECAR
 from edgeship.cache import storage_errors, whole_folder, write_text
 from edgeship.errors import OutputError
 from edgeship.types import Artifact
@@ -105,7 +106,19 @@ def add_artifact(out: Path, artifact: Artifact) -> Artifact:
             target = folder / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(artifact.path / file.name, target)
+        shutil.copyfile(artifact.path / SIDECAR, folder / SIDECAR)  # which says UNVERIFIED
     return replace(artifact, path=place)
+
+
+def drop_artifact(out: Path, artifact_id: str) -> None:
+    """Remove the folder of an artifact (`format/variant`), if there is one from an earlier run."""
+    remove(out / "artifacts" / artifact_id)
+
+
+def drop_reports(out: Path) -> None:
+    """Remove the report of an earlier run: until this one ends, there is none."""
+    for name in ("report.json", "report.md", "report.html"):
+        remove(out / name)
 
 
 def artifact_slug(*parts: str) -> str:
