@@ -1,41 +1,54 @@
 """The user's cache: each stage's result in a folder named by what determined it.
 
-A key covers the canonical content of the inputs, the options, the seed, the versions of the packages that matter and
-the code of edgeship itself, so an entry never has to be doubted: equal key, equal result. Entries appear whole (a
-rename) or not at all, so an interrupted build continues with what was finished.
+A key covers the canonical content of the inputs, the options, the seed, the interpreter, the versions of the packages
+that matter and the code of edgeship itself, so an entry never has to be doubted: equal key, equal result. What depends
+on code that cannot be found gets a key of its own and is made again each time. Entries appear whole (a rename) or not
+at all, so an interrupted build continues with what was finished, and they never change: others may be reading them.
 """
 
 from __future__ import annotations
 
-import errno
+import atexit
 import functools
 import hashlib
 import json
 import os
+import platform
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgeship.errors import OutputError, StorageFullError
+from edgeship.files import storage_errors as storage_errors
+from edgeship.files import whole_folder as whole_folder
+from edgeship.files import write_text as write_text
 
 #: Packages whose version can change a result.
 PACKAGES = (
     "ai-edge-litert",
     "ai-edge-quantizer",
     "edgeship",
+    "flatbuffers",
+    "h5py",
     "keras",
+    "ml-dtypes",
     "numpy",
     "onnx",
     "onnxconverter-common",
     "onnxruntime",
+    "pillow",
+    "protobuf",
+    "scikit-learn",
+    "scipy",
+    "sympy",
     "tensorflow",
     "tf-keras",
     "tf2onnx",
 )
+#: How the key begins of what must not be found again.
+_ONCE = "once-"
 
 
 def root() -> Path:
@@ -84,80 +97,29 @@ def digest(**parts: Any) -> str:
 
 def key(kind: str, **parts: Any) -> str:
     """Key of a stage result; `parts` is plain data that determines it."""
-    return digest(kind=kind, parts=parts, versions=versions(), code=code_version())
+    machine = [platform.python_implementation(), platform.python_version(), platform.machine()]
+    return digest(kind=kind, parts=parts, versions=versions(), machine=machine, code=code_version())
+
+
+def key_with_code(kind: str, *code: str | None, **parts: Any) -> str:
+    """Key of a stage result that code from outside edgeship determines too.
+
+    `code` are its hashes (`edgeship.code`); with None, code that cannot be found, no other run gets the same key.
+    """
+    if None in code:
+        return _ONCE + uuid.uuid4().hex
+    return key(kind, code=code, **parts)
 
 
 def entry(kind: str, entry_key: str, produce: Callable[[Path], None]) -> Path:
-    """The folder of a stage result; `produce(folder)` fills it if it is not there yet."""
+    """The folder of a stage result; `produce(folder)` fills it if it is not there yet.
+
+    What another process finished meanwhile is taken instead. Entries that cannot be found again go when Python exits.
+    """
     place = root() / kind / entry_key[:40]
     if not place.is_dir():
-        with whole_folder(place) as folder:
+        with whole_folder(place, keep=True) as folder:
             produce(folder)
+    if entry_key.startswith(_ONCE):
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
     return place
-
-
-@contextmanager
-def whole_folder(place: Path) -> Iterator[Path]:
-    """Fill a folder that appears at `place` complete or not at all; an existing one is replaced.
-
-    Raises StorageFullError when the disk is full and OutputError when it cannot be written.
-    """
-    temporary: Path | None = None
-    try:
-        with storage_errors(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-            temporary.chmod(0o755)
-            yield temporary
-            _replace(temporary, place)
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _replace(temporary: Path, place: Path) -> None:
-    """Move a finished folder into place; another process that finished the same first is no error."""
-    if place.is_dir():
-        old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        place.rename(old / "old")
-        temporary.rename(place)
-        shutil.rmtree(old, ignore_errors=True)
-        return
-    try:
-        temporary.rename(place)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-
-
-@contextmanager
-def storage_errors(place: Path) -> Iterator[None]:
-    """Turn the system's errors of writing at `place` into ours."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFullError(
-                f"the disk is full: {place}",
-                remedy="Free some space or choose another folder with --out; finished parts are kept and reused.",
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise OutputError(
-                f"cannot write {place}: {error.strerror}", remedy="Choose a folder of yours with --out."
-            ) from error
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears complete or not at all."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ images are NHWC; `None` marks a dynamic axis. Dtypes are NumPy names (`"float32"
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
