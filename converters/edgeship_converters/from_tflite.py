@@ -34,7 +34,7 @@ def to_tflite(source: Source, variant: str, options: ConvertOptions) -> bytes:
     float32 is the file itself, byte for byte where it has that signature.
 
     Raises:
-        UnsupportedModelError: the quantizer stopped, or another batch size than that of the file was asked for.
+        UnsupportedModelError: the quantizer can do nothing for it, or another batch size than its own was asked for.
         MissingPackageError: ai-edge-quantizer is not installed.
         SourceError: the file has changed since it was looked at.
     """
@@ -93,13 +93,15 @@ def _content(source: Source) -> bytes:
 
 
 def _prepared(source: Source, *, short: bool) -> bytes:
-    """The file as tools want it that know tensors by name: ends named as in the Source, each name used once.
+    """The file as tools want it: inputs and outputs named as in the Source, each name used once, operators by new code.
 
     `short`: of `relu;batch_norm;conv/Conv2D`, the name of an operator that several were fused into, keep the last part.
     """
     model = _read(_content(source))
     _sign(model, source)
     _name_tensors(model, source, short=short)
+    for code in model.operatorCodes:  # files from before 2020 have only the old field, of one byte
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
     return _write(model)
 
 
@@ -200,7 +202,30 @@ def _quantize(content: bytes, source: Source, variant: str, options: ConvertOpti
             f"tflite/{variant}: ai-edge-quantizer stopped: {first[:300]}",
             remedy="Use another precision, or give the model that the .tflite file was made from.",
         ) from error
-    return _write(_read(made))
+    result = _write(_read(made))
+    _check(result, source, variant)
+    return result
+
+
+def _check(content: bytes, source: Source, variant: str) -> None:
+    """Raise UnsupportedModelError for a file in which nothing was quantized, or that does not run."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    smaller = schema.TensorType.FLOAT16 if variant == "float16" else schema.TensorType.INT8
+    model = _read(content)
+    if not any(tensor.type == smaller for graph in model.subgraphs for tensor in graph.tensors):
+        raise UnsupportedModelError(
+            f"tflite/{variant}: {source.path.name} has no weights that ai-edge-quantizer can make smaller",
+            remedy="Use float32, or give the model that the .tflite file was made from.",
+        )
+    try:
+        Interpreter(model_content=content).allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise UnsupportedModelError(
+            f"tflite/{variant}: LiteRT cannot run {source.path.name} in this precision: {str(error)[:300]}",
+            remedy="Use another precision, or give the model that the .tflite file was made from.",
+        ) from error
 
 
 def _configure(worker: Any, variant: str) -> None:
