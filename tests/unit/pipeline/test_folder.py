@@ -38,6 +38,38 @@ def test_foreign_content_is_refused_and_survives_force(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize(
+    "name", ["artifacts/data.csv", "golden/a.npy", "model.keras", "report.html", "provenance.json"]
+)
+def test_force_never_replaces_what_edgeship_did_not_make(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(OutputError, match=rf"was not made by edgeship and holds {Path(name).parts[0]}") as caught:
+        folder.claim(tmp_path, "k", {}, force=True)
+    assert "--force replaces only what edgeship made" in caught.value.remedy
+    assert mine.read_text() == "mine"
+
+
+def test_force_keeps_the_users_folder_named_model(tmp_path: Path) -> None:
+    folder.claim(tmp_path, "k1", {}, force=False)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_text("mine")
+    folder.claim(tmp_path, "k2", {}, force=True)
+    assert (tmp_path / "model" / "saved_model.pb").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["model.keras", "artifacts/tflite/float32/model.tflite"])
+def test_a_build_never_replaces_the_model_that_it_is_made_from(tmp_path: Path, name: str) -> None:
+    folder.claim(tmp_path, "k1", {}, force=False)
+    model = tmp_path / name
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_text("weights")
+    with pytest.raises(OutputError, match="where the build would replace it"):
+        folder.claim(tmp_path, "k2", {}, force=True, inputs=(model,))
+    assert model.read_text() == "weights"
+
+
 def test_a_file_or_link_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is not a folder"):

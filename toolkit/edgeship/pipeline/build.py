@@ -91,10 +91,12 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     with Worker(request.limits) as worker:
         source, dataset = open_inputs(worker, request, export_plan, progress)
         key = request_key(request, source, dataset)
-        folder.check(request.out, key, force=request.force)
+        folder.check(request.out, key, force=request.force, inputs=(request.model,))
         trained, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
         base = baseline(worker, request, source, trained, dataset, progress)
-        folder.claim(request.out, key, provenance(request, source, dataset), force=request.force)
+        folder.claim(
+            request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,)
+        )
         folder.drop_reports(request.out)
         made, failures = convert_all(worker, request, trained, dataset, export_plan, progress)
     checked = verify_all(request, made, base, progress)
@@ -301,9 +303,9 @@ def compress_only(request: Request, progress: ProgressCallback = _quiet) -> tupl
     with Worker(request.limits) as worker:
         source, dataset = open_inputs(worker, request, ExportPlan((), ()), progress)
         key = request_key(request, source, dataset)
-        folder.check(request.out, key, force=request.force)
+        folder.check(request.out, key, force=request.force, inputs=(request.model,))
         trained_source, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
-    folder.claim(request.out, key, provenance(request, source, dataset), force=request.force)
+    folder.claim(request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,))
     path = request.out / "model.keras"
     with cache.storage_errors(path):
         shutil.copyfile(trained_source.path, path)

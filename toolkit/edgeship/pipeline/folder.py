@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,39 +25,68 @@ from edgeship.types import Artifact
 
 PROVENANCE = "provenance.json"
 SCHEMA = "edgeship.provenance/1"
-#: All that edgeship puts in a build folder, and all that `--force` removes.
+#: All that edgeship puts in a build folder beside the claim, and all that `--force` removes from a build of ours.
 OURS = (
     "artifacts",
     "predictions",
     "golden",
     "measurements",
-    "model",
+    "model.keras",
     "report.json",
     "report.md",
     "report.html",
-    PROVENANCE,
 )
 
 
-def check(out: Path, key: str, *, force: bool) -> None:
-    """Raise OutputError if `out` cannot become the build of `key`; changes nothing."""
+def check(out: Path, key: str, *, force: bool, inputs: Sequence[Path] = ()) -> None:
+    """Raise OutputError if `out` cannot become the build of `key`; changes nothing.
+
+    Args:
+        out: the folder.
+        key: of the inputs.
+        force: replace a build of other inputs, or add one to a folder that has other content. What edgeship did not
+            make is never replaced.
+        inputs: files that the build reads; they must not lie where it writes.
+    """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise OutputError(f"{out} is not a folder", remedy="Choose another place with --out.")
     _check_writable(out)
-    if not out.exists() or force:
+    if not out.exists():
         return
     found = _claimed_by(out)
+    _check_inputs(out, inputs)
     if found == key:
         return
-    if found is not None:
+    if found is None:
+        _check_unclaimed(out, force=force)
+    elif not force:
         raise OutputError(
             f"{out} holds a build made from other inputs", remedy="Choose another --out, or replace it with --force."
         )
-    if any(out.iterdir()):
+
+
+def _check_unclaimed(out: Path, *, force: bool) -> None:
+    in_the_way = [name for name in (*OURS, PROVENANCE) if (out / name).exists() or (out / name).is_symlink()]
+    if in_the_way:
+        raise OutputError(
+            f"{out} was not made by edgeship and holds {', '.join(in_the_way)}, which a build would overwrite",
+            remedy="Choose another --out: --force replaces only what edgeship made.",
+        )
+    if not force and any(out.iterdir()):
         raise OutputError(
             f"{out} is not empty and was not made by edgeship",
             remedy="Choose another --out, or add the build to it with --force (other files there are kept).",
         )
+
+
+def _check_inputs(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to replace a build that the new one is made from."""
+    for path in inputs:
+        for name in OURS:
+            if path.resolve().is_relative_to((out / name).resolve()):
+                raise OutputError(
+                    f"{path} lies in {out}, where the build would replace it", remedy="Choose another place with --out."
+                )
 
 
 def _check_writable(out: Path) -> None:
@@ -76,9 +105,9 @@ def _claimed_by(out: Path) -> str | None:
     return data.get("key") if isinstance(data, dict) and data.get("schema") == SCHEMA else None
 
 
-def claim(out: Path, key: str, provenance: Mapping[str, Any], *, force: bool) -> None:
+def claim(out: Path, key: str, provenance: Mapping[str, Any], *, force: bool, inputs: Sequence[Path] = ()) -> None:
     """Make `out` the folder of the build `key`. Raises OutputError as `check` does."""
-    check(out, key, force=force)
+    check(out, key, force=force, inputs=inputs)
     with storage_errors(out):
         try:
             out.mkdir(parents=True, exist_ok=True)
