@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from edgeship import artifact as sidecar
 from edgeship import plugins
 from edgeship.child import Limits, Worker
 from edgeship.data import DataOptions
-from edgeship.data.readers import decode_image
+from edgeship.data.readers import CHANNELS, decode_image
 from edgeship.errors import ArtifactError, DataError, InputError
 from edgeship.pipeline import checks, steps
 from edgeship.pipeline.checks import Baseline
@@ -30,6 +30,7 @@ from edgeship.types import (
     Gate,
     Measurement,
     Plan,
+    Preprocessing,
     ProgressCallback,
     TensorSpec,
 )
@@ -140,12 +141,16 @@ def benchmark(
 
 
 def _distinct(artifacts: list[Artifact]) -> list[Artifact]:
-    """Ids that tell files of the same format and variant apart, by their paths."""
-    ids = [a.id for a in artifacts]
-    return [
-        a if ids.count(a.id) == 1 else replace(a, variant=f"{a.variant}:{a.entry.parent.name}/{a.entry.name}")
-        for a in artifacts
-    ]
+    """Ids that tell files of the same format and variant apart: by what differs in their paths, else by number."""
+    found: list[Artifact] = []
+    for artifact in artifacts:
+        alike = [a.entry.absolute() for a in artifacts if a.id == artifact.id]
+        shared = Path(os.path.commonpath([entry.parent for entry in alike]))
+        name = "" if len(alike) == 1 else f":{artifact.entry.absolute().relative_to(shared).as_posix()}"
+        again = sum(a.entry.absolute() == artifact.entry.absolute() for a in found)
+        number = f"#{again + 1}" if again else ""
+        found.append(replace(artifact, variant=f"{artifact.variant}{name}{number}"))
+    return found
 
 
 def _noise(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
@@ -177,7 +182,10 @@ def _load_inputs(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
 
 
 def fit_samples(array: Array, spec: TensorSpec, where: str) -> Array:
-    """Samples with a batch axis, from one sample or several. Raises DataError for another shape or non-numbers."""
+    """Samples with a batch axis, from one sample or several. Values stay as given, for the runtime to judge.
+
+    Raises DataError for another shape or non-numbers.
+    """
     wanted = spec.shape[1:]
 
     def fits(shape: tuple[int, ...]) -> bool:
@@ -190,8 +198,7 @@ def fit_samples(array: Array, spec: TensorSpec, where: str) -> Array:
     if not fits(array.shape[1:]):
         expected = " x ".join("?" if d is None else str(d) for d in wanted)
         raise DataError(f"{where} has shape {array.shape}", remedy=f"A sample of this model has shape {expected}.")
-    real = spec.quantization is not None or np.dtype(spec.dtype).kind == "f"
-    return array.astype(np.float32 if real else spec.dtype)
+    return array.astype(np.float32) if array.dtype == np.float16 else array  # Node has no half precision
 
 
 @dataclass(frozen=True)
@@ -205,11 +212,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Outputs for each sample, the largest first, and whether the file was verified."""
+    """Outputs for each sample, the largest first.
+
+    Attributes:
+        claimed: what the `artifact.json` beside the file says of its verification, which nothing here has checked.
+        preprocessing: what was done to the image; None for arrays, which are taken as they are.
+        assumed: the parts of it that nothing is recorded about, with what was done instead.
+    """
 
     file: Path
-    verification: str
-    scale: float
+    claimed: str
+    preprocessing: Preprocessing | None
+    assumed: tuple[str, ...]
     samples: tuple[tuple[Score, ...], ...]
 
 
@@ -219,16 +233,20 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
     Args:
         file: the exported file, or its folder.
         given: an image, resized to the input, a .npy with one or more samples, or an .npz with one for each input.
-        scale: factor for pixels 0..255; None: from the ranges that its build observed, else 1.
+        scale: factor for pixels 0..255; None: what was recorded when the file was made.
         top: how many values of each output to return.
+
+    Raises:
+        DataError: for an input that does not fit, or an image whose scale is neither recorded nor given.
     """
     artifact = with_specs(sidecar.read_artifact(file))
-    factor = 1.0
+    done: Preprocessing | None = None
+    assumed: tuple[str, ...] = ()
     if given.suffix in (".npy", ".npz"):
         inputs = _load_inputs(given, artifact.inputs)
     else:
-        factor = _observed_scale(artifact) if scale is None else scale
-        inputs = _image(given, artifact.inputs, factor)
+        done, assumed = _image_preprocessing(artifact, scale)
+        inputs = _image(given, artifact.inputs[0], done.scale)
     runtime = plugins.runtimes_for(artifact.format)[0]
     checks.require(runtime)
     outputs = runtime.run(artifact, inputs)
@@ -237,7 +255,7 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
         tuple(score for name, array in outputs.items() for score in _scores(name, array[i], artifact.labels, top))
         for i in range(count)
     )
-    return Predicted(artifact.entry, artifact.verification, factor, samples)
+    return Predicted(artifact.entry, artifact.verification, done, assumed, samples)
 
 
 def _scores(name: str, values: Array, labels: Sequence[str], top: int) -> list[Score]:
@@ -246,27 +264,39 @@ def _scores(name: str, values: Array, labels: Sequence[str], top: int) -> list[S
     return [Score(name, names[i], float(flat[i])) for i in np.argsort(-flat, kind="stable")[:top]]
 
 
-def _image(path: Path, specs: Sequence[TensorSpec], factor: float) -> dict[str, Array]:
+def _image_preprocessing(artifact: Artifact, scale: float | None) -> tuple[Preprocessing, tuple[str, ...]]:
+    """What to do to an image for a model, and what of that is assumed. Raises DataError where it cannot be told."""
+    specs = artifact.inputs
     shape = specs[0].shape[1:] if len(specs) == 1 else ()
-    if len(shape) != 3 or any(d is None for d in shape) or shape[2] not in (1, 3, 4):
+    channels = CHANNELS.get(shape[2] or 0) if len(shape) == 3 and None not in shape else None
+    if channels is None:
         raise DataError(
             f"this model does not take one image: {[(s.name, s.shape) for s in specs]}", remedy="Give a .npy array."
         )
+    recorded = artifact.preprocessing
+    real = specs[0].quantization is not None or np.dtype(specs[0].dtype).kind == "f"
+    factor = (recorded.scale if scale is None else scale) if real else 1.0
+    if factor is None:
+        raise DataError(
+            f"it is not recorded which values {artifact.entry.name} expects for the pixels of an image",
+            remedy="Say so: --scale 1 for 0..255, --scale 0.00392157 for 0..1; or give a prepared .npy array.",
+        )
+    if not real and scale not in (None, 1.0):
+        raise DataError(f"--scale {scale:g}: the model takes {specs[0].dtype} pixels", remedy="Leave --scale out.")
+    done = Preprocessing(factor, "bilinear", channels)
+    assumed = [f"resize: {done.resize}"] if recorded.resize is None else []
+    if recorded.channels is None and channels != "grey":
+        assumed.append(f"channels: {done.channels}")
+    return done, tuple(assumed)
+
+
+def _image(path: Path, spec: TensorSpec, factor: float | None) -> dict[str, Array]:
+    """An image as the model takes it; pixels stay uint8 where they are not scaled."""
     if not path.is_file():
         raise DataError(f"no such file: {path}", remedy="Give an image or a .npy array.")
-    height, width, channels = (int(d) for d in shape if d is not None)
-    pixels = decode_image(path, (height, width, channels)).astype(np.float32)
-    return {specs[0].name: pixels[None] * np.float32(factor)}
-
-
-def _observed_scale(artifact: Artifact) -> float:
-    """1/255 where the build's own samples lie in 0..1, else 1."""
-    ranges = artifact.path.parent.parent.parent / "golden" / "ranges.json"
-    try:
-        low, high = next(iter(json.loads(ranges.read_text())["inputs"].values()))
-    except (OSError, ValueError, KeyError, TypeError, StopIteration):
-        return 1.0
-    return 1.0 / 255.0 if 0 <= low <= high <= 1 else 1.0
+    height, width, channels = (int(d) for d in spec.shape[1:] if d is not None)
+    pixels = decode_image(path, (height, width, channels))[None]
+    return {spec.name: pixels if factor == 1.0 else pixels * np.float32(factor)}
 
 
 @dataclass(frozen=True)
@@ -290,8 +320,9 @@ def inspect(path: Path, custom_objects: tuple[str, ...], limits: Limits, *, allo
             "variant": artifact.variant,
             "bytes": f"{artifact.size_bytes:,}",
             "sha256": artifact.files[0].sha256,
-            "verified": artifact.verification,
+            "verification": _claim(artifact),
             "labels": ", ".join(artifact.labels) or "none",
+            "pixels": _pixels(artifact.preprocessing),
         }
         return Inspected(facts, artifact.inputs, artifact.outputs, tuple(layer_bytes(artifact)))
     if (path / "artifacts").is_dir():
@@ -310,3 +341,15 @@ def inspect(path: Path, custom_objects: tuple[str, ...], limits: Limits, *, allo
         "sha256": source.sha256,
     }
     return Inspected(facts, source.inputs, source.outputs, ())
+
+
+def _claim(artifact: Artifact) -> str:
+    if artifact.variant == "foreign":
+        return f"{artifact.verification}: there is no {sidecar.SIDECAR}"
+    return f"{artifact.verification}, says its {sidecar.SIDECAR}"
+
+
+def _pixels(done: Preprocessing) -> str:
+    """What the data's images went through, in words."""
+    scale = f"x {done.scale:.6g}" if done.scale is not None else None
+    return ", ".join(filter(None, (scale, done.resize, done.channels))) or "nothing is recorded"

@@ -82,7 +82,7 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
       edgeship benchmark a.tflite b.tflite --target local
     """
     from edgeship import standalone
-    from edgeship_benchmarks.stats import ratio, summary
+    from edgeship_benchmarks.stats import summary
 
     plan = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"])
     with ui.progress_bars() as progress:
@@ -98,7 +98,7 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
             memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
             figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
             first = next(other for other in found if other.target == m.target)
-            verdict = m.provenance if m is first else ui.ratio_text(ratio(m, first))
+            verdict = m.provenance if m is first else ui.comparison(m, first)
             ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", verdict)
         ui.print_table(made)
         for m in found:
@@ -131,7 +131,7 @@ def inspect(file: Path, **given: Any) -> int:
 
     def show() -> None:
         for name, value in found.facts.items():
-            click.echo(f"{name + ':':<14}{value}")
+            click.echo(f"{name + ':':<15}{value}")
         made = ui.table("tensor", "name", "shape", "dtype", "quantization")
         for kind, specs in (("input", found.inputs), ("output", found.outputs)):
             for spec in specs:
@@ -157,7 +157,7 @@ def inspect(file: Path, **given: Any) -> int:
 @click.argument("file", type=options.MODEL)
 @click.argument("input", type=options.MODEL)
 @click.option(
-    "--scale", type=float, metavar="FACTOR", help="Multiplies image pixels (0..255). Default: as in the build."
+    "--scale", type=float, metavar="FACTOR", help="Multiplies image pixels (0..255). Default: as recorded in the build."
 )
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to show.")
 @ui.json_option
@@ -181,8 +181,10 @@ def predict(file: Path, **given: Any) -> int:
             for item in sample:
                 ui.row(made, item.output, item.label, f"{item.value:.5g}")
             ui.print_table(made)
-        if found.verification != "passed":
-            click.echo(f"note: this file is {found.verification}", err=True)
+        if found.claimed != "passed":
+            click.echo(f"note: this file is {found.claimed}", err=True)
+        for assumption in found.assumed:
+            click.echo(f"note: not recorded, assumed {assumption}", err=True)
 
     ui.emit(found, given["as_json"], show)
     return 0

@@ -12,7 +12,8 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgeship.types import Artifact, Failure, Gate, Progress, ProgressCallback, Report
+    from edgeship.report.view import Row
+    from edgeship.types import Failure, Gate, Measurement, Progress, ProgressCallback, Report
     from edgeship_benchmarks.stats import Ratio
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
@@ -89,8 +90,10 @@ def row(made: Table, *cells: str) -> None:
 
 def report_table(report: Report) -> Table:
     """The table of all files of a build; columns for which nothing was found are left out."""
+    from edgeship.report import view
+
     columns = ("file", ">bytes", ">gzip", f">{report.metric}", ">drop [95 %]", ">ms", "verified", "runtime")
-    rows = [_report_cells(report, artifact) for artifact in report.artifacts]
+    rows = [_report_cells(found) for found in view.rows(report)]
     shown = [i for i in range(len(columns)) if any(cells[i] for cells in rows)]
     made = table(*(columns[i] for i in shown))
     for cells in rows:
@@ -98,26 +101,35 @@ def report_table(report: Report) -> Table:
     return made
 
 
-def _report_cells(report: Report, artifact: Artifact) -> tuple[str, ...]:
-    from edgeship.verify import signed
-    from edgeship_benchmarks.stats import summary
-
-    gate = next((g for g in report.gates if g.artifact == artifact.id and g.name == "metric"), None)
-    prediction = next((p for k, p in report.predictions.items() if k.split(" ")[0] == artifact.id), None)
-    m = next((m for m in report.measurements if m.artifact == artifact.id), None)
-    drop = ""
-    if gate is not None and gate.interval is not None:
-        drop = "{} [{}, {}]".format(*map(signed, (gate.value, *gate.interval)))
+def _report_cells(found: Row) -> tuple[str, ...]:
+    timing = found.timings[0] if found.timings else None
     return (
-        artifact.id,
-        f"{artifact.size_bytes:,}",
-        f"{m.gzip_bytes:,}" if m else "",
-        f"{prediction.metric:.4f}" if prediction is not None and prediction.metric is not None else "",
-        drop,
-        f"{summary(m).median_ms:.3f}{' unstable' if summary(m).unstable else ''}" if m else "",
-        artifact.verification,
-        m.runtime if m else "",
+        found.artifact.id,
+        f"{found.artifact.size_bytes:,}",
+        f"{timing.measurement.gzip_bytes:,}" if timing else "",
+        f"{found.metric:.4f}" if found.metric is not None else "",
+        _drop(found.drop),
+        f"{timing.summary.median_ms:.3f}{' unstable' if timing.summary.unstable else ''}" if timing else "",
+        found.artifact.verification,
+        timing.measurement.runtime if timing else "",
     )
+
+
+def _drop(gate: Gate | None) -> str:
+    from edgeship.verify import signed
+
+    if gate is None or gate.interval is None:
+        return ""
+    return "{} [{}, {}]".format(*map(signed, (gate.value, *gate.interval)))
+
+
+def comparison(measurement: Measurement, first: Measurement) -> str:
+    """How a file compares with the first on the same target, in words; nothing is claimed from unstable numbers."""
+    from edgeship_benchmarks.stats import ratio, summary
+
+    if summary(first).unstable or summary(measurement).unstable:
+        return "unstable: cannot be compared"
+    return ratio_text(ratio(measurement, first))
 
 
 def ratio_text(ratio: Ratio) -> str:
@@ -135,15 +147,14 @@ def ratio_text(ratio: Ratio) -> str:
 
 def last_line(report: Report, out: str) -> str:
     """The line that names the result and the next command."""
+    from edgeship.report import view
     from edgeship.verify import signed
-    from edgeship_benchmarks.stats import summary
 
-    best = report.best
-    if best is None:
+    found = next((row for row in view.rows(report) if row.best), None)
+    if found is None:
         return f"no file passed all gates: see {out}/report.html"
-    m = next((m for m in report.measurements if m.artifact == best.id), None)
-    gate = next((g for g in report.gates if g.artifact == best.id and g.name == "metric"), None)
-    latency = f" {summary(m).median_ms:.3g} ms" if m else ""
+    best, gate = found.artifact, found.drop
+    latency = f" {found.timings[0].summary.median_ms:.3g} ms" if found.timings else ""
     change = f" {signed(-gate.value)} {gate.unit}" if gate is not None else ""
     entry = f"{out}/artifacts/{best.id}/{best.files[0].name}"
     bundled = any(a.format == "tflite" and a.verification == "passed" for a in report.artifacts)

@@ -24,7 +24,8 @@ KEYS = (
     "attributes as slice_train.NAME, slice_test.NAME (or slice.NAME); classes"
 )
 _IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}
-_CHANNELS: Mapping[int, Literal["grey", "RGB", "RGBA"]] = {1: "grey", 3: "RGB", 4: "RGBA"}
+#: How an image of so many channels is read, in this order.
+CHANNELS: Mapping[int, Literal["grey", "RGB", "RGBA"]] = {1: "grey", 3: "RGB", 4: "RGBA"}
 #: Pixels of one image file; decoding more than this is refused.
 _MAX_PIXELS = 64_000_000
 #: Share and seed of the digits' test split, which no option changes.
@@ -56,7 +57,7 @@ def preparation(spec: str, inputs: Sequence[TensorSpec]) -> Preprocessing:
     if spec == "digits":
         return Preprocessing(1 / 255, "bilinear", "grey")
     if Path(spec).is_dir():
-        return Preprocessing(1.0, "bilinear", _CHANNELS[inputs[0].shape[-1] or 0])
+        return Preprocessing(1.0, "bilinear", CHANNELS[inputs[0].shape[-1] or 0])
     return Preprocessing()
 
 
