@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgeship import cache
 from edgeship.errors import MissingPackageError, UnavailableError
+from edgeship.files import whole_folder
 from edgeship.types import Progress, ProgressCallback
 
 #: The agent's folder: agent.mjs, package.json and the lock.
@@ -29,17 +30,23 @@ _SECONDS = 900
 
 
 @functools.cache
-def executable() -> str | None:
-    """Path of Node 18 or newer; None where there is none."""
+def version() -> str:
+    """Version of the Node on the path, such as `v22.1.0`; empty where there is none."""
     found = shutil.which("node")
     if found is None:
-        return None
+        return ""
     try:
-        answer = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+        return subprocess.run(
+            [found, "--version"], capture_output=True, text=True, timeout=30, check=False
+        ).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    version = re.match(r"v(\d+)\.", answer)
-    return found if version is not None and int(version[1]) >= _OLDEST else None
+        return ""
+
+
+def executable() -> str | None:
+    """Path of Node 18 or newer; None where there is none."""
+    major = re.match(r"v(\d+)\.", version())
+    return shutil.which("node") if major is not None and int(major[1]) >= _OLDEST else None
 
 
 def packages_folder() -> Path:
@@ -81,7 +88,7 @@ def install(progress: ProgressCallback) -> Path:
     if not _absent(place):
         return place
     progress(Progress("install node packages", 0, 1))
-    with cache.whole_folder(place) as folder:
+    with whole_folder(place) as folder:
         for name in _LOCK:
             shutil.copyfile(WEB / name, folder / name)
         _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"], folder)

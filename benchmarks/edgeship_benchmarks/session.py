@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
 
 #: How the Python agent is started on this machine.
-PYTHON_AGENT = (sys.executable, str(Path(__file__).with_name("agent.py")))
+PYTHON_AGENT = (sys.executable, "-P", str(Path(__file__).with_name("agent.py")))
 
 _LIMITS = Limits()
 

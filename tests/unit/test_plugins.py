@@ -17,6 +17,7 @@ _MODULE = """
 class Fine:
     name, formats, sample_limit, remedy = "fine", ("toy",), None, "pip install fine"
     def missing(self): return []
+    def versions(self): return {}
     def specs(self, artifact): return (), ()
     def run(self, artifact, inputs, progress=None): return inputs
 

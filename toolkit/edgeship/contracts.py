@@ -69,6 +69,9 @@ class Runtime(Protocol):
     def missing(self) -> Sequence[str]:
         """What to install before `run` can work; empty means ready."""
 
+    def versions(self) -> Mapping[str, str]:
+        """Package -> version of what runs the files; a result is remembered for these only."""
+
     def specs(self, artifact: Artifact) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         """Inputs and outputs as the file itself has them, for files without a sidecar. Raises as `run` does."""
 

@@ -1,4 +1,4 @@
-"""Names of inputs, outputs and slices that are safe as file names and identifiers in every format."""
+"""Names that are safe as file names: of inputs, outputs and slices, in every format, and of artifacts."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def safe_names(names: Sequence[str], fallback: str) -> tuple[str, ...]:
         taken.add(unique.lower())
         found.append(unique)
     return tuple(found)
+
+
+def artifact_slug(*parts: str) -> str:
+    """A folder name for an artifact (and runtime): `tflite/int8`, `litert` -> `tflite__int8__litert`."""
+    return "__".join(part.replace("/", "__") for part in parts)

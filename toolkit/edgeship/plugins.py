@@ -1,7 +1,7 @@
 """Converters, runtimes and targets, found through entry points; ours come through the same door as anyone's.
 
 A plug-in is a class without constructor arguments in one of the groups `edgeship.converters`, `edgeship.runtimes`
-and `edgeship.targets` that fulfils the Protocol of that name in `edgeship.types`.
+and `edgeship.targets` that fulfils the Protocol of that name in `edgeship.contracts`.
 """
 
 from __future__ import annotations

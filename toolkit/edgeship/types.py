@@ -247,6 +247,10 @@ class Gate:
 Provenance = Literal["measured", "emulated", "estimated"]
 
 
+#: Facts of a target that differ from one moment to the next.
+CHANGING_FACTS = ("frequency_mhz", "temperature_c", "throttled", "load_average")
+
+
 @dataclass(frozen=True)
 class DeviceInfo:
     """What a target says about itself: `system`, `machine`, `cpu`, `cores`, runtime versions, governor and so on."""

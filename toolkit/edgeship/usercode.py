@@ -22,13 +22,15 @@ _MAX_ENTRIES = 20_000
 _MAX_BYTES = 64 << 20
 _SOURCES = (".py", ".pyx", ".so", ".pyd", ".mjs")
 _SKIPPED = ("__pycache__", "node_modules", "site-packages", "dist-packages")
-_OURS = ("edgeship", "edgeship_converters", "edgeship_benchmarks")
+#: What the version of the interpreter and `cache.code_version` stand for.
+_KNOWN = {"edgeship", "edgeship_converters", "edgeship_benchmarks", *sys.stdlib_module_names}
 
 
 def code_sha256(modules: Iterable[str]) -> str | None:
     """Hash of all code that the modules (`module` or `module:name`) may run; empty without any; None: not found."""
     roots: set[Path] = set()
-    for name in {module.partition(":")[0].partition(".")[0] for module in modules} - set(_OURS):
+    names = {module.partition(":")[0].partition(".")[0] for module in modules}
+    for name in names - _KNOWN:
         found = [root for root in map(_root, _candidates(name)) if root is not None]
         if not found:
             return None
@@ -40,6 +42,11 @@ def code_sha256(modules: Iterable[str]) -> str | None:
         if not _update(digest, root):
             return None
     return digest.hexdigest()
+
+
+def code_of(*plugins: object) -> str | None:
+    """Hash of the code of plug-ins, their base classes included; empty for ours; None: not found."""
+    return code_sha256(cls.__module__ for plugin in plugins for cls in type(plugin).__mro__)
 
 
 def _candidates(name: str) -> Iterator[ModuleSpec]:

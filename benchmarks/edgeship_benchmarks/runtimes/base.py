@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edgeship.child import Limits
@@ -37,6 +38,10 @@ class AgentRuntime:
     def missing(self) -> Sequence[str]:
         """Distributions to install before `run` can work; looks, imports nothing."""
         return [package for module, package in self.packages if importlib.util.find_spec(module) is None]
+
+    def versions(self) -> Mapping[str, str]:
+        """Versions of the packages that are installed."""
+        return {package: version(package) for module, package in self.packages if importlib.util.find_spec(module)}
 
     def command(self) -> Sequence[str]:
         """How the agent is started."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeship_benchmarks import node
 from edgeship_benchmarks.runtimes.base import AgentRuntime
@@ -18,6 +18,10 @@ class TFJSWasmRuntime(AgentRuntime):
     def missing(self) -> Sequence[str]:
         """Node itself, or the npm packages."""
         return node.missing()
+
+    def versions(self) -> Mapping[str, str]:
+        """Node, and the hash of the lock that its packages are installed from."""
+        return {"node": node.version(), "npm packages": node.packages_folder().name}
 
     def command(self) -> Sequence[str]:
         """The agent for Node, with the folder that its packages are in."""

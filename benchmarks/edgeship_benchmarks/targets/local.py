@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from edgeship import plugins
 from edgeship.errors import InputError, TargetUnavailable
-from edgeship.types import Artifact, DeviceInfo, Measurement, Plan, ProgressCallback
+from edgeship.types import CHANGING_FACTS, Artifact, DeviceInfo, Measurement, Plan, ProgressCallback
 from edgeship_benchmarks.runtimes.base import AgentRuntime
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
     from edgeship_benchmarks.plan import Timing
     from edgeship_benchmarks.session import AgentSession
-
-#: Facts that may change while measuring: also taken afterwards, as `<fact>_after`.
-_CHANGING = ("frequency_mhz", "temperature_c", "throttled", "load_average")
 
 
 class LocalTarget:
@@ -82,7 +79,7 @@ class LocalTarget:
             found = (*found, f"the file fixes a batch of {batch}: a sample's time is that of an inference / {batch}")
         return Measurement(
             artifact=artifact.id,
-            artifact_sha256=artifact.files[0].sha256,
+            artifact_sha256=artifact.sha256,
             target=self.name,
             runtime=runtime,
             provenance="measured",
@@ -117,4 +114,5 @@ def _runtime(artifact: Artifact) -> AgentRuntime:
 
 
 def _both(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    return {**before, **{f"{key}_after": after[key] for key in _CHANGING if key in after}}
+    """Facts before measuring; those that change also as they were afterwards, as `<fact>_after`."""
+    return {**before, **{f"{key}_after": after[key] for key in CHANGING_FACTS if key in after}}

@@ -320,13 +320,13 @@ def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyP
 
 def test_missing_node_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    node.executable.cache_clear()
+    node.version.cache_clear()
     try:
         assert TFJSWasmRuntime().missing()[0] == "Node >= 18"
         with pytest.raises(MissingPackageError, match="needs Node 18"):
             node.install(lambda _: None)
     finally:
-        node.executable.cache_clear()
+        node.version.cache_clear()
 
 
 def test_a_failed_installation_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

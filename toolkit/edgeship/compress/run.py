@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +52,16 @@ def compress(
     stages = runner.run()
     path = sources.save_live(runner.model, out_dir)
     return Compressed(sources.inspect(path, source.custom_objects, source.allow_unsafe), stages)
+
+
+def strip(source: Source, out_dir: Path) -> Source:
+    """Write a fake-quantized model without its fake quantization to `<out_dir>/model.keras` [child].
+
+    It is the network that formats without fake quantization get; its inputs and outputs keep their names.
+    """
+    from edgeship import source as sources
+    from edgeship.compress import quantize
+
+    path = sources.save_live(quantize.strip(sources.load(source)), out_dir)
+    found = sources.inspect(path, source.custom_objects, source.allow_unsafe)
+    return replace(found, inputs=source.inputs, outputs=source.outputs)

@@ -16,6 +16,7 @@ from edgeship import recipe as recipe_module
 from edgeship.child import Limits, Worker
 from edgeship.data import DataOptions
 from edgeship.errors import (
+    ArtifactError,
     ChildError,
     EdgeshipError,
     OutputError,
@@ -232,13 +233,14 @@ def measure_all(
     found: list[Measurement] = []
     failures: list[Failure] = []
     for target in request.targets:
-        runnable, unrunnable = steps.runnable(verified, target, dataset)
-        failures += [checks.failure(Export(a.format, a.variant, by_name=True), "benchmark", e) for a, e in unrunnable]
         try:
-            found += steps.measure(request.out, runnable, target, dataset, request.plan, progress)
-        except (ChildError, UnavailableError) as error:
+            measured, unrunnable = steps.measure(request.out, verified, target, dataset, request.plan, progress)
+        except (ArtifactError, ChildError, UnavailableError) as error:
             everything = Export("all", target, by_name=True)
             failures.append(checks.failure(everything, "benchmark", error))
+            continue
+        found += measured
+        failures += [checks.failure(Export(a.format, a.variant, by_name=True), "benchmark", e) for a, e in unrunnable]
     return tuple(found), tuple(failures)
 
 

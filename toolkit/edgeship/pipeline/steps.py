@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,18 +18,34 @@ from edgeship.contracts import Runtime
 from edgeship.data import DataOptions, open_dataset
 from edgeship.data import load as load_split
 from edgeship.errors import ArtifactError, ChildError, EdgeshipError, InputError, SourceError, UnavailableError
-from edgeship.pipeline import folder
+from edgeship.files import write_text
+from edgeship.names import artifact_slug
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
-from edgeship.recipe import Recipe
+from edgeship.recipe import Distil, Recipe
+from edgeship.references import is_reference
 from edgeship.source import inspect
 from edgeship.source import predict as predict_source
 from edgeship.source.tflite import as_artifact
-from edgeship.types import Array, Artifact, ConvertOptions, Dataset, Measurement, Plan, ProgressCallback, Source, Stage
+from edgeship.types import (
+    CHANGING_FACTS,
+    Array,
+    Artifact,
+    ConvertOptions,
+    Dataset,
+    Measurement,
+    Plan,
+    ProgressCallback,
+    Source,
+    Stage,
+)
+from edgeship.usercode import code_of, code_sha256
 from edgeship.verify import Outputs
 
 #: How many test samples a benchmark cycles through.
 BENCHMARK_SAMPLES = 16
+#: What keeps the fake quantization of quantization-aware training.
+_FAKE_QUANTIZED = (("tflite", "int8"), ("tflite", "int8-floatio"))
 
 
 def file_sha256(path: Path) -> str:
@@ -49,15 +66,16 @@ def open_source(worker: Worker, path: Path, custom_objects: tuple[str, ...], *, 
             f"no such model: {path}", remedy="Give a .keras, .h5 or .tflite file, or a SavedModel folder."
         )
 
+    code = None if allow_unsafe else code_sha256(custom_objects)  # what an unsafe model imports, nobody knows
+
     def look(place: Path) -> None:
         found = worker.call(inspect, path=path, custom_objects=custom_objects, allow_unsafe=allow_unsafe)
         (place / "source.json").write_text(codec.to_json(found))
 
-    key = cache.key(
-        "source", file=file_sha256(path), name=path.name, custom_objects=custom_objects, allow_unsafe=allow_unsafe
-    )
+    key = cache.key_with_code("source", code, file=file_sha256(path), name=path.name, custom_objects=custom_objects)
     place = cache.entry("source", key, look)
-    return replace(codec.from_json(Source, (place / "source.json").read_text()), path=path.absolute())
+    found = codec.from_json(Source, (place / "source.json").read_text())
+    return replace(found, path=path.absolute(), code_sha256=code)
 
 
 def open_data(worker: Worker, spec: str, source: Source, options: DataOptions) -> Dataset:
@@ -97,26 +115,58 @@ def compress(
         (place / "compressed.json").write_text(codec.to_json(result))
 
     settings = {k: v for k, v in recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
-    key = cache.key("compress", source=source.sha256, dataset=dataset.sha256, recipe=settings, metric=metric)
+    named = [metric or "", *(stage.student for stage in recipe.stages if isinstance(stage, Distil))]
+    code = code_sha256(name for name in named if is_reference(name))
+    parts = {**_content(source, dataset), "recipe": settings, "metric": metric}
+    key = cache.key_with_code("compress", source.code_sha256, code, **parts)
     place = cache.entry("compress", key, train)
     found = codec.from_json(compress_run.Compressed, (place / "compressed.json").read_text())
-    return replace(found.source, path=place / found.source.path.name), found.stages
+    path = place / found.source.path.name
+    return replace(found.source, path=path, code_sha256=source.code_sha256), found.stages
 
 
-def reference(worker: Worker, source: Source, dataset: Dataset, progress: ProgressCallback) -> Outputs:
-    """Outputs of a model, run by the framework it came from, for the test split."""
+def _content(source: Source, dataset: Dataset) -> dict[str, Any]:
+    """What results of a model and a dataset depend on, beside code. Names are no part of the model's own hash."""
+    names = [spec.name for spec in (*source.inputs, *source.outputs)]
+    return {"source": source.sha256, "names": names, "dataset": dataset.sha256}
+
+
+def strips(source: Source, export: Export) -> bool:
+    """Whether an exported file is the network without the fake quantization of quantization-aware training.
+
+    Only TFLite turns it into int8 arithmetic; everywhere else it goes, and the weights stay on their int8 grid.
+    """
+    return source.fake_quantized and (export.format, export.variant) not in _FAKE_QUANTIZED
+
+
+def reference(
+    worker: Worker, source: Source, dataset: Dataset, progress: ProgressCallback, *, stripped: bool = False
+) -> Outputs:
+    """Outputs of a model, run by the framework it came from, for the test split.
+
+    `stripped`: of a fake-quantized model, the network that `strips` speaks of; others are what they are.
+    """
+    if stripped and source.fake_quantized:
+        source = _strip(worker, source)
     if source.kind == "tflite":
         return run_artifact(as_artifact(source), plugins.runtimes_for("tflite")[0], dataset, progress)
 
     def run(place: Path) -> None:
         worker.call(predict_source, source=source, dataset=dataset, split="test", out_dir=place, progress=progress)
 
-    key = cache.key("reference", source=source.sha256, dataset=dataset.sha256)
-    return _read_outputs(cache.entry("reference", key, run), [o.name for o in source.outputs])
+    key = cache.key_with_code("reference", source.code_sha256, **_content(source, dataset))
+    place = cache.entry("reference", key, run)
+    return Outputs({spec.name: np.load(place / f"{spec.name}.npy", mmap_mode="r") for spec in source.outputs})
 
 
-def _read_outputs(place: Path, names: Sequence[str]) -> Outputs:
-    return Outputs({name: np.load(place / f"{name}.npy", mmap_mode="r") for name in names})
+def _strip(worker: Worker, source: Source) -> Source:
+    def run(place: Path) -> None:
+        found = worker.call(compress_run.strip, source=source, out_dir=place)
+        (place / "source.json").write_text(codec.to_json(found))
+
+    place = cache.entry("stripped", cache.key_with_code("stripped", source.code_sha256, source=source.sha256), run)
+    found = codec.from_json(Source, (place / "source.json").read_text())
+    return replace(found, path=place / found.path.name, code_sha256=source.code_sha256)
 
 
 def convert(worker: Worker, source: Source, export: Export, options: ConvertOptions) -> Artifact:
@@ -134,9 +184,13 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
         sidecar.write_sidecar(replace(made, path=place))
 
     calibration = options.calibration.sha256 if options.calibration is not None else None
-    key = cache.key(
+    converter = plugins.converter(export.format)
+    key = cache.key_with_code(
         "convert",
+        source.code_sha256,
+        code_of(converter),
         source=source.sha256,
+        converter=plugins.origin("converters", export.format),
         names=[spec.name for spec in (*source.inputs, *source.outputs)],
         export=export.id,
         calibration=calibration,
@@ -154,12 +208,21 @@ def run_artifact(artifact: Artifact, runtime: Runtime, dataset: Dataset, progres
         inputs = load_split(dataset, "test").inputs
         rows = sample_rows(dataset, runtime)
         chosen = {name: array if rows is None else array[rows] for name, array in inputs.items()}
-        for name, array in runtime.run(artifact, chosen, progress).items():
-            np.save(place / f"{name}.npy", array)
+        for position, array in enumerate(runtime.run(artifact, chosen, progress).values()):
+            np.save(place / f"{position}.npy", array)
 
-    files = [(f.name, f.sha256) for f in artifact.files]
-    key = cache.key("run", files=files, runtime=runtime.name, limit=runtime.sample_limit, dataset=dataset.sha256)
-    return _read_outputs(cache.entry("run", key, run), [o.name for o in artifact.outputs])
+    names = [spec.name for spec in artifact.outputs]
+    key = cache.key_with_code(
+        "run",
+        code_of(runtime),
+        files=[(f.name, f.sha256) for f in artifact.files],
+        outputs=names,  # which one is the first is for the caller to say
+        runtime=[runtime.name, runtime.versions()],
+        limit=runtime.sample_limit,
+        dataset=dataset.sha256,
+    )
+    place = cache.entry("run", key, run)
+    return Outputs({name: np.load(place / f"{k}.npy", mmap_mode="r") for k, name in enumerate(names)})
 
 
 def sample_rows(dataset: Dataset, runtime: Runtime) -> Array | None:
@@ -168,10 +231,37 @@ def sample_rows(dataset: Dataset, runtime: Runtime) -> Array | None:
     return None if limit is None or limit >= n else np.linspace(0, n - 1, limit).round().astype(np.int64)
 
 
-def runnable(
+def measure(
+    out: Path, artifacts: Sequence[Artifact], target: str, dataset: Dataset, plan: Plan, progress: ProgressCallback
+) -> tuple[tuple[Measurement, ...], tuple[tuple[Artifact, EdgeshipError], ...]]:
+    """Measure artifacts on a target, interleaved.
+
+    What the build folder holds, taken under the same conditions, is not measured again. One that the target cannot
+    run does not cost the others. Raises what opening the target raises.
+
+    Returns:
+        Measurements in the order of the artifacts, and what could not be run, with the reason.
+    """
+    paths = {a.id: out / "measurements" / f"{artifact_slug(a.id, target)}.json" for a in artifacts}
+    keys = _measurement_keys(artifacts, target, dataset, plan)
+    kept = {a.id: m for a in artifacts if (m := _kept_measurement(paths[a.id], keys[a.id])) is not None}
+    new, cannot = _runnable([a for a in artifacts if a.id not in kept], target, dataset)
+    if not new:
+        return tuple(kept.values()), cannot
+    inputs = {k: v[:BENCHMARK_SAMPLES] for k, v in load_split(dataset, "test").inputs.items()}
+    # All of them: what is compared was measured side by side.
+    together = [a for a in artifacts if a.id in kept or a in new]
+    found = tuple(
+        replace(m, key=keys[m.artifact]) for m in plugins.target(target).measure(together, inputs, plan, progress)
+    )
+    for measurement in found:
+        write_text(paths[measurement.artifact], codec.to_json(measurement))
+    return found, cannot
+
+
+def _runnable(
     artifacts: Sequence[Artifact], target: str, dataset: Dataset
-) -> tuple[list[Artifact], list[tuple[Artifact, EdgeshipError]]]:
-    """Which artifacts a target can run at all, so that one that it cannot does not cost the others."""
+) -> tuple[list[Artifact], tuple[tuple[Artifact, EdgeshipError], ...]]:
     inputs = {k: v[:1] for k, v in load_split(dataset, "test").inputs.items()}
     can: list[Artifact] = []
     cannot: list[tuple[Artifact, EdgeshipError]] = []
@@ -182,28 +272,32 @@ def runnable(
             cannot.append((artifact, error))
         else:
             can.append(artifact)
-    return can, cannot
+    return can, tuple(cannot)
 
 
-def measure(
-    out: Path, artifacts: Sequence[Artifact], target: str, dataset: Dataset, plan: Plan, progress: ProgressCallback
-) -> tuple[Measurement, ...]:
-    """Measure artifacts on a target, interleaved; what the build folder holds complete is not measured again."""
-    paths = {a.id: out / "measurements" / f"{folder.artifact_slug(a.id, target)}.json" for a in artifacts}
-    kept = [_kept_measurement(paths[a.id], a, plan) for a in artifacts]
-    if None not in kept:
-        return tuple(m for m in kept if m is not None)
-    inputs = {k: v[:BENCHMARK_SAMPLES] for k, v in load_split(dataset, "test").inputs.items()}
-    found = tuple(plugins.target(target).measure(artifacts, inputs, plan, progress))
-    for measurement in found:
-        cache.write_text(paths[measurement.artifact], codec.to_json(measurement))
-    return found
+def _measurement_keys(artifacts: Sequence[Artifact], target: str, dataset: Dataset, plan: Plan) -> dict[str, str]:
+    """What measurements depend on: the file, the samples, the plan, the runtime, the machine and its settings."""
+    place = plugins.target(target)
+    facts = {k: v for k, v in place.probe().facts.items() if k not in CHANGING_FACTS}
+    keys = {}
+    for artifact in artifacts:
+        runtimes = plugins.runtimes_for(artifact.format)
+        keys[artifact.id] = cache.key_with_code(
+            "measurement",
+            code_of(place, *runtimes),
+            file=artifact.sha256,
+            runtimes=[(r.name, r.versions()) for r in runtimes],
+            target=target,
+            facts=facts,
+            samples=[dataset.sha256, BENCHMARK_SAMPLES],
+            plan=asdict(plan),
+        )
+    return keys
 
 
-def _kept_measurement(path: Path, artifact: Artifact, plan: Plan) -> Measurement | None:
+def _kept_measurement(path: Path, key: str) -> Measurement | None:
     try:
         found = codec.from_json(Measurement, path.read_text())
     except (OSError, InputError):
         return None
-    same = found.artifact_sha256 == artifact.files[0].sha256 and found.threads == plan.threads
-    return found if same and len(found.latency_ms) >= plan.min_runs else None
+    return found if found.key == key else None
