@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ from edgeship.errors import (
     InputError,
     TargetUnavailable,
 )
+from edgeship.references import resolve
 from edgeship.types import Progress
 
 _SCRIPT = """
@@ -243,3 +247,111 @@ def test_worker_survives_errors_and_replaces_a_crashed_child(worker: Worker) -> 
 def test_worker_refuses_arguments_of_the_wrong_type(worker: Worker) -> None:
     with pytest.raises(InputError, match="not of type int"):
         worker.call(double, value="21")
+
+
+def where_from(module: str) -> str:
+    return str(importlib.import_module(module).__file__)
+
+
+def of_the_user(reference: str) -> int:
+    value: int = resolve(reference)()
+    return value
+
+
+def keras_settings() -> dict[str, str]:
+    import keras
+    import tf_keras
+
+    return {
+        "backend": keras.backend.backend(),
+        "floatx": keras.config.floatx(),
+        "image_data_format": keras.config.image_data_format(),
+        "of Keras 2": f"{tf_keras.backend.floatx()} {tf_keras.backend.image_data_format()}",
+        "datasets": str((Path(keras.config.keras_home()) / "datasets").resolve())
+        if hasattr(keras.config, "keras_home")
+        else str((Path(os.environ["KERAS_HOME"]) / "datasets").resolve()),
+    }
+
+
+def sleep() -> None:
+    time.sleep(600)
+
+
+def test_a_module_next_to_the_model_is_not_imported(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("h5py", "brotli", "edgeship"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    (tmp_path / "evil-1.dist-info").mkdir()
+    (tmp_path / "mine_of_test_child.py").write_text("def f():\n    import helper_of_test_child\n    return 3\n")
+    (tmp_path / "helper_of_test_child.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert not Path(worker.call(where_from, module="h5py")).is_relative_to(tmp_path)
+    assert worker.call(of_the_user, reference="mine_of_test_child:f") == 3  # which imports a module of its folder later
+    assert not Path(worker.call(where_from, module="h5py._hl.files")).is_relative_to(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_users_keras_settings_do_not_matter(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"floatx": "float16", "image_data_format": "channels_first", "backend": "jax", "epsilon": 1e-3}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path / "cache"))
+    assert worker.call(keras_settings) == {
+        "backend": "tensorflow",
+        "floatx": "float32",
+        "image_data_format": "channels_last",
+        "of Keras 2": "float32 channels_last",
+        "datasets": str(tmp_path / "datasets"),  # what was downloaded is not downloaded again
+    }
+    assert json.loads((tmp_path / "keras.json").read_text()) == settings
+
+
+_PARENT = """
+import os, sys, threading, time
+from pathlib import Path
+from edgeship.child import Child, Worker
+import test_child
+what = sys.argv[1]
+if what == "worker":
+    def tell():
+        while worker._child is None: time.sleep(0.01)
+        print(worker._child.pid, flush=True)
+    worker = Worker()
+    threading.Thread(target=tell).start()
+    worker.call(test_child.sleep)
+else:
+    import edgeship_benchmarks.session as session
+    child = Child(session.PYTHON_AGENT, name="agent")
+    child.request({"op": "describe"})
+    os.kill(child.pid, 19)  # it does not see that its standard input ends
+    print(child.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a busy child at once")
+@pytest.mark.parametrize("what", ["worker", "agent"])
+def test_a_busy_child_ends_with_its_parent(what: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen([sys.executable, "-c", _PARENT, what], stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        time.sleep(2.0)  # the child is in its work now
+        parent.kill()
+    assert gone(pid)
+
+
+def test_where_the_kernel_does_not_help_the_worker_watches_its_parent() -> None:
+    # The parent of the watching process is a shell that ends at once.
+    watching = (
+        "import os; from edgeship_converters import worker; print(os.getpid(), flush=True); worker._watch({}, 0.1)"
+    )
+    script = f"import os; {watching.format('os.getppid()')}"
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{script}" & sleep 4'], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert gone(int(done.stdout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -23,14 +24,33 @@ def test_other_texts(text: str) -> None:
     assert not is_reference(text)
 
 
-def test_the_working_directory_is_searched_and_the_path_restored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "module_of_test_references.py").write_text("class A:\n    b = 3\n")
+@pytest.fixture(autouse=True)
+def same_finders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+
+
+def test_the_working_directory_is_searched_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "module_of_test_references.py").write_text(
+        "class A:\n    b = 3\ndef late():\n    import late_of_test\n"
+    )
+    (tmp_path / "late_of_test.py").write_text("")
+    (tmp_path / "colorsys.py").write_text("def evil(): pass\n")
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
     assert resolve("module_of_test_references:A.b") == 3
     assert sys.path == before
+    resolve("module_of_test_references:late")()
+    with pytest.raises(InputError, match=r"there is no 'evil' in colorsys \(.*colorsys\.py\)") as caught:
+        resolve("colorsys:evil")
+    assert "an installed module is taken before" in caught.value.remedy
+
+
+def test_only_a_module_of_the_working_directory_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "optional_of_test.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert resolve("json:dumps")
+    with pytest.raises(ImportError):
+        importlib.import_module("optional_of_test")
 
 
 def test_errors_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

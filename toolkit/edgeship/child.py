@@ -237,7 +237,8 @@ class Worker:
 
     Arguments and results are values of `edgeship.types` or plain data. If the child dies, only the running call is
     lost: the next call starts a fresh one. The child is `python -m edgeship_converters.worker`, a plain command, so
-    that an unguarded training script is never run again.
+    that an unguarded training script is never run again. Keras has its standard settings there, whatever the user's
+    `keras.json` and `KERAS_BACKEND` say.
     """
 
     def __init__(self, limits: Limits = Limits(), *, gpu: bool = False) -> None:
@@ -253,8 +254,8 @@ class Worker:
         """
         if self._child is None or not self._child.alive:
             self.close()
-            command = [sys.executable, "-m", "edgeship_converters.worker"]
-            # `-m` puts the working directory on the path, so `module:function` of the user's folder is found.
+            # -P: nothing is imported from the working directory but what the user names (see edgeship.references).
+            command = [sys.executable, "-P", "-m", "edgeship_converters.worker"]
             self._child = Child(command, name="worker", limits=self._limits, gpu=self._gpu)
         self._child.name = f"worker ({function.__qualname__})"
         message = {"call": f"{function.__module__}:{function.__qualname__}", "arguments": to_data(arguments)}

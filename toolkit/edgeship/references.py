@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from edgeship.errors import InputError
@@ -20,22 +22,45 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
+class _WorkingDirectory:
+    """Finds modules in a folder that is not on the path, after all other places were searched.
+
+    Not an entry of `sys.path`: metadata of packages (and with it plug-ins) is never looked for there.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """As `importlib.abc.MetaPathFinder` has it; parts of packages are found through the package."""
+        return None if path is not None else PathFinder.find_spec(name, [self.folder], target)
+
+
 @contextmanager
-def _working_directory_on_path() -> Iterator[None]:
-    """An installed script has its own folder on the path, not the user's."""
-    folder = str(Path.cwd())
-    added = folder not in sys.path and "" not in sys.path
-    if added:
-        sys.path.insert(0, folder)
+def _working_directory(module: str) -> Iterator[None]:
+    """Let imports find the user's own modules, and later ones too once `module` was found there.
+
+    Installed scripts and our children do not have the working directory on the path: a file next to a downloaded
+    model, named like an optional package, would run.
+    """
+    finder = _WorkingDirectory(str(Path.cwd()))
+    if any(isinstance(known, _WorkingDirectory) and known.folder == finder.folder for known in sys.meta_path):
+        yield
+        return
+    sys.meta_path.append(finder)
     try:
         yield
-    finally:
-        if added and folder in sys.path:
-            sys.path.remove(folder)
+    except BaseException:
+        sys.meta_path.remove(finder)
+        raise
+    top = sys.modules.get(module.partition(".")[0])
+    places = [getattr(top, "__file__", None) or "", *getattr(top, "__path__", ())]
+    if not any(Path(place).is_relative_to(finder.folder) for place in places if place):
+        sys.meta_path.remove(finder)
 
 
 def resolve(reference: str, error: type[InputError] = InputError) -> Any:
-    """Import what `module:name` names, also from the working directory; this runs the module's code.
+    """Import what `module:name` names, as a last resort from the working directory; this runs the module's code.
 
     Args:
         reference: for instance `my_layers:Attention`.
@@ -48,7 +73,7 @@ def resolve(reference: str, error: type[InputError] = InputError) -> Any:
         raise error(f"{reference!r} is not of the form module:name", remedy="For instance: my_layers:Attention")
     module_name, _, name = reference.partition(":")
     try:
-        with _working_directory_on_path():
+        with _working_directory(module_name):
             found: Any = importlib.import_module(module_name)
     except Exception as cause:
         raise error(
@@ -57,8 +82,10 @@ def resolve(reference: str, error: type[InputError] = InputError) -> Any:
         ) from cause
     for part in name.split("."):
         if not hasattr(found, part):
+            place = getattr(sys.modules.get(module_name), "__file__", None) or "built in"
             raise error(
-                f"{reference!r}: there is no {part!r} in {module_name}", remedy="Check the name after the colon."
+                f"{reference!r}: there is no {part!r} in {module_name} ({place})",
+                remedy="Check the name after the colon; an installed module is taken before one of the same name here.",
             )
         found = getattr(found, part)
     return found

@@ -7,7 +7,9 @@ commands.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Any
 
 import click
@@ -59,4 +61,12 @@ def main(args: list[str] | None = None) -> Any:
     # Work in children must not see what the user's shell set for TensorFlow's verbosity as an error.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     arguments = sys.argv[1:] if args is None else args
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup wants SIGHUP ignored
+            signal.signal(number, _stop)
     sys.exit(failures.run(cli, arguments))
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """End as with Ctrl-C: children are stopped and nothing half-made is left."""
+    raise KeyboardInterrupt
