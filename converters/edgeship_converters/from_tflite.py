@@ -202,9 +202,32 @@ def _quantize(content: bytes, source: Source, variant: str, options: ConvertOpti
             f"tflite/{variant}: ai-edge-quantizer stopped: {first[:300]}",
             remedy="Use another precision, or give the model that the .tflite file was made from.",
         ) from error
-    result = _write(_read(made))
+    model = _read(made)
+    _widen_biases(model, _read(content))
+    result = _write(model)
     _check(result, source, variant)
     return result
+
+
+def _widen_biases(quantized: Any, original: Any) -> None:
+    """Quantize the 64-bit biases of int16x8 again: the quantizer stores them in 64 bits, but cuts them off at 32.
+
+    Their scale is that of the inputs times that of the weights, so small weights beside a large bias reach the limit.
+    """
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    values = {
+        tensor.name: np.frombuffer(bytes(original.buffers[tensor.buffer].data), "<f4")
+        for graph in original.subgraphs
+        for tensor in graph.tensors
+        if tensor.type == schema.TensorType.FLOAT32 and original.buffers[tensor.buffer].data is not None
+    }
+    for tensor in (tensor for graph in quantized.subgraphs for tensor in graph.tensors):
+        scale = None if tensor.quantization is None else tensor.quantization.scale
+        if tensor.type == schema.TensorType.INT64 and scale is not None and len(scale) and tensor.name in values:
+            exact = np.round(values[tensor.name] / np.asarray(scale, np.float64)).astype("<i8")
+            quantized.buffers[tensor.buffer].data = np.frombuffer(exact.tobytes(), np.uint8)
 
 
 def _check(content: bytes, source: Source, variant: str) -> None:
