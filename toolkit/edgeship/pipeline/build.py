@@ -43,7 +43,7 @@ from edgeship.types import (
     Source,
     Stage,
 )
-from edgeship.verify import GatePolicy
+from edgeship.verify import GatePolicy, Outputs
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
         key = request_key(request, source, dataset)
         folder.check(request.out, key, force=request.force, inputs=(request.model,))
         trained, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
-        base = baseline(worker, request, source, trained, dataset, progress)
+        base = baseline(worker, request, (source, trained), dataset, export_plan.exports, progress)
         folder.claim(
             request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,)
         )
@@ -168,12 +168,22 @@ def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, 
 
 
 def baseline(
-    worker: Worker, request: Request, source: Source, trained: Source, dataset: Dataset, progress: ProgressCallback
+    worker: Worker,
+    request: Request,
+    models: tuple[Source, Source],
+    dataset: Dataset,
+    planned: Sequence[Export],
+    progress: ProgressCallback,
 ) -> Baseline:
-    """Outputs of the original, and of the model that is converted, on the test split."""
+    """Outputs of the original, and of the model that is converted (`models`), on the test split."""
+    source, trained = models
     original = steps.reference(worker, source, dataset, progress)
     metric = checks.make_metric(request.metric, dataset, original)
     converted = original if trained is source else steps.reference(worker, trained, dataset, progress)
+    stripped: dict[str, Outputs] = {}
+    if trained.fake_quantized:
+        plain = steps.reference(worker, trained, dataset, progress, stripped=True)
+        stripped = {export.id: plain for export in planned if steps.strips(trained, export)}
     for name, array in (*original.arrays.items(), *converted.arrays.items()):
         if not checks.finite(array):
             raise SourceError(
@@ -181,7 +191,7 @@ def baseline(
                 remedy="Check the samples (range, --scale) and the model: nothing can be held against such outputs.",
             )
     policy = GatePolicy(request.recipe.max_drop, request.recipe.inconclusive)
-    return Baseline(dataset, original, converted, metric, policy)
+    return Baseline(dataset, original, converted, metric, policy, stripped)
 
 
 def convert_all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,7 @@ class Baseline:
         original: outputs of the model as the user gave it, for the metric gate.
         converted: outputs of the model that was converted (after compression), for parity.
         metric: None where there are no labels; then parity alone decides.
+        stripped: by artifact id, where the converter takes fake quantization out: outputs of that plain network.
     """
 
     dataset: Dataset
@@ -39,6 +40,11 @@ class Baseline:
     converted: verify.Outputs
     metric: Metric | None
     policy: verify.GatePolicy
+    stripped: Mapping[str, verify.Outputs] = field(default_factory=dict)
+
+    def expected(self, artifact_id: str) -> verify.Outputs:
+        """What a file of this id is held against in parity."""
+        return self.stripped.get(artifact_id, self.converted)
 
     def per_sample(self, outputs: verify.Outputs) -> Array:
         """Per-sample rows of the metric for the first output."""
@@ -132,7 +138,7 @@ def require(runtime: Runtime) -> None:
 
 def _parity(artifact: Artifact, runtime: Runtime, base: Baseline, found: verify.Outputs) -> tuple[Gate, ...]:
     rows = sample_rows(base.dataset, runtime)
-    expected = base.converted
+    expected = base.expected(artifact.id)
     if rows is not None:
         expected = verify.Outputs({name: array[rows] for name, array in expected.arrays.items()})
     classes = base.dataset.task == "classification"
