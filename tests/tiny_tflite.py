@@ -57,9 +57,28 @@ def model_bytes(names: Sequence[str] = TENSORS, weights: np.ndarray = WEIGHTS) -
     model.version, model.subgraphs = 3, [graph]
     model.operatorCodes = [_code(tfl.BuiltinOperator.FULLY_CONNECTED), _code(tfl.BuiltinOperator.SOFTMAX)]
     model.buffers = [_buffer(), _buffer(weights), _buffer(BIAS)]
+    return _packed(model)
+
+
+def _packed(model: tfl.ModelT) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def image_model_bytes(dtype: int = tfl.TensorType.FLOAT32) -> bytes:
+    """`pixels = image`, flattened: image is (1, 2, 2, 3), pixels (1, 12)."""
+    image, pixels = _tensor("image", (1, 2, 2, 3), 0), _tensor("pixels", (1, 12), 0)
+    image.type = pixels.type = dtype
+    reshape = tfl.ReshapeOptionsT()
+    reshape.newShape = [1, 12]
+    graph = tfl.SubGraphT()
+    graph.tensors, graph.inputs, graph.outputs = [image, pixels], [0], [1]
+    graph.operators = [_operator(0, [0], 1, (tfl.BuiltinOptions.ReshapeOptions, reshape))]
+    model = tfl.ModelT()
+    model.version, model.subgraphs = 3, [graph]
+    model.operatorCodes, model.buffers = [_code(tfl.BuiltinOperator.RESHAPE)], [_buffer()]
+    return _packed(model)
 
 
 def expected(x: np.ndarray) -> np.ndarray:

@@ -64,7 +64,7 @@ def test_convert_without_data_verifies_on_generated_inputs(demo: Demo, edgeship:
     assert report["dataset"] is None
     gates = {(g["artifact"], g["name"]): g for g in report["gates"]}
     assert set(gates) == {
-        (a, n) for a in ("tflite/float32", "onnx/float32") for n in ("sensitivity", "max-abs", "cosine")
+        (a, n) for a in ("tflite/float32", "onnx/float32") for n in ("sensitivity", "max-abs", "error", "cosine")
     }
     assert all(g["status"] == "pass" for g in gates.values())
     assert (tmp_path / "b" / "artifacts" / "tflite" / "float32" / "model.tflite").is_file()
@@ -135,6 +135,8 @@ def test_predict_names_the_digit(demo: Demo, edgeship: Script, tmp_path: Path) -
             ran = edgeship("predict", demo.build / "artifacts" / artifact, tmp_path / given, "--json")
             assert ran.code == 0, ran.err
             assert ran.json["samples"][0][0]["label"] == "7"
+            scale = ran.json["preprocessing"] and ran.json["preprocessing"]["scale"]
+            assert scale == (1 / 255 if given == "seven.png" else None)
     shown = edgeship("predict", demo.build / "artifacts" / "tflite" / "int8", tmp_path / "seven.png", "--top", "2")
     assert "7" in shown.out
 
@@ -212,7 +214,7 @@ def test_python_api_in_an_unguarded_script(demo: Demo, edgeship: Script, digits_
         "print('once')\n"
         f"data = dict(np.load({str(digits_npz)!r}))\n"
         f"model = keras.models.load_model({str(demo.model)!r})\n"
-        "report = edgeship.build(model, data=data, recipe='int8', to=['tflite'], max_drop=3, out='b')\n"
+        "report = edgeship.build(model, data=data, recipe='int8', to=['tflite'], max_drop=3)\n"
         "report.raise_for_gates()\n"
         "print(report.best.entry.name, report.best.variant)\n"
     )
@@ -221,6 +223,15 @@ def test_python_api_in_an_unguarded_script(demo: Demo, edgeship: Script, digits_
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["once", "model.tflite int8"]
+    report = json.loads((tmp_path / "builds" / "digits" / "report.json").read_text())
+    assert report["command"] == ["edgeship.build(model, data=data, recipe='int8', to=['tflite'], max_drop=3)"]
+    assert report["data_options"] == {
+        "seed": 0,
+        "validation_share": 0.1,
+        "calibration_samples": 200,
+        "task": None,
+        "scale": 1.0,
+    }
 
 
 def test_help_of_every_command_has_an_example(edgeship: Script) -> None:

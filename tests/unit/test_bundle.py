@@ -11,6 +11,7 @@ from tests import report_builder, tiny_tflite
 from edgeship import bundle, report
 from edgeship.artifact import hash_files, write_sidecar
 from edgeship.bundle import device_bundle, verify_bundle
+from edgeship.cli import cli, failures
 from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
 from edgeship.types import Artifact, Dataset, Gate, Prediction, Preprocessing, Report, Source, TensorSpec
 
@@ -303,6 +304,21 @@ def test_a_replaced_model_with_a_fresh_sidecar_is_still_found(tmp_path, build):
     write_sidecar(replace(chosen, files=hash_files(chosen.path, ["model.tflite"])))
     with pytest.raises(ArtifactError, match="not what the report says"):
         device_bundle(folder, tmp_path / "out")
+    shown = (folder / "report.html").read_bytes()
+    assert failures.run(cli, ["report", str(folder)]) == 2
+    assert (folder / "report.html").read_bytes() == shown
+
+
+def test_the_report_does_not_vouch_for_a_changed_file(tmp_path, build, capsys):
+    folder = shutil.copytree(build, tmp_path / "build")
+    assert failures.run(cli, ["report", str(folder)]) == 0
+    assert "passed" in capsys.readouterr().out
+    entry = report.read(folder).artifacts[0].entry
+    entry.write_bytes(tiny_tflite.model_bytes(weights=-tiny_tflite.WEIGHTS))
+    assert failures.run(cli, ["report", str(folder)]) == 2
+    shown = capsys.readouterr()
+    assert "is not the file that artifact.json describes" in shown.err
+    assert "passed" not in shown.out
 
 
 def test_foreign_folders_are_never_touched(tmp_path, build):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from edgeship.data import DataOptions
 from edgeship.errors import DataError
 from edgeship.types import Array, ProgressCallback, Report
 
+_TUPLE = ("x_train", "y_train", "x_test", "y_test")
 #: A dataset: what `--data` takes, (x_train, y_train, x_test, y_test), or a mapping with the keys of an .npz file.
 Data = str | Path | tuple[Array, Array, Array, Array] | Mapping[str, Array]
 
@@ -41,7 +42,7 @@ def build(
         data: see `Data`.
         recipe: name, path of a .yaml file, or a Recipe.
         to: formats; empty for all that are installed.
-        out: the build folder; default `builds/<model name>`.
+        out: the build folder; default `builds/<the model's name, or that of its file>`.
         progress: called with `edgeship.types.Progress`.
         options: other fields of `edgeship.pipeline.Request`: targets, metric, data_options, plan, limits,
             custom_objects, allow_unsafe, force; and max_drop, which overrides the recipe's limit.
@@ -53,6 +54,7 @@ def build(
     Raises:
         InputError: for a model, dataset, recipe or folder that cannot be used; nothing is written then.
     """
+    options.setdefault("command", (_call("build", model, data, {"recipe": recipe, "to": to, "out": out, **options}),))
     options.setdefault("targets", ("local",))
     return _run(model, data, _recipe(recipe, options), to, out, progress, options)
 
@@ -71,8 +73,26 @@ def convert(
 
     The variants named in `quantize` are made (int8 needs `data`); all else is as for `build`.
     """
+    given = {"quantize": quantize, "to": to, "out": out, **options}
+    options.setdefault("command", (_call("convert", model, data, given),))
     found = replace(_recipe("auto", options), variants=tuple(quantize))
     return _run(model, data, found, to, out, progress, options)
+
+
+def _call(function: str, model: Any, data: Data | None, options: Mapping[str, Any]) -> str:
+    """The call as Python code, for the report; what has no short form goes by a name."""
+    shown = {"data": data, **{name: value for name, value in options.items() if value not in (None, ())}}
+    arguments = [_code(model, "model"), *(f"{name}={_code(value, name)}" for name, value in shown.items())]
+    return f"edgeship.{function}({', '.join(arguments)})"
+
+
+def _code(value: Any, name: str) -> str:
+    if name == "data" and isinstance(value, tuple):
+        return f"({', '.join(_TUPLE)})"
+    if isinstance(value, (str, Path)):
+        return repr(str(value))
+    plain = value is None or isinstance(value, (int, float, tuple, list)) or is_dataclass(value)
+    return repr(value) if plain else name
 
 
 def _recipe(recipe: str | recipes.Recipe, options: dict[str, Any]) -> recipes.Recipe:
@@ -108,10 +128,12 @@ def _run(
 
 
 def _save(model: Any, folder: Path) -> Path:
+    from edgeship.names import safe_names
     from edgeship.source import save_live
 
-    found: Path = save_live(model, folder)
-    return found
+    saved = save_live(model, folder)
+    # The file's name becomes the build's.
+    return saved.rename(saved.with_stem(safe_names((model.name,), "model")[0]))
 
 
 def _data(data: Data | None, folder: Path) -> str | None:
@@ -122,10 +144,8 @@ def _data(data: Data | None, folder: Path) -> str | None:
         return None if data is None else str(data)
     if isinstance(data, tuple):
         if len(data) != 4:
-            raise DataError(
-                f"data has {len(data)} arrays", remedy="Give (x_train, y_train, x_test, y_test), or a mapping."
-            )
-        data = dict(zip(("x_train", "y_train", "x_test", "y_test"), data, strict=True))
+            raise DataError(f"data has {len(data)} arrays", remedy=f"Give ({', '.join(_TUPLE)}), or a mapping.")
+        data = dict(zip(_TUPLE, data, strict=True))
     path = folder / "data.npz"
     arrays: dict[str, Any] = {name: np.asarray(array) for name, array in data.items()}
     np.savez(path, **arrays)

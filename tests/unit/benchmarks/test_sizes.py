@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,8 @@ def test_sums_over_all_files(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"tfjs/float32: cannot read gone\.bin"):
         sizes(artifact(tmp_path, "gone.bin"))
+
+
+def test_brotli_comes_with_the_base_install() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert any(name.startswith("brotli") for name in project["dependencies"])

@@ -347,3 +347,13 @@ def test_facts_that_differ_between_measurements_are_all_shown(made):
     assert "cpuXeon" in text
     assert "runtimer0, r1" in text
     assert "load0.0 … 0.10 (11 values)" in text
+
+
+def test_how_to_reproduce_shows_code_as_it_is_and_the_data_options(made):
+    options = {"seed": 3, "scale": 1 / 255, "task": None}
+    changed = replace(made, command=("edgeship.build(model, data='d.npz')",), data_options=options)
+    html_, markdown_ = page.pages(changed)
+    assert "edgeship.build(model, data='d.npz')" in markdown_
+    assert "edgeship.build(model, data=&#39;d.npz&#39;)" in html_
+    for document in (html_, markdown_):
+        assert "seed 3, scale 0.00392156862745098, task None" in document

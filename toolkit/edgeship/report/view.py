@@ -257,8 +257,8 @@ def ratio_text(report: Report, table: Sequence[Row]) -> str:
 
 
 def command_text(report: Report) -> str:
-    """The command, quoted for a POSIX shell."""
-    return shlex.join(report.command)
+    """The command line, quoted for a POSIX shell, or the Python expression (see `Report.command`)."""
+    return report.command[0] if len(report.command) == 1 else shlex.join(report.command)
 
 
 def recipe_text(report: Report) -> str:
