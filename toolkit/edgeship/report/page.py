@@ -17,9 +17,6 @@ from edgeship.types import Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-if TYPE_CHECKING:
-    pass
-
 #: How far beyond the limit a file's drop may lie and still be drawn to scale, in limits.
 _SCALE_LIMITS = 8.0
 
