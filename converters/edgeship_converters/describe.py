@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgeship.artifact import hash_files
 from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
+
+#: Package -> others that bring its numbers or bytes about; the serializers, and sympy for the shapes of ONNX models.
+_BRINGS: Mapping[str, Sequence[str]] = {
+    "ai-edge-litert": ("flatbuffers",),
+    "ai-edge-quantizer": ("ai-edge-litert", "flatbuffers", "ml-dtypes", "numpy", "scipy"),
+    "onnx": ("ml-dtypes", "numpy", "protobuf"),
+    "onnxruntime": ("flatbuffers", "numpy", "protobuf", "sympy"),
+    "tensorflow": ("flatbuffers", "h5py", "ml-dtypes", "numpy", "protobuf"),
+}
 
 
 def describe(  # noqa: PLR0913, PLR0917 - one argument per fact about the files
@@ -49,5 +59,14 @@ def describe(  # noqa: PLR0913, PLR0917 - one argument per fact about the files
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Installed versions of edgeship and of `packages` (distribution names), for `made_by`."""
-    return {name: version(name) for name in ("edgeship", *packages)}
+    """Installed versions of edgeship, of `packages` (distribution names) and of what writes for them, for `made_by`.
+
+    Raises PackageNotFoundError for one of `packages` that is not installed.
+    """
+    wanted = dict.fromkeys(("edgeship", *packages))
+    brought = dict.fromkeys(name for package in packages for name in _BRINGS.get(package, ()) if name not in wanted)
+    found = {name: version(name) for name in wanted}
+    for name in brought:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -9,12 +9,13 @@ import pytest
 from keras import layers
 
 from edgeship import data, source
+from edgeship.compress.distill import distiller
 from edgeship.compress.graph import input_structure
 from edgeship.compress.kernels import sparsity
 from edgeship.compress.layers import fake_quantized
 from edgeship.compress.run import compress
 from edgeship.compress.training import Batches, loss_for, weight_bytes
-from edgeship.errors import DataError, RecipeError, UnsupportedModelError
+from edgeship.errors import DataError, InputError, RecipeError, UnsupportedModelError
 from edgeship.recipe import SCHEMA, Recipe
 
 
@@ -217,3 +218,22 @@ def test_resnet8_keeps_its_accuracy(shared_data, litert):
     before = np.mean(base.predict(x_test, verbose=0).argmax(1) == y_test)
     assert np.mean(theirs.argmax(1) == ours.argmax(1)) >= 0.995
     assert np.mean(theirs.argmax(1) == y_test) > before - 0.01
+
+
+def test_the_teacher_of_a_first_stage_is_not_its_student(given, tmp_path, monkeypatch):
+    """The model as given, from the first to the last epoch: a model that teaches itself learns nothing from it."""
+    from edgeship.compress import stages
+
+    pairs = []
+
+    def watched(student, teacher, *args, **kwargs):
+        pairs.append((student, teacher, [np.array(w) for w in teacher.get_weights()]))
+        return distiller(student, teacher, *args, **kwargs)
+
+    monkeypatch.setattr(stages, "distiller", watched)
+    run(given, recipe({"distil": {"epochs": 1, "weight": 1.0, "learning_rate": 0.01}}, batch_size=512), tmp_path)
+    ((student, teacher, before),) = pairs
+    assert all(np.array_equal(a, b) for a, b in zip(before, teacher.get_weights(), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(before, student.get_weights(), strict=True))
+    with pytest.raises(InputError, match="the same model"):
+        distiller(teacher, teacher)

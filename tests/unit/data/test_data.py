@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeship import cache
 from edgeship.data import DataOptions, dataset, from_arrays, load, open_dataset
 from edgeship.errors import DataError, StorageFullError
 from edgeship.types import Dataset, TensorSpec
@@ -291,3 +292,22 @@ def test_a_full_disk_leaves_nothing_that_looks_complete(tmp_path: Path, monkeypa
     with pytest.raises(StorageFullError, match="the disk is full"):
         make(tmp_path, classification())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_choice_of_samples_is_another_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repaired way of choosing never serves the splits of the old one."""
+    arrays = classification(60)
+    first = make(tmp_path, arrays)
+    monkeypatch.setattr(dataset, "choose", lambda strata, rows, count, seed, leave=0: np.arange(count))
+    second = make(tmp_path, arrays)
+    assert second.sha256 != first.sha256
+    assert not np.array_equal(load(first, "train").inputs["image"], load(second, "train").inputs["image"])
+
+
+def test_another_edgeship_writes_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = classification(60)
+    first = make(tmp_path, arrays)
+    monkeypatch.setattr(cache, "code_version", lambda: "another")
+    second = make(tmp_path, arrays)
+    assert second.sha256 == first.sha256
+    assert second.path != first.path

@@ -117,6 +117,8 @@ def distiller(
         raise InputError(
             f"temperature={temperature}, weight={weight}", remedy="Allowed: temperature > 0, 0 <= weight <= 1."
         )
+    if student is teacher:
+        raise InputError("student and teacher are the same model", remedy="Give a copy: keras.models.clone_model.")
     if tuple(student.output_shape) != tuple(teacher.output_shape):
         raise InputError(
             f"the student's output is {student.output_shape}, the teacher's {teacher.output_shape}",

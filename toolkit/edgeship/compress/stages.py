@@ -34,14 +34,14 @@ class Runner:
         self, source: Source, dataset: Dataset, plan: Recipe, metric: str | None, progress: ProgressCallback
     ) -> None:
         _check(source, dataset)
+        self._source = source
         self._names = [spec.name for spec in source.inputs]
         self._dataset = dataset
         self._plan = plan
         self._metric = metrics.get_metric(metric, dataset)
         self._progress = progress
         _repeatable(plan.seed)
-        self._original = sources.load(source)
-        self.model = self._original
+        self.model = sources.load(source)
 
     def run(self) -> tuple[Stage, ...]:
         """All stages in order; the first entry is the model as given."""
@@ -60,7 +60,8 @@ class Runner:
             trained = prune(self.model, spec.sparsity, schedule=spec.schedule, ramp=spec.ramp)
         elif isinstance(spec, Distil):
             linear: Any = "logits" if self._dataset.task in _DECISIONS else "values"
-            trained = distiller(self._student(spec), self._original, spec.temperature, spec.weight, linear=linear)
+            teacher = sources.load(self._source)  # not `model`, which trains where the student is `self`
+            trained = distiller(self._student(spec), teacher, spec.temperature, spec.weight, linear=linear)
         else:
             assert isinstance(spec, QuantizeAware)
             calibration = self._inputs(data.load(self._dataset, "calibration"))

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeship.cache import whole_folder, write_text
+from edgeship import cache
 from edgeship.codec import from_json, to_json
 from edgeship.data import digits, readers
 from edgeship.data.arrays import save_rows, update_hash
 from edgeship.data.fitting import TASKS, count_classes, fit_input, fit_labels, infer_task, total_scale
 from edgeship.data.splits import choose, remaining
 from edgeship.errors import DataError
+from edgeship.files import whole_folder, write_text
 from edgeship.metrics import VOID
 from edgeship.types import Dataset, Preprocessing, TensorSpec
 
@@ -143,7 +144,7 @@ def from_arrays(
     dataset = Dataset(
         path=Path(),
         name=name,
-        sha256=_content_hash(parts, classes, task, options, inputs),
+        sha256=_content_hash(parts, splits, (task, *classes), inputs),
         task=task,
         inputs=inputs,
         counts={split: len(index) for split, (_, index) in splits.items()},
@@ -343,31 +344,33 @@ def _hold_out(part: _Part, index: Array, task: str, share: float, seed: int) -> 
 
 def _content_hash(
     parts: Mapping[str, _Part],
-    classes: tuple[str, ...],
-    task: str,
-    options: DataOptions,
-    inputs: tuple[TensorSpec, ...],
+    splits: Mapping[str, tuple[_Part, Array]],
+    meaning: Sequence[str],
+    inputs: Sequence[TensorSpec],
 ) -> str:
-    plain = {"options": asdict(options), "task": task, "classes": classes, "inputs": [asdict(spec) for spec in inputs]}
-    digest = hashlib.sha256(json.dumps(["edgeship.dataset/1", plain], sort_keys=True).encode())
-    for split, part in parts.items():
-        for name, array in part.x.items():
-            update_hash(digest, f"{split}.x.{name}", array)
+    """Hash of all samples, of which split each is in, and of what the labels mean."""
+    plain = {"meaning": list(meaning), "inputs": [asdict(spec) for spec in inputs]}
+    digest = hashlib.sha256(json.dumps(["edgeship.dataset/2", plain], sort_keys=True).encode())
+    for name, part in parts.items():
+        for key, array in part.x.items():
+            update_hash(digest, f"{name}.x.{key}", array)
         if part.y is not None:
-            update_hash(digest, f"{split}.y", part.y)
-        for name, array in sorted(part.slices.items()):
-            update_hash(digest, f"{split}.slice.{name}", array)
+            update_hash(digest, f"{name}.y", part.y)
+        for key, array in sorted(part.slices.items()):
+            update_hash(digest, f"{name}.slice.{key}", array)
+    for split, (_, index) in splits.items():
+        update_hash(digest, f"split.{split}", index)
     return digest.hexdigest()
 
 
 def _materialize(dataset: Dataset, splits: Mapping[str, tuple[_Part, Array]], cache_dir: Path) -> Dataset:
     """Write the splits under `cache_dir`, unless they are there."""
-    place = cache_dir / dataset.sha256[:40]
+    place = cache_dir / cache.key("dataset", sha256=dataset.sha256)[:40]
     description = place / _DESCRIPTION
     if description.is_file():
         kept = from_json(Dataset, description.read_text())
         return replace(kept, path=place, name=dataset.name, preprocessing=dataset.preprocessing)
-    with whole_folder(place) as folder:
+    with whole_folder(place, keep=not place.exists()) as folder:  # one without its description is damaged
         for split, (part, index) in splits.items():
             target = folder / split
             (target / "x").mkdir(parents=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from edgeship import plugins
-from edgeship.cache import digest, whole_folder
+from edgeship import cache, plugins
 from edgeship.data import load
+from edgeship.data.arrays import update_hash
 from edgeship.errors import EdgeshipError, SourceError
+from edgeship.files import whole_folder
 from edgeship.source import predict
 from edgeship.source.tflite import as_artifact
 from edgeship.types import Array, Dataset, Progress, Source, Tensors, TensorSpec
@@ -32,8 +34,8 @@ def probe_dataset(source: Source, seed: int, cache_dir: Path) -> Dataset:
     """
     best: tuple[float, Dataset] | None = None
     reason = ""
-    for number, arrays in enumerate(_candidates(source.inputs, seed)):
-        dataset = _materialize(source, arrays, (seed, number), cache_dir)
+    for arrays in _candidates(source.inputs, seed):
+        dataset = _materialize(source, arrays, cache_dir)
         try:
             found = _variation(source, dataset)
         except (EdgeshipError, ValueError, RuntimeError) as error:  # an index beyond a vocabulary, for instance
@@ -68,12 +70,15 @@ def _noise(spec: TensorSpec, floats: str, highest: int, rng: np.random.Generator
     return values.astype(dtype)
 
 
-def _materialize(source: Source, arrays: Mapping[str, Array], which: tuple[int, int], cache_dir: Path) -> Dataset:
+def _materialize(source: Source, arrays: Mapping[str, Array], cache_dir: Path) -> Dataset:
     specs = [(s.name, s.shape, s.dtype) for s in source.inputs]
-    sha256 = digest(kind="probe/1", inputs=specs, which=which)
-    place = cache_dir / sha256[:40]
+    content = hashlib.sha256(cache.digest(kind="probe/2", inputs=specs).encode())
+    for name, array in arrays.items():
+        update_hash(content, name, array)
+    sha256 = content.hexdigest()
+    place = cache_dir / cache.key("dataset", sha256=sha256)[:40]
     if not place.is_dir():
-        with whole_folder(place) as folder:
+        with whole_folder(place, keep=True) as folder:
             (folder / "test" / "x").mkdir(parents=True)
             for name, array in arrays.items():
                 np.save(folder / "test" / "x" / f"{name}.npy", array)
