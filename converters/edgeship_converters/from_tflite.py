@@ -190,29 +190,35 @@ def _quantize(content: bytes, source: Source, variant: str, options: ConvertOpti
 
     worker = quantizer.Quantizer(content)
     ranges = None
-    try:
-        _configure(worker, variant)
-        if worker.need_calibration:
-            assert options.calibration is not None  # the converter has asked for it
-            ranges = _ranges(worker, content, batches(options.calibration, source.inputs, 1))
-        made = worker.quantize(ranges).quantized_model
-    except Exception as error:  # it raises what its handlers raise, without a common base
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UnsupportedModelError(
-            f"tflite/{variant}: ai-edge-quantizer stopped: {first[:300]}",
-            remedy="Use another precision, or give the model that the .tflite file was made from.",
-        ) from error
+    with warnings.catch_warnings():
+        # The interpreter says that keeping all tensors, from which the ranges are taken, needs memory.
+        warnings.filterwarnings("ignore", "Warning: Enabling `experimental_preserve_all_tensors`", UserWarning)
+        # Biases that are too large: `_correct_biases` sees to them.
+        warnings.filterwarnings("ignore", "invalid value encountered in cast", RuntimeWarning)
+        try:
+            _configure(worker, variant)
+            if worker.need_calibration:
+                assert options.calibration is not None  # the converter has asked for it
+                ranges = _ranges(worker, content, batches(options.calibration, source.inputs, 1))
+            made = worker.quantize(ranges).quantized_model
+        except Exception as error:  # it raises what its handlers raise, without a common base
+            first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UnsupportedModelError(
+                f"tflite/{variant}: ai-edge-quantizer stopped: {first[:300]}",
+                remedy="Use another precision, or give the model that the .tflite file was made from.",
+            ) from error
     model = _read(made)
-    _widen_biases(model, _read(content))
+    _correct_biases(model, _read(content), variant)
     result = _write(model)
     _check(result, source, variant)
     return result
 
 
-def _widen_biases(quantized: Any, original: Any) -> None:
+def _correct_biases(quantized: Any, original: Any, variant: str) -> None:
     """Quantize the 64-bit biases of int16x8 again: the quantizer stores them in 64 bits, but cuts them off at 32.
 
-    Their scale is that of the inputs times that of the weights, so small weights beside a large bias reach the limit.
+    Their scale is that of the inputs times that of the weights, so a large bias beside small weights reaches the limit.
+    Raises UnsupportedModelError for one of int8 that does; it has 32 bits.
     """
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
@@ -225,9 +231,19 @@ def _widen_biases(quantized: Any, original: Any) -> None:
     }
     for tensor in (tensor for graph in quantized.subgraphs for tensor in graph.tensors):
         scale = None if tensor.quantization is None else tensor.quantization.scale
-        if tensor.type == schema.TensorType.INT64 and scale is not None and len(scale) and tensor.name in values:
-            exact = np.round(values[tensor.name] / np.asarray(scale, np.float64)).astype("<i8")
-            quantized.buffers[tensor.buffer].data = np.frombuffer(exact.tobytes(), np.uint8)
+        if scale is None or not len(scale) or tensor.name not in values:
+            continue
+        if tensor.type not in (schema.TensorType.INT32, schema.TensorType.INT64):
+            continue
+        exact = np.round(values[tensor.name] / np.asarray(scale, np.float64))
+        if tensor.type == schema.TensorType.INT64:
+            stored = exact.astype("<i8").tobytes()
+            quantized.buffers[tensor.buffer].data = np.frombuffer(stored, np.uint8)
+        elif np.abs(exact).max(initial=0) >= 2**31:
+            raise UnsupportedModelError(
+                f"tflite/{variant}: the bias {tensor.name.decode()!r} is too large beside its weights",
+                remedy="Use int16x8 or dynamic, or give the model that the .tflite file was made from.",
+            )
 
 
 def _check(content: bytes, source: Source, variant: str) -> None:

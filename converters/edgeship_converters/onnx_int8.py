@@ -1,9 +1,11 @@
 """Static int8 quantization of ONNX models, with the ranges of activations that serve the model best.
 
-Min-max ranges are ruined by a single outlier, clipped ones by a value that mattered; which is the case depends on the
-model. So both are tried, and the file is kept whose scores are nearest to those of the float model on the calibration
-samples: the highest signal-to-quantization-noise ratio, sum(f**2) / sum((f - q)**2) (arXiv 1806.08342 and 2106.08295,
-section 3.1 on ranges). Scores are taken before a final softmax or sigmoid, where saturation hides most of the noise.
+Min-max ranges are ruined by a single outlier, clipped ones by values that mattered; which is the case depends on the
+model. So several are tried, and the file is kept whose scores are nearest to those of the float model on the
+calibration samples: the least noise as a share of the signal, sum((f - q)**2) / sum(f**2) (the inverse of the
+signal-to-quantization-noise ratio; on ranges see arXiv 2106.08295, section 3.1). It is taken for each sample, at most
+1, and averaged: one odd sample counts as one. Scores are taken before a final softmax or sigmoid, where saturation
+hides most of the noise.
 """
 
 from __future__ import annotations
@@ -171,15 +173,23 @@ def _noise(model: Any, quantized: Any, samples: Samples) -> float:
     pairs = list(zip(_scores(model), _scores(quantized), strict=True))
     reference = _session(_with_outputs(model, [ours for ours, _ in pairs]))
     trial = _session(_with_outputs(quantized, [theirs for _, theirs in pairs]))
-    signal, noise = np.zeros(len(pairs)), np.zeros(len(pairs))
+    total, count = 0.0, 0
     for batch in samples():
         wanted, found = _run(reference, batch), _run(trial, batch)
-        for i, (ours, theirs) in enumerate(pairs):
-            exact = wanted[ours].astype(np.float64)
-            signal[i] += np.square(exact).sum()
-            noise[i] += np.square(exact - found[theirs]).sum()
-    share = float((noise / np.maximum(signal, np.finfo(np.float32).tiny)).sum())
-    return share if np.isfinite(share) else float("inf")
+        count += len(next(iter(batch.values())))
+        for ours, theirs in pairs:
+            exact, noisy = (_by_sample(values) for values in (wanted[ours], found[theirs]))
+            if not np.isfinite(noisy).all():
+                return float("inf")
+            noise, signal = np.square(exact - noisy).sum(axis=1), np.square(exact).sum(axis=1)
+            total += float(np.minimum(noise / np.maximum(signal, np.finfo(np.float32).tiny), 1.0).sum())
+    return total / count
+
+
+def _by_sample(values: Array) -> Array:
+    import numpy as np
+
+    return values.reshape(len(values), -1).astype(np.float64)
 
 
 def _last_nodes(model: Any) -> Iterator[Any]:

@@ -17,7 +17,7 @@ import pytest
 from edgeship import plugins
 from edgeship.child import Limits, Worker
 from edgeship.contracts import Converter
-from edgeship.errors import DataError, InputError
+from edgeship.errors import DataError, InputError, UnsupportedModelError
 from edgeship.pipeline.exports import CALIBRATED
 from edgeship.source import inspect
 from edgeship.types import VARIANTS, Array, Artifact, ConvertOptions, Dataset, Source
@@ -50,15 +50,20 @@ class Workshop:
 
     def source(self, model: str) -> Source:
         if model not in self._sources:
-            self._sources[model] = self._worker.call(inspect, path=self.folder / f"{model}.keras")
+            path = self.folder / f"{model}.keras"
+            if model.endswith(".tflite"):
+                path = self.made(Path(model).stem, "tflite", "float32").entry
+            self._sources[model] = self._worker.call(inspect, path=path)
         return self._sources[model]
 
     def calibration(self, model: str) -> Dataset:
         counts = {"calibration": converter_models.CALIBRATION}
-        return Dataset(self.folder / model, model, "0" * 64, "classification", self.source(model).inputs, counts)
+        return Dataset(
+            self.folder / Path(model).stem, model, "0" * 64, "classification", self.source(model).inputs, counts
+        )
 
     def expected(self, model: str, part: str, name: str) -> Array:
-        array: Array = np.load(self.folder / model / "expected" / part / f"{name}.npy")
+        array: Array = np.load(self.folder / Path(model).stem / "expected" / part / f"{name}.npy")
         return array
 
     def convert(self, model: str, format_name: str, variant: str, options: ConvertOptions | None = None) -> Artifact:
@@ -172,6 +177,17 @@ def _compare(workshop: Workshop, model: str, format_name: str, variant: str) -> 
         np.testing.assert_allclose(found[spec.name], wanted, rtol=0, atol=allowed)
         # The comparison could fail: outputs of neighbouring samples differ by more than is allowed.
         assert np.abs(np.roll(wanted, 1, axis=0) - wanted).max() > 2 * allowed
+
+
+@pytest.mark.parametrize(("format_name", "variant"), EXPORTS)
+def test_converts_a_tflite_file_or_says_that_it_cannot(workshop: Workshop, format_name: str, variant: str) -> None:
+    if format_name in ("tflite", "onnx"):
+        for model in ("cnn.tflite", "pair.tflite"):
+            _compare(workshop, model, format_name, variant)
+        return
+    with pytest.raises(UnsupportedModelError) as caught:
+        workshop.made("cnn.tflite", format_name, variant)
+    assert "Give the Keras model" in caught.value.remedy
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
