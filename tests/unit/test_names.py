@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeship.names import safe_names
+from edgeship.names import artifact_slug, safe_names
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,7 @@ from edgeship.names import safe_names
 )
 def test_safe_names(names: list[str], expected: tuple[str, ...]) -> None:
     assert safe_names(names, "input") == expected
+
+
+def test_slug_is_one_safe_folder_name() -> None:
+    assert artifact_slug("tflite/int8", "litert") == "tflite__int8__litert"

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgeship.cache import write_text
 from edgeship.codec import from_data, to_data
 from edgeship.errors import ArtifactError, InputError
+from edgeship.files import write_text
 from edgeship.types import Artifact, FileEntry, TensorSpec
 
 SCHEMA = "edgeship.artifact/1"

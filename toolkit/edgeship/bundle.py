@@ -21,9 +21,9 @@ from typing import Any
 from edgeship import golden as golden_samples
 from edgeship import plugins
 from edgeship.artifact import hash_files
-from edgeship.cache import whole_folder, write_text
 from edgeship.codec import from_data, to_data
 from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
+from edgeship.files import whole_folder, write_text
 from edgeship.golden import Golden, Tolerance
 from edgeship.report import schema
 from edgeship.report.store import LIMIT_BYTES, check_files, loads

@@ -21,9 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgeship.files import storage_errors as storage_errors
-from edgeship.files import whole_folder as whole_folder
-from edgeship.files import write_text as write_text
+from edgeship.files import whole_folder
 
 #: Packages whose version can change a result.
 PACKAGES = (

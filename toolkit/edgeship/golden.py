@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import ArtifactError, InputError
-from edgeship.pipeline.folder import artifact_slug
+from edgeship.names import artifact_slug
 from edgeship.report import schema
 from edgeship.types import Artifact, TensorSpec
 

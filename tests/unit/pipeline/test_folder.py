@@ -85,7 +85,3 @@ def test_a_file_or_link_in_the_way_is_refused(tmp_path: Path) -> None:
 def test_unwritable_place_is_refused() -> None:
     with pytest.raises(OutputError, match="cannot write /proc/edgeship"):
         folder.claim(Path("/proc/edgeship"), "k", {}, force=False)
-
-
-def test_slug_is_one_safe_folder_name() -> None:
-    assert folder.artifact_slug("tflite/int8", "litert") == "tflite__int8__litert"

@@ -25,6 +25,7 @@ from edgeship.errors import (
     StorageFullError,
     UnavailableError,
 )
+from edgeship.files import storage_errors
 from edgeship.pipeline import checks, exports, folder, steps
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.exports import Export, ExportPlan
@@ -319,6 +320,6 @@ def compress_only(request: Request, progress: ProgressCallback = _quiet) -> tupl
         trained_source, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
     folder.claim(request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,))
     path = request.out / "model.keras"
-    with cache.storage_errors(path):
+    with storage_errors(path):
         shutil.copyfile(trained_source.path, path)
     return path, stages

@@ -10,12 +10,13 @@ from typing import Literal
 import numpy as np
 
 from edgeship import artifact as sidecar
-from edgeship import cache, codec, plugins, verify
+from edgeship import codec, plugins, verify
 from edgeship.contracts import Metric, Runtime
 from edgeship.data import load as load_split
 from edgeship.errors import EdgeshipError, OutputError, StorageFullError, UnavailableError
+from edgeship.files import whole_folder
 from edgeship.metrics import get_metric
-from edgeship.pipeline import folder
+from edgeship.names import artifact_slug
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.steps import run_artifact, sample_rows
 from edgeship.types import Array, Artifact, Dataset, Failure, Gate, Prediction, ProgressCallback, Verification
@@ -160,8 +161,8 @@ def _metric(
 
 def keep_prediction(out: Path, parts: tuple[str, ...], runtime: str, metric: Metric, rows: Array) -> Prediction:
     """Write per-sample rows into the build folder."""
-    place = out / "predictions" / folder.artifact_slug(*parts)
-    with cache.whole_folder(place) as temporary:
+    place = out / "predictions" / artifact_slug(*parts)
+    with whole_folder(place) as temporary:
         np.save(temporary / "per_sample.npy", rows)
     return Prediction(place, runtime, len(rows), metric.value(rows))
 
@@ -175,7 +176,7 @@ def write_golden(out: Path, artifacts: Sequence[Artifact], base: Baseline, progr
     """Put a few test inputs, the outputs of each verified artifact for them, and observed ranges into the build."""
     inputs = load_split(base.dataset, "test").inputs
     rows = np.linspace(0, base.dataset.counts["test"] - 1, GOLDEN).round().astype(np.int64)
-    with cache.whole_folder(out / "golden") as place:
+    with whole_folder(out / "golden") as place:
         ranges = {"inputs": _ranges(inputs), "outputs": _ranges(base.original.arrays)}
         (place / "ranges.json").write_text(codec.to_json(ranges))
         (place / "inputs").mkdir()
@@ -184,7 +185,7 @@ def write_golden(out: Path, artifacts: Sequence[Artifact], base: Baseline, progr
         for artifact in artifacts:
             if artifact.verification != "passed":
                 continue
-            target = place / "outputs" / folder.artifact_slug(artifact.id)
+            target = place / "outputs" / artifact_slug(artifact.id)
             target.mkdir(parents=True)
             found = run_artifact(artifact, plugins.runtimes_for(artifact.format)[0], base.dataset, progress)
             for name, array in found.arrays.items():

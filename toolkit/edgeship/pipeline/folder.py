@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeship.artifact import SIDECAR
-from edgeship.cache import storage_errors, whole_folder, write_text
 from edgeship.errors import OutputError
+from edgeship.files import storage_errors, whole_folder, write_text
 from edgeship.types import Artifact
 
 PROVENANCE = "provenance.json"
@@ -148,8 +148,3 @@ def drop_reports(out: Path) -> None:
     """Remove the report of an earlier run: until this one ends, there is none."""
     for name in ("report.json", "report.md", "report.html"):
         remove(out / name)
-
-
-def artifact_slug(*parts: str) -> str:
-    """A folder name for an artifact (and runtime): `tflite/int8`, `litert` -> `tflite__int8__litert`."""
-    return "__".join(part.replace("/", "__") for part in parts)

@@ -34,7 +34,7 @@ def write(report: Report, folder: Path) -> None:
     The pages are made from what `report.json` says, and that file comes last, so that it vouches for the others.
     Raises InputError for a report outside the schema, MissingPackageError, OutputError, StorageFullError.
     """
-    from edgeship.cache import write_text
+    from edgeship.files import write_text
     from edgeship.report import page, store
 
     text = store.dumps(to_document(report, folder))

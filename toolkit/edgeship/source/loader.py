@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeship.cache import storage_errors
+from edgeship.files import storage_errors
 from edgeship.errors import DataError, MissingPackageError, SourceError
 from edgeship.types import Dataset, Progress, ProgressCallback, Source
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeship.cache import storage_errors
 from edgeship.errors import MissingPackageError, SourceError
+from edgeship.files import storage_errors
 from edgeship.names import safe_names
 from edgeship.references import resolve
 from edgeship.source.safety import Description
