@@ -17,7 +17,6 @@ from edgeship.source import safety
 from edgeship.source.safety import (
     Description,
     check_description,
-    check_saved_model,
     describe_hdf5,
     describe_keras_zip,
 )
@@ -222,38 +221,6 @@ def test_weights_alone_are_no_model(tmp_path: Path) -> None:
     (tmp_path / "w.h5").write_bytes(weights())
     with pytest.raises(SourceError, match=r"w\.h5 holds no model description[\s\S]*model\.save\(\), not"):
         describe_hdf5(tmp_path / "w.h5")
-
-
-@pytest.fixture(scope="module")
-def python_saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SavedModel whose graph calls Python, in a library function as Keras's exports have it."""
-    import tensorflow as tf
-
-    folder = tmp_path_factory.mktemp("saved") / "python"
-    module = tf.Module()
-
-    @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32)])
-    def call(x: Any) -> Any:
-        return tf.numpy_function(lambda v: v * 2, [x], tf.float32)
-
-    module.call = call
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": call})
-    return folder
-
-
-def test_a_graph_that_calls_python_is_refused(python_saved_model: Path) -> None:
-    with pytest.raises(UnsafeModelError, match=r"python: the graph holds the op (PyFunc|EagerPyFunc)"):
-        check_saved_model(python_saved_model, allow_unsafe=False)
-    check_saved_model(python_saved_model, allow_unsafe=True)
-
-
-def test_a_damaged_saved_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_bytes(b"\xff" * 100)
-    with pytest.raises(SourceError, match=r"saved_model\.pb is damaged"):
-        check_saved_model(tmp_path, allow_unsafe=False)
-    (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(SourceError, match=r"saved_model\.pb holds no graph"):
-        check_saved_model(tmp_path, allow_unsafe=False)
 
 
 def test_the_lists_do_not_name_what_runs_code() -> None:

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeship.files import storage_errors
 from edgeship.errors import DataError, MissingPackageError, SourceError
+from edgeship.files import storage_errors
 from edgeship.types import Dataset, Progress, ProgressCallback, Source
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def _weights(model: Any) -> Iterator[tuple[str, Any]]:
 def _load_saved_model(path: Path, allow_unsafe: bool) -> Any:
     import tensorflow as tf
 
-    from edgeship.source.safety import check_saved_model
+    from edgeship.source.graphs import check_saved_model
 
     check_saved_model(path, allow_unsafe=allow_unsafe)
     try:

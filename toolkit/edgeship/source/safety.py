@@ -45,14 +45,6 @@ _TF_FUNCTIONS = _words(
     "repeat reshape reverse roll round scatter_nd shape sigmoid sign size slice split sqrt square squeeze stack "
     "stop_gradient strided_slice subtract tanh tensordot tile transpose truediv unstack where zeros zeros_like"
 )
-#: TensorFlow ops that run Python or touch files. The ops that read the model's own variables are not among them.
-_UNSAFE_OPS = _words(
-    "PyFunc PyFuncStateless EagerPyFunc ReadFile WriteFile MatchingFiles FileSystemSetConfiguration PrintV2 "
-    "TFRecordReader TFRecordReaderV2 TextLineReader TextLineReaderV2 WholeFileReader WholeFileReaderV2 "
-    "FixedLengthRecordReader FixedLengthRecordReaderV2 IdentityReader IdentityReaderV2 TFRecordDataset "
-    "TFRecordDatasetV2 TextLineDataset FixedLengthRecordDataset FixedLengthRecordDatasetV2 RemoteCall "
-    "CreateSummaryFileWriter DebugIdentity DebugIdentityV2 DebugIdentityV3 RpcCall RpcClient RpcServer"
-)
 
 
 @dataclass(frozen=True)
@@ -340,32 +332,3 @@ def _missing(path: Path, entry: Entry, module: str, name: str) -> SourceError:
         f"{path.name}: layer {entry.layer!r} needs {name!r}, which is not part of Keras",
         remedy=f"Say where it is: --custom-objects {module}:{name}",
     )
-
-
-def check_saved_model(folder: Path, *, allow_unsafe: bool) -> None:
-    """Refuse a SavedModel that is damaged, or (unless allowed) whose graph runs Python or touches files.
-
-    Raises:
-        SourceError, UnsafeModelError.
-    """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    message = saved_model_pb2.SavedModel()
-    try:
-        message.ParseFromString((folder / "saved_model.pb").read_bytes())
-    except (DecodeError, OSError) as error:
-        raise SourceError(f"{folder.name}: saved_model.pb is damaged: {error}") from error
-    if not message.meta_graphs:
-        raise SourceError(f"{folder.name}: saved_model.pb holds no graph", remedy="Export the model again.")
-    if allow_unsafe:
-        return
-    for graph in message.meta_graphs:
-        functions = graph.graph_def.library.function
-        nodes = [*graph.graph_def.node, *(node for function in functions for node in function.node_def)]
-        for node in nodes:
-            if node.op in _UNSAFE_OPS:
-                raise UnsafeModelError(
-                    f"{folder.name}: the graph holds the op {node.op} ({node.name}), which runs code or touches files",
-                    remedy="Export the model without it, or, for a model that you trust, --allow-unsafe.",
-                )
