@@ -30,7 +30,7 @@ def report(build: Path, as_json: bool) -> int:
     def show() -> None:
         ui.print_table(ui.report_table(found))
         click.echo(f"report: {build / 'report.html'}")
-        click.echo(ui.last_line(found, str(build)))
+        ui.say(ui.last_line(found, str(build)))
 
     ui.emit(reports.to_document(found, build), as_json, show)
     return ui.report_outcome(found)
@@ -58,7 +58,7 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool)
     made = bundles.device_bundle(build, place, force=force)
 
     def show() -> None:
-        click.echo(f"{kind} bundle: {place} {made.artifact} {made.size_bytes:,} B in {len(made.files)} files")
+        ui.say(f"{kind} bundle: {place} {made.artifact} {made.size_bytes:,} B in {len(made.files)} files")
 
     ui.emit(made, as_json, show)
     return 0

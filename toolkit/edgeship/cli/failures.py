@@ -44,9 +44,11 @@ def run(command: click.Command, arguments: list[str]) -> int:
 
 
 def _show(message: str, remedy: str) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    from edgeship.report.view import clean_lines
+
+    click.echo(click.style("error: ", fg="red", bold=True) + clean_lines(message), err=True)
     if remedy:
-        click.echo(remedy, err=True)
+        click.echo(clean_lines(remedy), err=True)
 
 
 def _crash_report() -> Path:

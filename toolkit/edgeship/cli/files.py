@@ -60,7 +60,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
             ui.row(made, g.artifact, g.runtime, *cells)
         ui.print_table(made)
         for failure in failures:
-            click.echo(f"UNVERIFIED {failure.artifact}: {failure.message}\n  {failure.remedy}", err=True)
+            ui.say(f"UNVERIFIED {failure.artifact}: {failure.message}\n  {failure.remedy}", err=True)
 
     ui.emit({"gates": gates, "failures": failures}, given["as_json"], show)
     return ui.outcome(gates, failures)
@@ -103,7 +103,7 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
         ui.print_table(made)
         for m in found:
             for note in m.notes:
-                click.echo(f"note: {m.artifact}: {note}", err=True)
+                ui.say(f"note: {m.artifact}: {note}", err=True)
 
     ui.emit({"measurements": found}, given["as_json"], show)
     return 0
@@ -131,7 +131,7 @@ def inspect(file: Path, **given: Any) -> int:
 
     def show() -> None:
         for name, value in found.facts.items():
-            click.echo(f"{name + ':':<15}{value}")
+            ui.say(f"{name + ':':<15}{value}")
         made = ui.table("tensor", "name", "shape", "dtype", "quantization")
         for kind, specs in (("input", found.inputs), ("output", found.outputs)):
             for spec in specs:
@@ -182,9 +182,9 @@ def predict(file: Path, **given: Any) -> int:
                 ui.row(made, item.output, item.label, f"{item.value:.5g}")
             ui.print_table(made)
         if found.claimed != "passed":
-            click.echo(f"note: this file is {found.claimed}", err=True)
+            ui.say(f"note: this file is {found.claimed}", err=True)
         for assumption in found.assumed:
-            click.echo(f"note: not recorded, assumed {assumption}", err=True)
+            ui.say(f"note: not recorded, assumed {assumption}", err=True)
 
     ui.emit(found, given["as_json"], show)
     return 0

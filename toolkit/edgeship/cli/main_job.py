@@ -21,7 +21,7 @@ DEMO_MAX_DROP = 2.0
 def _finish(request: Request, as_json: bool) -> int:
     """Run a build and show it."""
     from edgeship import pipeline
-    from edgeship.cli.ui import emit, last_line, print_table, progress_bars, report_outcome, report_table
+    from edgeship.cli.ui import emit, last_line, print_table, progress_bars, report_outcome, report_table, say
     from edgeship.report import to_document
 
     with progress_bars() as progress:
@@ -32,15 +32,15 @@ def _finish(request: Request, as_json: bool) -> int:
         for failure in report.failures:
             if failure.asked_by_name:
                 remedy = f"\n  {failure.remedy}" if failure.remedy else ""
-                click.echo(f"{failure.artifact} ({failure.stage}): {failure.message}{remedy}", err=True)
+                say(f"{failure.artifact} ({failure.stage}): {failure.message}{remedy}", err=True)
         for gate in report.gates:
             if not gate.accepted:
                 why = gate.detail or f"{gate.value:.4g} {gate.unit}, the limit is {gate.limit:g}"
-                click.echo(f"{gate.artifact} in {gate.runtime}: gate {gate.name} {gate.status}: {why}", err=True)
+                say(f"{gate.artifact} in {gate.runtime}: gate {gate.name} {gate.status}: {why}", err=True)
         for warning in report.warnings:
-            click.echo(f"note: {warning}", err=True)
+            say(f"note: {warning}", err=True)
         click.echo(f"report: {request.out / 'report.html'}")
-        click.echo(last_line(report, str(request.out)))
+        say(last_line(report, str(request.out)))
 
     emit(to_document(report, request.out), as_json, show)
     return report_outcome(report)

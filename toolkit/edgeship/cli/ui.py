@@ -26,6 +26,8 @@ def progress_bars() -> Iterator[ProgressCallback]:
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
+    from edgeship.report.view import clean
+
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -44,7 +46,7 @@ def progress_bars() -> Iterator[ProgressCallback]:
                     bars.update(task, visible=False)
                 tasks[event.stage] = bars.add_task(event.stage, total=event.total, message="")
             bars.update(
-                tasks[event.stage], completed=event.done, total=event.total, message=event.message, visible=True
+                tasks[event.stage], completed=event.done, total=event.total, message=clean(event.message), visible=True
             )
 
         yield show
@@ -82,10 +84,19 @@ def table(*columns: str, title: str = "") -> Table:
 
 
 def row(made: Table, *cells: str) -> None:
-    """Add a row of plain text: what comes from outside is never read as markup."""
+    """Add a row of plain text: what comes from outside is never read as markup or by the terminal."""
     from rich.text import Text
 
-    made.add_row(*(Text(cell) for cell in cells))
+    from edgeship.report.view import clean
+
+    made.add_row(*(Text(clean(cell)) for cell in cells))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines that may hold text from outside: control characters never reach the terminal."""
+    from edgeship.report.view import clean_lines
+
+    click.echo(clean_lines(text), err=err)
 
 
 def report_table(report: Report) -> Table:

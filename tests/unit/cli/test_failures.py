@@ -1,0 +1,88 @@
+"""What reaches the terminal, and how commands end."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from rich.console import Console
+
+from edgeship.cli import failures, ui
+from edgeship.errors import InputError
+
+#: Sets the window's title, clears the screen, and writes from right to left.
+ATTACK = "\x1b]0;owned\x07\x1b[2J\u202etxt"
+
+
+def test_errors_cannot_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def failing() -> None:
+        raise InputError(f"layer {ATTACK}\nsecond line", remedy=f"rename {ATTACK}")
+
+    assert failures.run(failing, []) == 2
+    shown = capsys.readouterr().err
+    assert "\\u001b]0;owned\\u0007\\u001b[2J\\u202etxt\nsecond line\nrename \\u001b" in shown
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+
+
+def test_bugs_cannot_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def failing() -> None:
+        raise RuntimeError(ATTACK)
+
+    assert failures.run(failing, []) == 4
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    Path(shown.split("Please attach ")[1].strip()).unlink()
+
+
+def test_tables_and_notes_cannot_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    made = ui.table("name")
+    ui.row(made, ATTACK)
+    shown = io.StringIO()
+    Console(width=120, file=shown, force_terminal=True, color_system=None).print(made)
+    ui.say(f"note: {ATTACK}\nsecond line")
+    ui.say(ATTACK, err=True)
+    captured = capsys.readouterr()
+    for text in (shown.getvalue(), captured.out, captured.err):
+        assert "\\u001b]0;owned" in text
+        assert not {"\x07", "\u202e"} & set(text)
+        assert "\x1b]" not in text
+    assert captured.out.endswith("\nsecond line\n")
+
+
+_COMMAND = """
+import click, time
+from edgeship.cli import cli, main
+from edgeship.child import Child
+import sys
+
+@cli.command()
+def wait():
+    with Child(["sleep", "600"], name="sleeping") as child:
+        print(child.pid, flush=True)
+        time.sleep(600)
+
+main(["wait"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_is_told_to_end_takes_its_children_along(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopped: finished parts are kept" in err
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
