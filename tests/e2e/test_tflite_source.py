@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.conftest import Demo, Script
+from .conftest import Demo, Script
 
 
 def test_a_tflite_file_is_shipped_as_tflite_and_onnx(demo: Demo, edgeship: Script, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_file_with_the_right_signature_is_delivered_as_it_is(tmp_path: Path) -
     assert signed != tiny_tflite.model_bytes()
     again = to_tflite(source_of(signed, tmp_path), "float32", tmp_path / "again")
     assert again.entry.read_bytes() == signed
-    assert set(again.made_by) == {"edgeship", "ai-edge-litert"}
+    assert set(again.made_by) == {"edgeship", "ai-edge-litert", "flatbuffers"}
 
 
 def test_a_signature_of_another_name_is_replaced(tmp_path: Path) -> None:
@@ -163,14 +163,6 @@ def test_a_file_in_which_nothing_gets_smaller_is_an_error(tmp_path: Path, varian
     source = source_of(changed(only_softmax), tmp_path)
     with pytest.raises(UnsupportedModelError, match="no weights that ai-edge-quantizer can make smaller"):
         to_tflite(source, variant, tmp_path)
-
-
-def test_the_batch_size_is_the_file_s_own(tmp_path: Path) -> None:
-    source = source_of(tiny_tflite.model_bytes(), tmp_path)
-    for converter in (TFLiteConverter(), ONNXConverter()):
-        with pytest.raises(UnsupportedModelError, match="has its own batch size; 3 cannot"):
-            converter.convert(source, "float32", ConvertOptions(static_batch=3), tmp_path)
-    TFLiteConverter().convert(source, "float32", ConvertOptions(static_batch=1), tmp_path)
 
 
 def test_a_file_that_has_changed_is_refused(tmp_path: Path) -> None:
