@@ -23,6 +23,7 @@ from edgeship.pipeline.exports import Export
 from edgeship.recipe import Recipe, check_variants
 from edgeship.report.layers import layer_bytes
 from edgeship.source import inspect as inspect_source
+from edgeship.source import why_not_trainable
 from edgeship.types import (
     Array,
     Artifact,
@@ -337,7 +338,7 @@ def inspect(path: Path, custom_objects: tuple[str, ...], limits: Limits, *, allo
         "kind": source.kind,
         "read by": source.loader,
         "parameters": f"{source.parameters:,}",
-        "training": "possible" if source.trainable else "not possible: post-training work only",
+        "training": "possible" if source.trainable else f"not possible: {why_not_trainable(source)}",
         "sha256": source.sha256,
     }
     return Inspected(facts, source.inputs, source.outputs, ())

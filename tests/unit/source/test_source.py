@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,34 @@ def test_what_changed_its_meaning_in_keras_3_is_read_by_tf_keras(tf_keras: Any, 
     x = RNG.random((3, 6, 6, 1)).astype("float32")
     assert np.allclose(run(found, x)[0], live(x), atol=1e-6)
     assert source.inspect(source.save_live(live, tmp_path / "again")).sha256 == found.sha256
+    reason = source.why_not_trainable(found)
+    assert "was written by Keras 2 and computes otherwise" in reason
+    assert ".h5 file" not in reason
+
+
+@pytest.mark.parametrize("version", [None, "", "unknown", "2.4.0"])
+def test_a_file_that_does_not_say_that_keras_3_wrote_it_is_compared(
+    tf_keras: Any, tmp_path: Path, version: str | None
+) -> None:
+    live = small(tf_keras, activation="hard_sigmoid")
+    path = source.save_live(live, tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["keras_version"]
+        if version is not None:
+            file.attrs["keras_version"] = version
+    found = source.inspect(path)
+    assert found.loader == "tf_keras"
+    x = RNG.random((3, 6, 6, 1)).astype("float32")
+    assert np.allclose(run(found, x)[0], live(x), atol=1e-6)
+
+
+def test_without_tf_keras_nothing_of_keras_2_is_trusted(
+    tf_keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = source.save_live(small(tf_keras, activation="hard_sigmoid"), tmp_path)
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    with pytest.raises(MissingPackageError, match="needs tf-keras"):
+        source.inspect(path)
 
 
 def test_what_only_keras_2_knows_is_read_by_tf_keras(tf_keras: Any, tmp_path: Path) -> None:

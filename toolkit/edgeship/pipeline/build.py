@@ -30,6 +30,7 @@ from edgeship.pipeline import checks, exports, folder, steps
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.recipe import Recipe
+from edgeship.source import why_not_trainable
 from edgeship.types import (
     Artifact,
     ConvertOptions,
@@ -131,8 +132,8 @@ def open_inputs(
     source = steps.open_source(worker, request.model, request.custom_objects, allow_unsafe=request.allow_unsafe)
     if request.recipe.stages and not source.trainable:
         raise RecipeError(
-            f"recipe {request.recipe.name!r} trains, and a {source.kind} model allows post-training work only",
-            remedy="Use --recipe auto, int8 or float16, or give the .keras or .h5 file.",
+            f"recipe {request.recipe.name!r} trains, but {why_not_trainable(source)}",
+            remedy="Use --recipe auto, int8 or float16 (post-training work), or give a model that Keras 3 saved.",
         )
     if request.recipe.stages and request.data is None:
         raise RecipeError(f"recipe {request.recipe.name!r} trains and needs training data", remedy="Add --data.")

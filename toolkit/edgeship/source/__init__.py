@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from edgeship.source.loader import forward, inspect, load, predict, save_live
+from edgeship.source.loader import forward, inspect, load, predict, save_live, why_not_trainable
 
-__all__ = ["forward", "inspect", "load", "predict", "save_live"]
+__all__ = ["forward", "inspect", "load", "predict", "save_live", "why_not_trainable"]

@@ -13,13 +13,16 @@ from edgeship.data.arrays import update_hash
 from edgeship.errors import SourceError
 from edgeship.types import TensorSpec
 
-#: Keys of a Keras description that differ from one saving to the next, or say nothing about what is computed.
-_VOLATILE = frozenset({"shared_object_id", "compile_config", "build_config", "keras_version", "backend"})
+#: What Keras writes beside the class and config of an object, and beside those of the model itself, and that differs
+#: from one saving to the next or says nothing about what is computed. Keys of a layer's own config are never left out.
+_BESIDE_OBJECTS = frozenset({"shared_object_id", "compile_config", "build_config"})
+_BESIDE_THE_MODEL = _BESIDE_OBJECTS | {"keras_version", "backend"}
 
 
-def _stable(value: Any) -> Any:
+def _stable(value: Any, volatile: frozenset[str] = _BESIDE_OBJECTS) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _stable(item) for key, item in value.items() if key not in _VOLATILE}
+        skipped = volatile if value.keys() >= {"class_name", "config"} else frozenset()
+        return {str(key): _stable(item) for key, item in value.items() if key not in skipped}
     if isinstance(value, list | tuple):
         return [_stable(item) for item in value]
     return value
@@ -32,7 +35,7 @@ def hash_keras(description: Mapping[str, Any], weights: Iterable[tuple[str, Any]
         description: the model as its framework serializes it.
         weights: (name, array) in the model's order; names do not count.
     """
-    text = json.dumps(["edgeship.source/1", _stable(description)], sort_keys=True, default=str)
+    text = json.dumps(["edgeship.source/2", _stable(description, _BESIDE_THE_MODEL)], sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode())
     for _, array in weights:
         update_hash(digest, "", np.asarray(array))

@@ -158,6 +158,18 @@ def save_live(model: Any, folder: Path) -> Path:
     return place
 
 
+def why_not_trainable(source: Source) -> str:
+    """Why there is only post-training work for a source, for messages; empty for one that can be trained."""
+    if source.trainable:
+        return ""
+    if source.loader == "tf_keras":
+        return (
+            f"{source.path.name} was written by Keras 2 and computes otherwise, or cannot be read, in Keras 3, which "
+            "trains here"
+        )
+    return f"a {source.kind} model holds what is computed, but not the layers that training needs"
+
+
 def _need_tensorflow(path: Path) -> None:
     missing = [name for name in ("tensorflow", "keras", "h5py") if importlib.util.find_spec(name) is None]
     if missing:

@@ -25,6 +25,7 @@ from edgeship.source.safety import Description
 from edgeship.types import TensorSpec
 
 SIGNATURE = "serving_default"
+_KERAS_3 = 3
 #: Arguments that Keras 2 wrote and Keras 3 does not know, with the value at which they do nothing.
 _IDLE: Mapping[str, Mapping[str, Any]] = {
     "DepthwiseConv2D": {"groups": 1},
@@ -125,12 +126,13 @@ def choose_loader(
 ) -> tuple[Any, str]:
     """Load a file with the framework that reads it right: the model, and `keras` or `tf_keras`.
 
-    Keras 3 is tried first. A file written by Keras 2 is also read with tf_keras and both are run on the same random
-    input: some things have changed their meaning silently (`hard_sigmoid` has another slope), and then tf_keras, which
-    computes as the model was trained, is used.
+    Keras 3 is tried first. A file not known to be written by it is also read with tf_keras and both are run on the same
+    random input: some things have changed their meaning silently (`hard_sigmoid` has another slope), and then tf_keras,
+    which computes as the model was trained, is used.
 
     Raises:
         SourceError: neither can read it; says what each found.
+        MissingPackageError: the comparison needs tf_keras, which is not installed.
     """
     failures = {}
     model = None
@@ -140,11 +142,11 @@ def choose_loader(
         raise
     except Exception as error:  # noqa: BLE001 - Keras raises anything for files it does not understand
         failures["Keras 3"] = error
-    if model is not None and not description.keras_version.startswith(("1.", "2.")):
+    if model is not None and _major(description.keras_version) >= _KERAS_3:
         return model, "keras"
     try:
         reference = load_tf_keras(path, custom, allow_unsafe=allow_unsafe)
-    except MemoryError:
+    except (MemoryError, MissingPackageError):
         raise
     except Exception as error:
         failures["tf_keras"] = error
@@ -154,6 +156,12 @@ def choose_loader(
     if model is not None and _agree(model, reference):
         return model, "keras"
     return reference, "tf_keras"
+
+
+def _major(version: str) -> int:
+    """`3.15.1` -> 3; 0 where the file does not say."""
+    first = version.partition(".")[0]
+    return int(first) if first.isdecimal() else 0
 
 
 def _unreadable(path: Path, failures: Mapping[str, Exception]) -> SourceError:
