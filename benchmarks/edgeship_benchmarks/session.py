@@ -77,9 +77,8 @@ class AgentSession:
         *,
         name: str = "agent",
         limits: Limits = _LIMITS,
-        env: Mapping[str, str] | None = None,
     ) -> None:
-        self._child = Child(command, name=name, limits=limits, env=env)
+        self._child = Child(command, name=name, limits=limits)
         self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
         self._loaded: Loaded | None = None
 

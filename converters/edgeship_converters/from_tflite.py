@@ -34,11 +34,10 @@ def to_tflite(source: Source, variant: str, options: ConvertOptions) -> bytes:
     float32 is the file itself, byte for byte where it has that signature.
 
     Raises:
-        UnsupportedModelError: the quantizer can do nothing for it, or another batch size than its own was asked for.
+        UnsupportedModelError: the quantizer can do nothing for it.
         MissingPackageError: ai-edge-quantizer is not installed.
         SourceError: the file has changed since it was looked at.
     """
-    _check_batch(source, options)
     if variant != "float32":
         return _quantize(_prepared(source, short=False), source, variant, options)
     content = _content(source)
@@ -46,16 +45,15 @@ def to_tflite(source: Source, variant: str, options: ConvertOptions) -> bytes:
     return content if not _sign(model, source) else _write(model)
 
 
-def to_onnx(source: Source, options: ConvertOptions, opset: int) -> Any:
+def to_onnx(source: Source, opset: int) -> Any:
     """The float32 ONNX model, with inputs and outputs named as in the Source.
 
     Raises:
-        UnsupportedModelError: tf2onnx cannot read an operator, or another batch size was asked for.
+        UnsupportedModelError: tf2onnx cannot read an operator.
         SourceError: the file has changed since it was looked at.
     """
     from tf2onnx import convert
 
-    _check_batch(source, options)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # tf2onnx asks for shapes with the interpreter that TensorFlow announces to remove.
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
@@ -74,15 +72,6 @@ def to_onnx(source: Source, options: ConvertOptions, opset: int) -> Any:
             remedy="Give the model that the .tflite file was made from.",
         )
     return model
-
-
-def _check_batch(source: Source, options: ConvertOptions) -> None:
-    wanted, own = options.static_batch, {spec.shape[0] for spec in source.inputs if spec.shape}
-    if wanted is not None and own != {wanted}:
-        raise UnsupportedModelError(
-            f"{source.path.name} has its own batch size; {wanted} cannot be put in its place",
-            remedy="Give the model that it was made from.",
-        )
 
 
 def _content(source: Source) -> bytes:

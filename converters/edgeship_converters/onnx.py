@@ -55,7 +55,7 @@ class ONNXConverter:
                 "onnx/int8 needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize float16.",
             )
-        plain = _export(source, variant, options)
+        plain = _export(source, variant)
         model = plain.model
         if variant == "float16":
             model = _to_float16(model)
@@ -76,10 +76,10 @@ class _Exported(NamedTuple):
     outputs: tuple[TensorSpec, ...]
 
 
-def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
+def _export(source: Source, variant: str) -> _Exported:
     """The float32 model, canonical; without loops where the variant cannot have any."""
     if source.kind == "tflite":
-        model = from_tflite.to_onnx(source, options, OPSET)
+        model = from_tflite.to_onnx(source, OPSET)
         if variant != "float32" and _has_loops(model):
             raise UnsupportedModelError(
                 f"onnx/{variant}: {source.path.name} has a loop, inside which nothing can be made smaller",
@@ -87,11 +87,11 @@ def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
             )
         model = canonical_model(model, source.inputs, source.outputs, rename=True)
         return _Exported(model, source.inputs, source.outputs)
-    frozen = freeze(source, static_batch=options.static_batch, fake_quant=False)
+    frozen = freeze(source, static_batch=None, fake_quant=False)
     model = _from_graph(frozen)
     if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
         # Neither quantizer reaches into the loop of an RNN.
-        frozen = freeze(source, static_batch=options.static_batch, fake_quant=False, unroll=True)
+        frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
         model = _from_graph(frozen)
     return _Exported(model, frozen.inputs, frozen.outputs)
 

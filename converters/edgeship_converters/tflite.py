@@ -78,17 +78,17 @@ class TFLiteConverter:
 
 def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibrate: bool) -> tuple[bytes, _Ends]:
     """Convert with TensorFlow; ranges come from the calibration samples or, without `calibrate`, from the model."""
-    batch, own_ranges = options.static_batch or 1, variant in _INTEGER and not calibrate
-    frozen = freeze(source, static_batch=batch, fake_quant=own_ranges)
+    own_ranges = variant in _INTEGER and not calibrate
+    frozen = freeze(source, static_batch=1, fake_quant=own_ranges)
     if variant in _INTEGER and frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
-        frozen = freeze(source, static_batch=batch, fake_quant=own_ranges, unroll=True)
+        frozen = freeze(source, static_batch=1, fake_quant=own_ranges, unroll=True)
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
         _save(frozen, saved)
         samples = None
         if calibrate:
             assert options.calibration is not None
-            samples = batches(options.calibration, frozen.inputs, batch)
+            samples = batches(options.calibration, frozen.inputs, 1)
         return _run(saved, variant, samples), (frozen.inputs, frozen.outputs)
 
 

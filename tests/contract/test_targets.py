@@ -61,7 +61,7 @@ def test_measure_keeps_every_sample_of_every_round(
     found = target.measure(runnable, exported["single"].inputs, _PLAN, events.append)
     assert [m.artifact for m in found] == [a.id for a in runnable]
     for artifact, m in zip(runnable, found, strict=True):
-        assert m.artifact_sha256 == artifact.files[0].sha256
+        assert m.artifact_sha256 == artifact.sha256
         assert (m.target, m.provenance) == (target.name, target.probe().provenance)
         assert m.runtime in [r.name for r in plugins.runtimes_for(artifact.format)]
         assert len(m.round_lengths) == _PLAN.rounds

@@ -2,7 +2,7 @@
 
 One request is one line on the child's standard input; the answer is one line `{"result": ...}` or `{"error": ...}` on
 its standard output, after any number of `{"progress": ...}` lines. A child has its own session (process group), a time
-limit for each request, a memory limit (Linux), no GPU unless asked for, and its standard error kept in a file from
+limit for each request, a memory limit (Linux), no GPU, and its standard error kept in a file from
 which the last lines go into the error message. Whatever happens to it, the parent gets a typed error.
 """
 
@@ -65,19 +65,17 @@ class Child:
         name: str,
         limits: Limits = Limits(),
         env: Mapping[str, str] | None = None,
-        gpu: bool = False,
     ) -> None:
         self.name = name
         self._limits = limits
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        hidden = {} if gpu else {"CUDA_VISIBLE_DEVICES": "-1"}
         try:
             self._process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
-                env={**os.environ, **hidden, **(env or {})},
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **(env or {})},
                 start_new_session=True,
             )
         except OSError as error:
@@ -241,9 +239,8 @@ class Worker:
     `keras.json` and `KERAS_BACKEND` say.
     """
 
-    def __init__(self, limits: Limits = Limits(), *, gpu: bool = False) -> None:
+    def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
-        self._gpu = gpu
         self._child: Child | None = None
 
     def call(self, function: Callable[..., T], /, *, progress: ProgressCallback | None = None, **arguments: Any) -> T:
@@ -256,7 +253,7 @@ class Worker:
             self.close()
             # -P: nothing is imported from the working directory but what the user names (see edgeship.references).
             command = [sys.executable, "-P", "-m", "edgeship_converters.worker"]
-            self._child = Child(command, name="worker", limits=self._limits, gpu=self._gpu)
+            self._child = Child(command, name="worker", limits=self._limits)
         self._child.name = f"worker ({function.__qualname__})"
         message = {"call": f"{function.__module__}:{function.__qualname__}", "arguments": to_data(arguments)}
         result = self._child.request(message, progress=progress)

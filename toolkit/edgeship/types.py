@@ -67,7 +67,7 @@ class Source:
         kind: `keras`, `h5`, `savedmodel` or `tflite`.
         loader: the framework that reads it: `keras`, `tf_keras`, `savedmodel` or `litert`.
         sha256: of the canonical content (architecture and weights), not of the archive's bytes.
-        trainable: False for sources that allow post-training work only (SavedModel, .tflite).
+        trainable: False for sources that allow post-training work only (SavedModel, .tflite, some models of Keras 2).
         fake_quantized: True after quantization-aware training: the graph carries its own ranges.
         custom_objects: `module:name` references needed to read it.
         code_sha256: of the user's own code that it runs, found when the pipeline opened it; empty without any, None
@@ -438,10 +438,8 @@ class ConvertOptions:
         calibration: the dataset whose `calibration` split sets activation ranges; None where none was given.
         labels: class names to deliver with the file.
         preprocessing: of the data, to deliver with the file.
-        static_batch: None keeps the batch axis dynamic where the format can.
     """
 
     calibration: Dataset | None = None
     labels: tuple[str, ...] = ()
-    static_batch: int | None = None
     preprocessing: Preprocessing = Preprocessing()

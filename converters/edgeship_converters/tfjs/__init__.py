@@ -48,7 +48,7 @@ class TFJSConverter:
         from edgeship_converters.tfjs.optimize import optimize
         from edgeship_converters.tfjs.read import read
 
-        frozen = freeze(source, static_batch=options.static_batch, fake_quant=False, unroll=True)
+        frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
         graph = optimize(read(frozen))
         made_by = versions("tensorflow", "keras", "tf-keras", "numpy")
         files = write.write(graph, variant, out_dir, made_by)

@@ -95,8 +95,9 @@ def test_an_operator_that_onnx_lacks_is_named(tmp_path: Path) -> None:
 
 
 def test_a_fixed_batch_stays_fixed(tmp_path: Path) -> None:
-    source = zoo.save(zoo.cnn(), tmp_path)
-    artifact = ONNXConverter().convert(source, "float32", ConvertOptions(static_batch=4), tmp_path)
+    image = zoo.keras.Input((8, 8, 3), name="image", batch_size=4)
+    source = zoo.save(zoo.keras.Model(image, zoo.cnn()(image)), tmp_path)
+    artifact = ONNXConverter().convert(source, "float32", ConvertOptions(), tmp_path)
     assert artifact.inputs[0].shape == (4, 8, 8, 3)
     inputs = zoo.samples(source, 4)
     np.testing.assert_allclose(run(artifact, inputs)[0], zoo.reference(source, inputs)[0], atol=1e-5)

@@ -195,7 +195,6 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
         export=export.id,
         calibration=calibration,
         labels=options.labels,
-        batch=options.static_batch,
         preprocessing=codec.to_data(options.preprocessing),
     )
     return sidecar.read_artifact(cache.entry("convert", key, run))
