@@ -240,12 +240,12 @@ def test_scale_of_arrays_is_recorded_where_it_is_known(
     assert found.preprocessing == Preprocessing(scale=recorded)
 
 
-@pytest.mark.parametrize(("absent", "read_it"), [("PIL", "image"), ("sklearn.datasets", "digits")])
+@pytest.mark.parametrize(("absent", "package"), [("PIL", "pillow"), ("sklearn.datasets", "scikit-learn")])
 def test_a_package_of_an_extra_is_named_with_its_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str, read_it: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str, package: str
 ) -> None:
     folder = images(tmp_path / "d", ("a", "b"))
     monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(MissingPackageError) as caught:
-        read("digits" if read_it == "digits" else str(folder), RGB)
-    assert "pip install 'edgeship[tensorflow]'" in caught.value.remedy
+        read(str(folder) if package == "pillow" else "digits", RGB)
+    assert f"pip install {package}" in caught.value.remedy

@@ -30,7 +30,7 @@ def arrays() -> dict[str, Array]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise MissingPackageError(
-            "the digits come with scikit-learn", remedy="Get it: pip install 'edgeship[tensorflow]'"
+            "the digits come with scikit-learn", remedy="Get it: pip install scikit-learn"
         ) from error
     data = load_digits()
     small = (data.images / 16).astype(np.float32)

@@ -204,7 +204,7 @@ def decode_image(file: Path, size: tuple[int, int, int]) -> Array:
         from PIL import Image
     except ImportError as error:
         raise MissingPackageError(
-            f"reading the image {file.name} needs Pillow", remedy="Get it: pip install 'edgeship[tensorflow]'"
+            f"reading the image {file.name} needs Pillow", remedy="Get it: pip install pillow"
         ) from error
     height, width, channels = size
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
