@@ -70,7 +70,8 @@ def commands(text: str) -> Iterator[Command]:
 
 
 def skeleton(line: str) -> str:
-    """What must be equal: numbers, rulers and runs of spaces differ from machine to machine."""
+    """What must be equal: numbers, rulers, runs of spaces, and whether a latency was steady differ by machine."""
+    line = line.replace(" unstable", "")
     return re.sub(r"\s+", " ", re.sub(r"[+-]?\d[\d.,]*", "N", re.sub(r"[─-]{3,}", "-", line))).strip()
 
 
