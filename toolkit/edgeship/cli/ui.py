@@ -87,9 +87,9 @@ def row(made: Table, *cells: str) -> None:
     """Add a row of plain text: what comes from outside is never read as markup or by the terminal."""
     from rich.text import Text
 
-    from edgeship.report.view import clean
+    from edgeship.report.view import clean_lines
 
-    made.add_row(*(Text(clean(cell)) for cell in cells))
+    made.add_row(*(Text(clean_lines(cell)) for cell in cells))
 
 
 def say(text: str, *, err: bool = False) -> None:
