@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeship import cache, plugins
+from edgeship import cache, plugins, report
 from edgeship.errors import InputError
 from edgeship.types import ProgressCallback
 
@@ -27,6 +28,7 @@ def examine() -> tuple[Finding, ...]:
     findings = [
         Finding("python", True, f"{sys.version.split()[0]} on {platform.platform()}"),
         _cache(),
+        _plugin("report", report.missing(), "pip install 'edgeship[report]'"),
     ]
     for name in plugins.names("converters"):
         missing = plugins.converter(name).missing()
@@ -37,9 +39,8 @@ def examine() -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _plugin(name: str, missing: object, remedy: str) -> Finding:
-    names = ", ".join(str(m) for m in missing) if isinstance(missing, (list, tuple)) else str(missing)
-    return Finding(name, not missing, f"needs {names}" if missing else "ready", remedy if missing else "")
+def _plugin(name: str, missing: Sequence[str], remedy: str) -> Finding:
+    return Finding(name, not missing, f"needs {', '.join(missing)}" if missing else "ready", remedy if missing else "")
 
 
 def _cache() -> Finding:
