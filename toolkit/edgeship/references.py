@@ -23,17 +23,21 @@ def is_reference(text: str) -> bool:
 
 
 class _WorkingDirectory:
-    """Finds modules in a folder that is not on the path, after all other places were searched.
+    """Finds modules in a folder that is not on the path.
 
-    Not an entry of `sys.path`: metadata of packages (and with it plug-ins) is never looked for there.
+    Not an entry of `sys.path`: metadata of packages (and with it plug-ins) is never looked for there. With `only`,
+    finds nothing but that one module.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, only: str = "") -> None:
         self.folder = folder
+        self.only = only
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """As `importlib.abc.MetaPathFinder` has it; parts of packages are found through the package."""
-        return None if path is not None else PathFinder.find_spec(name, [self.folder], target)
+        if path is not None or (self.only and name != self.only):
+            return None
+        return PathFinder.find_spec(name, [self.folder], target)
 
 
 @contextmanager
@@ -44,23 +48,28 @@ def _working_directory(module: str) -> Iterator[None]:
     model, named like an optional package, would run.
     """
     finder = _WorkingDirectory(str(Path.cwd()))
-    if any(isinstance(known, _WorkingDirectory) and known.folder == finder.folder for known in sys.meta_path):
-        yield
-        return
-    sys.meta_path.append(finder)
+    # The module that was named comes from here first, all others from here last: some packages install a `tests`.
+    named = _WorkingDirectory(finder.folder, only=module.partition(".")[0])
+    known = any(isinstance(f, _WorkingDirectory) and f.folder == finder.folder for f in sys.meta_path)
+    sys.meta_path.insert(0, named)
+    if not known:
+        sys.meta_path.append(finder)
     try:
         yield
     except BaseException:
-        sys.meta_path.remove(finder)
+        if not known:
+            sys.meta_path.remove(finder)
         raise
-    top = sys.modules.get(module.partition(".")[0])
+    finally:
+        sys.meta_path.remove(named)
+    top = sys.modules.get(named.only)
     places = [getattr(top, "__file__", None) or "", *getattr(top, "__path__", ())]
-    if not any(Path(place).is_relative_to(finder.folder) for place in places if place):
+    if not known and not any(Path(place).is_relative_to(finder.folder) for place in places if place):
         sys.meta_path.remove(finder)
 
 
 def resolve(reference: str, error: type[InputError] = InputError) -> Any:
-    """Import what `module:name` names, as a last resort from the working directory; this runs the module's code.
+    """Import what `module:name` names, first from the working directory; this runs the module's code.
 
     Args:
         reference: for instance `my_layers:Attention`.
@@ -85,7 +94,7 @@ def resolve(reference: str, error: type[InputError] = InputError) -> Any:
             place = getattr(sys.modules.get(module_name), "__file__", None) or "built in"
             raise error(
                 f"{reference!r}: there is no {part!r} in {module_name} ({place})",
-                remedy="Check the name after the colon; an installed module is taken before one of the same name here.",
+                remedy="Check the name after the colon.",
             )
         found = getattr(found, part)
     return found
