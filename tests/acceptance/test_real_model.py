@@ -27,7 +27,8 @@ def report(request: pytest.FixtureRequest, shared_data: Path, tmp_path_factory: 
     """The report of `edgeship build` on one of the two models."""
     out = tmp_path_factory.mktemp("real") / "build"
     command = [str(Path(sys.executable).parent / "edgeship"), "build", str(shared_data / MODELS[request.param])]
-    command += ["--data", "tests.acceptance.cifar10:calibrate", "--out", str(out), "--json"]
+    # The gate asks that the whole interval, about half a point wide each way at 5,000 images, lies below its limit.
+    command += ["--data", "tests.acceptance.cifar10:calibrate", "--max-drop", "1", "--out", str(out), "--json"]
     for flag, words in (("--to", ("tflite", "tfjs", "onnx")), ("--quantize", ("float32", "float16", "int8"))):
         for word in words:
             command += [flag, word]
