@@ -20,13 +20,11 @@ _BRINGS: Mapping[str, Sequence[str]] = {
 }
 
 
-def describe(  # noqa: PLR0913, PLR0917 - one argument per fact about the files
+def describe(
     out_dir: Path,
-    format: str,  # noqa: A002 - the field's name
-    variant: str,
+    made: tuple[str, str],
     files: Sequence[str],
-    inputs: tuple[TensorSpec, ...],
-    outputs: tuple[TensorSpec, ...],
+    specs: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
     source: Source,
     options: ConvertOptions,
     made_by: Mapping[str, str],
@@ -35,22 +33,20 @@ def describe(  # noqa: PLR0913, PLR0917 - one argument per fact about the files
 
     Args:
         out_dir: the folder they lie in.
-        format: the converter's format.
-        variant: what was made.
+        made: format and variant.
         files: names relative to `out_dir`, the entry file first.
-        inputs: as they are in the file: its shapes, dtypes and quantization.
-        outputs: in the model's order, the same.
+        specs: inputs and outputs as they are in the file (its shapes, dtypes and quantization), in the model's order.
         source: the model that was converted.
         options: as given to the converter; labels and preprocessing are delivered with the file.
         made_by: package -> version of what determined the bytes (`versions`).
     """
     return Artifact(
         path=out_dir,
-        format=format,
-        variant=variant,
+        format=made[0],
+        variant=made[1],
         files=hash_files(out_dir, files),
-        inputs=inputs,
-        outputs=outputs,
+        inputs=specs[0],
+        outputs=specs[1],
         source_sha256=source.sha256,
         labels=options.labels,
         preprocessing=options.preprocessing,

@@ -65,7 +65,9 @@ class ONNXConverter:
         content = _check(canonical_model(model, plain.inputs, plain.outputs), variant)
         (out_dir / FILE).write_bytes(content)
         made_by = versions("tensorflow", "keras", "numpy", "tf2onnx", "onnx", "onnxconverter-common", "onnxruntime")
-        return describe(out_dir, self.format, variant, [FILE], plain.inputs, plain.outputs, source, options, made_by)
+        return describe(
+            out_dir, (self.format, variant), [FILE], (plain.inputs, plain.outputs), source, options, made_by
+        )
 
 
 class _Exported(NamedTuple):

@@ -73,7 +73,7 @@ class TFLiteConverter:
             made_by = versions("tensorflow", "keras", "numpy")
         inputs, outputs = _read(content, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(content)
-        return describe(out_dir, self.format, variant, [FILE], inputs, outputs, source, options, made_by)
+        return describe(out_dir, (self.format, variant), [FILE], (inputs, outputs), source, options, made_by)
 
 
 def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibrate: bool) -> tuple[bytes, _Ends]:

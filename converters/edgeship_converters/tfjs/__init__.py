@@ -54,4 +54,4 @@ class TFJSConverter:
         files = write.write(graph, variant, out_dir, made_by)
         inputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.inputs)
         outputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.outputs)
-        return describe(out_dir, self.format, variant, files, inputs, outputs, source, options, made_by)
+        return describe(out_dir, (self.format, variant), files, (inputs, outputs), source, options, made_by)
