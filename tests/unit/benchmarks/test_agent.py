@@ -19,7 +19,7 @@ from edgeship.errors import ArtifactError, ChildCrashed, ChildTimeout, DataError
 from edgeship.types import Progress
 from edgeship_benchmarks.session import PYTHON_AGENT, AgentSession
 
-AGENT = Path(PYTHON_AGENT[1])
+AGENT = Path(PYTHON_AGENT[-1])
 
 
 @pytest.fixture(scope="module")
