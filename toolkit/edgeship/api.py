@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from edgeship.data import DataOptions
 from edgeship.errors import DataError
 from edgeship.types import Array, ProgressCallback, Report
 
-_TUPLE = ("x_train", "y_train", "x_test", "y_test")
-#: A dataset: what `--data` takes, (x_train, y_train, x_test, y_test), or a mapping with the keys of an .npz file.
-Data = str | Path | tuple[Array, Array, Array, Array] | Mapping[str, Array]
+_TUPLES = {4: ("x_train", "y_train", "x_test", "y_test"), 2: ("x", "y")}
+#: A dataset: what `--data` takes, (x_train, y_train, x_test, y_test), (x, y) to be divided, or a mapping with the keys
+#: of an .npz file.
+Data = str | Path | tuple[Array, ...] | Mapping[str, Array]
 
 
 def build(
@@ -29,9 +30,9 @@ def build(
     data: Data,
     *,
     recipe: str | recipes.Recipe = "auto",
-    to: Sequence[str] = (),
+    to: str | Sequence[str] = (),
+    quantize: str | Sequence[str] = (),
     out: str | Path | None = None,
-    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> Report:
     """Compress, convert, verify, measure and report a trained model.
@@ -42,10 +43,11 @@ def build(
         data: see `Data`.
         recipe: name, path of a .yaml file, or a Recipe.
         to: formats; empty for all that are installed.
+        quantize: variants; empty for those of the recipe.
         out: the build folder; default `builds/<the model's name, or that of its file>`.
-        progress: called with `edgeship.types.Progress`.
         options: other fields of `edgeship.pipeline.Request`: targets, metric, data_options, plan, limits,
-            custom_objects, allow_unsafe, force; and max_drop, which overrides the recipe's limit.
+            custom_objects, allow_unsafe, force; max_drop, which overrides the recipe's limit; and progress, which is
+            called with `edgeship.types.Progress`.
 
     Returns:
         The report: `report.best.entry` is the smallest file that passed; `report.raise_for_gates()` raises if a gate
@@ -54,19 +56,19 @@ def build(
     Raises:
         InputError: for a model, dataset, recipe or folder that cannot be used; nothing is written then.
     """
-    options.setdefault("command", (_call("build", model, data, {"recipe": recipe, "to": to, "out": out, **options}),))
+    given = {"recipe": recipe, "to": to, "quantize": quantize, "out": out, **options}
+    options.setdefault("command", (_call("build", model, data, given),))
     options.setdefault("targets", ("local",))
-    return _run(model, data, _recipe(recipe, options), to, out, progress, options)
+    return _run(model, data, _recipe(recipe, quantize, options), to, out, options)
 
 
 def convert(
     model: Any,
     *,
-    to: Sequence[str] = (),
-    quantize: Sequence[str] = ("float32",),
+    to: str | Sequence[str] = (),
+    quantize: str | Sequence[str] = ("float32",),
     data: Data | None = None,
     out: str | Path | None = None,
-    progress: ProgressCallback | None = None,
     **options: Any,
 ) -> Report:
     """Convert and verify a trained model, without training or measuring.
@@ -75,8 +77,7 @@ def convert(
     """
     given = {"quantize": quantize, "to": to, "out": out, **options}
     options.setdefault("command", (_call("convert", model, data, given),))
-    found = replace(_recipe("auto", options), variants=tuple(quantize))
-    return _run(model, data, found, to, out, progress, options)
+    return _run(model, data, _recipe("auto", quantize, options), to, out, options)
 
 
 def _call(function: str, model: Any, data: Data | None, options: Mapping[str, Any]) -> str:
@@ -87,30 +88,33 @@ def _call(function: str, model: Any, data: Data | None, options: Mapping[str, An
 
 
 def _code(value: Any, name: str) -> str:
-    if name == "data" and isinstance(value, tuple):
-        return f"({', '.join(_TUPLE)})"
+    if name == "data" and isinstance(value, tuple) and len(value) in _TUPLES:
+        return f"({', '.join(_TUPLES[len(value)])})"
     if isinstance(value, (str, Path)):
         return repr(str(value))
     plain = value is None or isinstance(value, (int, float, tuple, list)) or is_dataclass(value)
     return repr(value) if plain else name
 
 
-def _recipe(recipe: str | recipes.Recipe, options: dict[str, Any]) -> recipes.Recipe:
+def _words(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _recipe(recipe: str | recipes.Recipe, quantize: str | Sequence[str], options: dict[str, Any]) -> recipes.Recipe:
     found = recipes.load(recipe) if isinstance(recipe, str) else recipe
-    max_drop = options.pop("max_drop", None)
-    changed = found if max_drop is None else replace(found, max_drop=max_drop)
-    return recipes.parse(changed.to_data(), changed.name)
+    changes = {"max_drop": options.pop("max_drop", None), "variants": list(_words(quantize)) or None}
+    return recipes.parse(found.to_data() | {k: v for k, v in changes.items() if v is not None}, found.name)
 
 
 def _run(
     model: Any,
     data: Data | None,
     recipe: recipes.Recipe,
-    to: Sequence[str],
+    to: str | Sequence[str],
     out: str | Path | None,
-    progress: ProgressCallback | None,
     options: dict[str, Any],
 ) -> Report:
+    progress: ProgressCallback | None = options.pop("progress", None)
     with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
         path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch))
         options.setdefault(
@@ -121,7 +125,7 @@ def _run(
             out=Path(out) if out is not None else Path("builds") / path.stem,
             recipe=recipe,
             data=_data(data, Path(scratch)),
-            formats=tuple(to),
+            formats=_words(to),
             **options,
         )
         return pipeline.build(request) if progress is None else pipeline.build(request, progress)
@@ -143,9 +147,11 @@ def _data(data: Data | None, folder: Path) -> str | None:
     if data is None or isinstance(data, (str, Path)):
         return None if data is None else str(data)
     if isinstance(data, tuple):
-        if len(data) != 4:
-            raise DataError(f"data has {len(data)} arrays", remedy=f"Give ({', '.join(_TUPLE)}), or a mapping.")
-        data = dict(zip(_TUPLE, data, strict=True))
+        names = _TUPLES.get(len(data))
+        if names is None:
+            allowed = " or ".join(f"({', '.join(names)})" for names in _TUPLES.values())
+            raise DataError(f"data has {len(data)} arrays", remedy=f"Give {allowed}, or a mapping.")
+        data = dict(zip(names, data, strict=True))
     path = folder / "data.npz"
     arrays: dict[str, Any] = {name: np.asarray(array) for name, array in data.items()}
     np.savez(path, **arrays)

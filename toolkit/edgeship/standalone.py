@@ -19,7 +19,7 @@ from edgeship.data.readers import CHANNELS, decode_image
 from edgeship.errors import ArtifactError, DataError, InputError
 from edgeship.pipeline import checks, steps
 from edgeship.pipeline.checks import Baseline
-from edgeship.pipeline.exports import Export
+from edgeship.pipeline.exports import CALIBRATED, Export
 from edgeship.recipe import Recipe, check_variants
 from edgeship.report.layers import layer_bytes
 from edgeship.source import inspect as inspect_source
@@ -36,6 +36,11 @@ from edgeship.types import (
     TensorSpec,
 )
 from edgeship.verify import GatePolicy
+
+_NEEDS_DATA = DataError(
+    "the ranges of this file were set by data: generated inputs would lie outside them",
+    remedy="Add --data with samples like those that it was calibrated with.",
+)
 
 
 def find_artifacts(paths: Sequence[Path]) -> list[Artifact]:
@@ -104,7 +109,11 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
     with tempfile.TemporaryDirectory() as scratch:
         for artifact in artifacts:
             export = Export(artifact.format, artifact.variant, by_name=True)
-            checked = checks.judge(_as_ours(artifact, base, request.variant), export, base, Path(scratch), progress)
+            ours = _as_ours(artifact, base, request.variant)
+            if request.data is None and ours.variant in CALIBRATED:
+                failures.append(checks.failure(export, "verify", _NEEDS_DATA))
+                continue
+            checked = checks.judge(ours, export, base, Path(scratch), progress)
             gates += checked.gates
             failures += checked.failures
     return tuple(gates), tuple(failures)
@@ -174,12 +183,17 @@ def _load_inputs(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
         raise DataError(f"{path} is not a .npy or .npz file: {error}", remedy="Write it with numpy.save.") from error
     if len(specs) == len(arrays) == 1:
         arrays = {specs[0].name: next(iter(arrays.values()))}
-    if set(arrays) != {spec.name for spec in specs}:
+    # The keys of a dataset for `build` work too: x.NAME, x_test.NAME.
+    keys = {
+        spec.name: next((k for k in (spec.name, f"x.{spec.name}", f"x_test.{spec.name}") if k in arrays), None)
+        for spec in specs
+    }
+    if None in keys.values():
         raise DataError(
             f"{path} holds {', '.join(filter(None, arrays)) or 'one array'}; the model takes {names}",
             remedy="Give an .npz file with one array for each input, under its name.",
         )
-    return {spec.name: fit_samples(arrays[spec.name], spec, f"{path} {spec.name}") for spec in specs}
+    return {spec.name: fit_samples(arrays[str(keys[spec.name])], spec, f"{path} {spec.name}") for spec in specs}
 
 
 def fit_samples(array: Array, spec: TensorSpec, where: str) -> Array:
@@ -216,12 +230,14 @@ class Predicted:
     """Outputs for each sample, the largest first.
 
     Attributes:
+        labelled: whether the values carry the file's class names; else they carry their index.
         claimed: what the `artifact.json` beside the file says of its verification, which nothing here has checked.
         preprocessing: what was done to the image; None for arrays, which are taken as they are.
         assumed: the parts of it that nothing is recorded about, with what was done instead.
     """
 
     file: Path
+    labelled: bool
     claimed: str
     preprocessing: Preprocessing | None
     assumed: tuple[str, ...]
@@ -256,7 +272,7 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
         tuple(score for name, array in outputs.items() for score in _scores(name, array[i], artifact.labels, top))
         for i in range(count)
     )
-    return Predicted(artifact.entry, artifact.verification, done, assumed, samples)
+    return Predicted(artifact.entry, bool(artifact.labels), artifact.verification, done, assumed, samples)
 
 
 def _scores(name: str, values: Array, labels: Sequence[str], top: int) -> list[Score]:

@@ -139,7 +139,7 @@ class FileEntry:
     size_bytes: int
 
 
-Verification = Literal["UNVERIFIED", "passed", "failed"]
+Verification = Literal["UNVERIFIED", "passed", "inconclusive", "failed"]
 
 
 @dataclass(frozen=True)

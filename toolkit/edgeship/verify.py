@@ -252,10 +252,12 @@ def metric_gate(artifact: Artifact, runtime: str, drop: Drop, metric: Metric, po
         status = "inconclusive"
     accepted = status == "pass" or (status == "inconclusive" and policy.inconclusive == "pass")
     unit = metric.unit
-    detail = f"{metric.name} drops by {signed(drop.value)} {unit} [{signed(drop.low)}, {signed(drop.high)}]"
+    verb = "drops" if metric.direction == "maximize" else "rises"
+    detail = f"{metric.name} {verb} by {signed(drop.value)} {unit} [{signed(drop.low)}, {signed(drop.high)}]"
     if status == "inconclusive":
         detail += (
-            f"; {drop.n} samples cannot tell it from {policy.max_drop:g}: more test samples or a higher --max-drop"
+            f"; with {drop.n} samples up to {signed(drop.high)} cannot be excluded, and {policy.max_drop:g} is "
+            "allowed: give more test samples or a higher --max-drop"
         )
     interval = (drop.low, drop.high)
     return Gate(

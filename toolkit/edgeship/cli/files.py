@@ -177,7 +177,7 @@ def predict(file: Path, **given: Any) -> int:
     def show() -> None:
         for number, sample in enumerate(found.samples):
             title = f"sample {number}" if len(found.samples) > 1 else ""
-            made = ui.table("output", "class", ">value", title=title)
+            made = ui.table("output", "class" if found.labelled else "index", ">value", title=title)
             for item in sample:
                 ui.row(made, item.output, item.label, f"{item.value:.5g}")
             ui.print_table(made)

@@ -122,7 +122,9 @@ def build(model: Path, **given: Any) -> int:
       edgeship build model.h5 --data images/ --recipe int8-qat --to tflite --max-drop 1
     """
     from edgeship.errors import DataError
+    from edgeship.pipeline.steps import check_model
 
+    check_model(model)
     if given["data"] is None:
         raise DataError(
             "build needs data: to verify accuracy, and to calibrate or train",

@@ -47,6 +47,9 @@ from edgeship.types import (
 )
 from edgeship.verify import GatePolicy, Outputs
 
+#: What a graph without its weights may take; a larger file has repeated itself.
+_GRAPH_BYTES = 64 << 10
+
 
 @dataclass(frozen=True)
 class Request:
@@ -100,7 +103,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
         folder.claim(
             request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,)
         )
-        folder.drop_reports(request.out)
+        folder.start(request.out, [export.id for export in export_plan.exports])
         made, failures = convert_all(worker, request, trained, dataset, export_plan, progress)
     checked = verify_all(request, made, base, progress)
     artifacts = [c.artifact for c in checked]
@@ -147,15 +150,13 @@ def open_inputs(
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:
-    """Key of a build folder: the inputs, not the versions, so that an update of edgeship continues in place."""
-    return cache.digest(
-        source=source.sha256,
-        dataset=dataset.sha256,
-        recipe=request.recipe.to_data(),
-        formats=request.formats,
-        targets=request.targets,
-        metric=request.metric,
-    )
+    """Key of a build folder: what the files are made from.
+
+    Which files are wanted, and the limits they are held to, may change from run to run: the folder then holds what the
+    last run asked for. Versions are no part of it either, so an update of edgeship continues in place.
+    """
+    training = {k: v for k, v in request.recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
+    return cache.digest(source=source.sha256, dataset=dataset.sha256, training=training)
 
 
 def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, Any]:
@@ -283,7 +284,7 @@ def compose(request: Request, results: Results, notes: Sequence[str]) -> Report:
         failures=results.failures,
         environment=environment(),
         command=request.command,
-        warnings=(*notes, *_left_out(results.failures)),
+        warnings=(*notes, *_left_out(results.failures), *_swollen(results)),
         data_options=asdict(request.data_options) if request.data is not None else {},
     )
 
@@ -291,6 +292,16 @@ def compose(request: Request, results: Results, notes: Sequence[str]) -> Report:
 def _left_out(failures: Sequence[Failure]) -> list[str]:
     """Formats that nobody asked for by name and that could not be made or verified here."""
     return [f"{f.artifact} left out ({f.stage}): {f.message}" for f in failures if not f.asked_by_name]
+
+
+def _swollen(results: Results) -> list[str]:
+    """8-bit files that are larger than the float weights: loops that had to be unrolled."""
+    limit = 4 * results.source.parameters + _GRAPH_BYTES
+    return [
+        f"{a.id} has {a.size_bytes:,} bytes, more than the float weights: recurrent layers are unrolled for integers"
+        for a in (item.artifact for item in results.checked)
+        if a.variant.startswith(("int", "uint")) and a.size_bytes > limit
+    ]
 
 
 def environment() -> dict[str, str]:

@@ -125,8 +125,9 @@ def judge(artifact: Artifact, export: Export, base: Baseline, out: Path, progres
         gates.append(verify.labels_gate(artifact, base.dataset.classes))
     # Passed only where a runtime that takes all samples has answered every question.
     verdict: Verification = "passed" if complete else "UNVERIFIED"
-    if broken or not all(gate.accepted for gate in gates):
-        verdict = "failed"
+    refused = {gate.status for gate in gates if not gate.accepted}
+    if broken or refused:
+        verdict = "inconclusive" if not broken and refused == {"inconclusive"} else "failed"
     return Checked(replace(artifact, verification=verdict), tuple(gates), predictions, tuple(failures))
 
 

@@ -61,7 +61,8 @@ def check(out: Path, key: str, *, force: bool, inputs: Sequence[Path] = ()) -> N
         _check_unclaimed(out, force=force)
     elif not force:
         raise OutputError(
-            f"{out} holds a build made from other inputs", remedy="Choose another --out, or replace it with --force."
+            f"{out} holds a build made from other inputs (model, data or training recipe)",
+            remedy="Choose another --out, or replace it with --force (in Python: out=, force=True).",
         )
 
 
@@ -144,7 +145,10 @@ def drop_artifact(out: Path, artifact_id: str) -> None:
     remove(out / "artifacts" / artifact_id)
 
 
-def drop_reports(out: Path) -> None:
-    """Remove the report of an earlier run: until this one ends, there is none."""
-    for name in ("report.json", "report.md", "report.html"):
+def start(out: Path, planned: Sequence[str]) -> None:
+    """Begin a run in a claimed folder: remove the report of an earlier run, and files (ids) that this one has not."""
+    for name in ("report.json", "report.md", "report.html", "predictions", "golden"):
         remove(out / name)
+    for place in (out / "artifacts").glob("*/*"):
+        if f"{place.parent.name}/{place.name}" not in planned:
+            remove(place)

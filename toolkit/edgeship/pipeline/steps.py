@@ -59,13 +59,17 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def open_source(worker: Worker, path: Path, custom_objects: tuple[str, ...], *, allow_unsafe: bool) -> Source:
-    """Look at the model; remembered by the bytes of the file. Raises SourceError and its kin."""
+def check_model(path: Path) -> None:
+    """Raise SourceError for a model that is not there."""
     if not path.exists():
         raise SourceError(
             f"no such model: {path}", remedy="Give a .keras, .h5 or .tflite file, or a SavedModel folder."
         )
 
+
+def open_source(worker: Worker, path: Path, custom_objects: tuple[str, ...], *, allow_unsafe: bool) -> Source:
+    """Look at the model; remembered by the bytes of the file. Raises SourceError and its kin."""
+    check_model(path)
     code = None if allow_unsafe else code_sha256(custom_objects)  # what an unsafe model imports, nobody knows
 
     def look(place: Path) -> None:
