@@ -25,7 +25,24 @@ def table() -> str:
             cells = (f"{row['bytes']:,}", f"{row['brotli']:,}", f"{row['accuracy']:.2%}", drop, speed, row["runtime"])
             parts.append(f"| {row['file']} | {' | '.join(cells)} |")
         parts.append("")
-    return "\n".join(parts)
+    return "\n".join([*parts, *tfjs()])
+
+
+def tfjs() -> list[str]:
+    """Markdown of the record of `test_tfjs_reference`."""
+    parts = [
+        "**Our TF.js graph model against the official converter's** (tensorflowjs 4.22; same Keras file, same agent,"
+    ]
+    parts += ["taking turns; latency is of TF.js's WebAssembly in Node, one thread; export is from a warm process)", ""]
+    parts += ["| model | largest difference | bytes, ours / theirs | latency, ours / theirs | export, ours / theirs |"]
+    parts += ["|---|--:|--:|--:|--:|"]
+    for line in (RECORDS / "tfjs_reference.jsonl").read_text().splitlines():
+        found = json.loads(line)
+        sizes = "{:,} / {:,}".format(*found["sizes"])
+        latency = "{:.3f} / {:.3f} ms: {:.2f}x".format(*found["latency_ms"], found["latency"])
+        export = "{:.2f} / {:.2f} s: {:.1f}x".format(*found["export_s"], found["export"])
+        parts.append(f"| {found['model']} | {found['difference']:.0e} | {sizes} | {latency} | {export} |")
+    return [*parts, ""]
 
 
 def main() -> None:

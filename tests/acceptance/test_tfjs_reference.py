@@ -25,8 +25,8 @@ def comparisons(tmp_path_factory: pytest.TempPathFactory) -> list[Comparison]:
     except UnavailableError as error:
         pytest.skip(f"the reference environment cannot be built: {error.message}")
     found = list(tfjs_reference.comparisons(tmp_path_factory.mktemp("tfjs")))
-    for comparison in found:
-        print(json.dumps(comparison.__dict__))
+    tfjs_reference.RECORD.parent.mkdir(exist_ok=True)
+    tfjs_reference.RECORD.write_text("".join(json.dumps(c.__dict__) + "\n" for c in found))
     return found
 
 

@@ -38,6 +38,8 @@ from edgeship_benchmarks.session import AgentSession
 from tests.acceptance import tfjs_models
 
 ROOT = Path(__file__).parents[2]
+#: What the test measured last, for README.md.
+RECORD = Path(__file__).with_name("records") / "tfjs_reference.jsonl"
 LOCK = ROOT / "requirements" / "tfjs-reference.txt"
 SHARED = ROOT.parent / "shared" / "data"
 ROUNDS = 20
