@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 from edgeship.compress.layers import FakeQuant
+from edgeship.types import Array
 
 _PRUNABLE = (
     *(layers.Conv1D, layers.Conv2D, layers.Conv3D),
@@ -30,6 +31,13 @@ def prunable_kernels(model: keras.Model) -> list[Any]:
         elif isinstance(layer, _PRUNABLE):
             kernels.append(layer.kernel)
     return kernels
+
+
+def prunable_kernel(layer: type[keras.layers.Layer], weights: tuple[Array, ...]) -> Array | None:
+    """The same kernel among the weights of a layer of this kind; None for other layers."""
+    if issubclass(layer, _SEPARABLE):
+        return weights[1]
+    return weights[0] if issubclass(layer, _PRUNABLE) else None
 
 
 def parameters(model: keras.Model) -> int:
