@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from edgeship.compress.helpers import Helper, attach, helpers
-from edgeship.compress.kernels import prunable_kernels
+from edgeship.compress.kernels import kernels_with_channels
 from edgeship.compress.layers import PLAIN, QUANTIZED, fake_quantized, kernel_scales
 from edgeship.compress.pruning import clone, keep_zeros
 from edgeship.errors import InputError, UnsupportedModelError
@@ -118,7 +118,7 @@ class ClusterKeeper(Helper):
                 )
 
 
-def cluster(model: keras.Model, clusters: int = 16) -> keras.Model:
+def cluster(model: keras.Model, clusters: int = 16, *, per_channel: bool = False) -> keras.Model:
     """A copy of the model whose kernels have at most `clusters` different values each, also while it trains.
 
     Exact zeros of an earlier `prune` stay zero, and zero counts as a value. Train the copy to recover accuracy, then
@@ -129,6 +129,9 @@ def cluster(model: keras.Model, clusters: int = 16) -> keras.Model:
         model: any Keras 3 model that can be cloned; it is not changed.
         clusters: values per kernel of convolutions (not depthwise) and Dense, 4 to 128. A kernel with fewer than two
             nonzero weights for each value is left alone.
+        per_channel: for int8 files, which have a scale per output channel: the values are shared up to that scale, so
+            that few are the int8 numbers, not the floats. `quantize_aware` then changes nothing about them, except
+            where batch normalization has negative scales; plain values it has to share anew, which costs accuracy.
 
     Raises:
         InputError: a value out of its range, or what an earlier stage promised was not kept.
@@ -144,34 +147,54 @@ def cluster(model: keras.Model, clusters: int = 16) -> keras.Model:
         )
     copy = clone(model)
     keep_zeros(copy)
-    chosen = [k for k in prunable_kernels(copy) if np.count_nonzero(np.asarray(k)) >= _WEIGHTS_PER_VALUE * clusters]
+    enough = _WEIGHTS_PER_VALUE * clusters
+    large = [pair for pair in kernels_with_channels(copy) if np.count_nonzero(np.asarray(pair[0])) >= enough]
+    chosen: list[_Kept] = [(kernel, clusters, axes if per_channel else None) for kernel, axes in large]
     if not chosen:
         raise UnsupportedModelError(
-            f"{model.name} has no kernel with at least {_WEIGHTS_PER_VALUE * clusters} nonzero weights",
+            f"{model.name} has no kernel with at least {enough} nonzero weights",
             remedy="Kernels of convolutions (not depthwise) and Dense are clustered; ask for fewer clusters.",
         )
-    for kernel in chosen:
-        _constrain(kernel, clusters)
-    attach(copy, ClusterKeeper(copy, [(kernel, clusters, None) for kernel in chosen]))
+    for kept in chosen:
+        _constrain(*kept)
+    attach(copy, ClusterKeeper(copy, chosen))
     return copy
 
 
-def shared_values(kernel: Array) -> int | None:
-    """How many values a clustered kernel has; None where the weights do not share values."""
-    values = int(np.unique(kernel).size)
-    nonzero = np.count_nonzero(kernel)
-    clustered = 2 <= values <= MOST and nonzero >= _WEIGHTS_PER_VALUE * (values - (nonzero < kernel.size))
-    return values if clustered else None
+def shared_values(kernel: Array, axes: tuple[int, ...] | None = None) -> int | None:
+    """How many values a clustered kernel has, or how many up to the scales of its channels; None for any other kernel.
+
+    Args:
+        kernel: of any shape.
+        axes: of the channels; None to look at the values themselves.
+    """
+    numbers = kernel if axes is None else kernel / kernel_scales(kernel, _positive(axes, kernel))
+    nonzero = numbers[numbers != 0]
+    groups = _groups(nonzero, 0.0 if axes is None else _TIE)
+    if groups is None or not _WEIGHTS_PER_VALUE * groups.size <= nonzero.size:
+        return None
+    values = groups.size + (nonzero.size < numbers.size)
+    return values if 2 <= values <= MOST else None
+
+
+def sharing(kernel: Array, channels: tuple[int, ...]) -> tuple[int, tuple[int, ...] | None] | None:
+    """How many values a clustered kernel has, and the axes of the channels if that is up to their scales.
+
+    The fewer count: a kernel with few numbers per channel may have few values as well.
+    """
+    found = [(shared_values(kernel, axes), axes) for axes in (None, channels)]
+    counts = [(count, axes) for count, axes in found if count is not None]
+    return min(counts, key=lambda pair: pair[0], default=None)
 
 
 def keep_clusters(model: keras.Model) -> None:
     """Let kernels of a float model of ours that share values go on sharing them."""
     kept: list[_Kept] = []
-    for kernel in prunable_kernels(model):
-        values = shared_values(np.asarray(kernel))
-        if values is not None:
-            _constrain(kernel, values)
-            kept.append((kernel, values, None))
+    for kernel, channels in kernels_with_channels(model):
+        found = sharing(np.asarray(kernel), channels)
+        if found is not None:
+            kept.append((kernel, max(FEWEST, found[0]), found[1]))
+            _constrain(*kept[-1])
     if kept:
         attach(model, ClusterKeeper(model, kept))
 
@@ -218,13 +241,29 @@ def _channel_axes(layer: Any) -> tuple[int, ...] | None:
 
 def _count(kernel: Array, axes: tuple[int, ...] | None) -> int:
     """Different values of a kernel, or different int8 numbers."""
-    return int(np.unique(kernel if axes is None else np.round(kernel / kernel_scales(kernel, axes))).size)
+    if axes is not None:
+        kernel = np.round(kernel / kernel_scales(kernel, _positive(axes, kernel)))
+    return int(np.unique(kernel).size)
+
+
+def _positive(axes: tuple[int, ...], kernel: Array) -> tuple[int, ...]:
+    return tuple(axis % kernel.ndim for axis in axes)
+
+
+def _groups(numbers: Array, tolerance: float) -> Array | None:
+    """The values, sorted, around which all numbers lie within `tolerance`; None if they do not or there are none."""
+    points = np.unique(numbers)
+    starts = np.flatnonzero(np.diff(points, prepend=-np.inf) > tolerance)
+    parts = np.split(points, starts[1:]) if 0 < starts.size <= MOST else []
+    if not parts or max(part[-1] - part[0] for part in parts) > tolerance:
+        return None
+    return np.array([(part[0] + part[-1]) / 2 for part in parts])
 
 
 def _constrain(kernel: Any, count: int, axes: tuple[int, ...] | None = None) -> None:
     """Cluster a kernel variable and make it stay so."""
     values = np.asarray(kernel)
-    scales = None if axes is None else kernel_scales(values, axes)
+    scales = None if axes is None else kernel_scales(values, _positive(axes, values))
     values = values if scales is None else values / scales
     zeros = values == 0
     pinned = [0.0] if zeros.any() else []
@@ -252,6 +291,11 @@ def _codebook(values: Array, count: int, pinned: list[float]) -> Array:
     """
     points, times = np.unique(values.astype(np.float64), return_counts=True)
     ends = [end for end in pinned if end != 0]
+    groups = _groups(points, _TIE if ends else 0.0)
+    if groups is not None and groups.size <= count - (len(pinned) - len(ends)):
+        # Clustered before: as they are.
+        others = [group for group in groups if not np.any(np.isclose(group, ends, rtol=0, atol=_TIE))]
+        return np.unique(np.concatenate([pinned, others]).astype(np.float32))
     free = min(count - len(pinned), max(1, len(points) - len(ends)))
     # Between the ends where these are pinned, else from the smallest to the largest value.
     centroids = np.linspace(points[0], points[-1], free + 2)[1:-1] if ends else np.linspace(points[0], points[-1], free)

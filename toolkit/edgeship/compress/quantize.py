@@ -15,11 +15,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from edgeship.compress.clustering import keep_int8_clusters, shared_values
+from edgeship.compress.clustering import keep_int8_clusters, sharing
 from edgeship.compress.fold import fold
 from edgeship.compress.graph import Graph, Ref, Step, build, read, unique_names
 from edgeship.compress.helpers import Helper, attach, helpers
-from edgeship.compress.kernels import prunable_kernel
+from edgeship.compress.kernels import channel_axes, prunable_kernel
 from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, calibrated, fake_quantized, kernel_scales, snap
 from edgeship.compress.place import PASSING, place
 from edgeship.compress.pruning import keep_zeros
@@ -94,9 +94,13 @@ def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share:
 
 def _clustered(original: Graph) -> dict[str, int]:
     """Number of values of each clustered kernel, by the name of the layer."""
-    kernels = {step.name: prunable_kernel(step.layer, step.weights) for step in original.steps}
-    counts = {name: shared_values(kernel) for name, kernel in kernels.items() if kernel is not None}
-    return {name: count for name, count in counts.items() if count is not None}
+    limits: dict[str, int] = {}
+    for step in original.steps:
+        kernel = prunable_kernel(step.layer, step.weights)
+        if kernel is not None:
+            found = sharing(kernel, channel_axes(step.layer))
+            limits.update({} if found is None else {step.name: found[0]})
+    return limits
 
 
 def freeze(model: keras.Model) -> keras.Model:

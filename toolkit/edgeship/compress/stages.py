@@ -16,7 +16,6 @@ from edgeship.compress.finish import finalize
 from edgeship.compress.graph import input_structure
 from edgeship.compress.helpers import callbacks
 from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
-from edgeship.compress.layers import fake_quantized
 from edgeship.compress.pruning import prune
 from edgeship.compress.quantize import quantize_aware
 from edgeship.compress.students import narrow
@@ -61,7 +60,7 @@ class Runner:
         if isinstance(spec, Prune):
             trained = prune(self.model, spec.sparsity, schedule=spec.schedule, ramp=spec.ramp)
         elif isinstance(spec, Cluster):
-            trained = cluster(self.model, spec.clusters)
+            trained = cluster(self.model, spec.clusters, per_channel=isinstance(self._plan.stages[-1], QuantizeAware))
         elif isinstance(spec, Distil):
             linear: Any = "logits" if self._dataset.task in _DECISIONS else "values"
             teacher = sources.load(self._source)  # not `model`, which trains where the student is `self`
@@ -112,7 +111,7 @@ class Runner:
 
     def _notes(self) -> tuple[str, ...]:
         clustered, values = most_values(self.model)
-        kind = "int8 numbers" if fake_quantized(self.model) else "values"
+        kind = "int8 numbers" if isinstance(self._plan.stages[-1], QuantizeAware) else "values"
         total = len(prunable_kernels(self.model))
         return (f"{clustered} of {total} kernels have at most {values} different {kind} each",) if clustered else ()
 
