@@ -42,6 +42,8 @@ class Runner:
         self._metric = metrics.get_metric(metric, dataset)
         self._progress = progress
         _repeatable(plan.seed)
+        # What clusters are shared in: int8 numbers where the recipe ends in them.
+        self._int8 = any(isinstance(spec, QuantizeAware) for spec in plan.stages)
         self.model = sources.load(source)
 
     def run(self) -> tuple[Stage, ...]:
@@ -60,7 +62,7 @@ class Runner:
         if isinstance(spec, Prune):
             trained = prune(self.model, spec.sparsity, schedule=spec.schedule, ramp=spec.ramp)
         elif isinstance(spec, Cluster):
-            trained = cluster(self.model, spec.clusters, per_channel=isinstance(self._plan.stages[-1], QuantizeAware))
+            trained = cluster(self.model, spec.clusters, per_channel=self._int8)
         elif isinstance(spec, Distil):
             linear: Any = "logits" if self._dataset.task in _DECISIONS else "values"
             teacher = sources.load(self._source)  # not `model`, which trains where the student is `self`
@@ -111,7 +113,7 @@ class Runner:
 
     def _notes(self) -> tuple[str, ...]:
         clustered, values = most_values(self.model)
-        kind = "int8 numbers" if isinstance(self._plan.stages[-1], QuantizeAware) else "values"
+        kind = "int8 numbers" if self._int8 else "values"
         total = len(prunable_kernels(self.model))
         return (f"{clustered} of {total} kernels have at most {values} different {kind} each",) if clustered else ()
 
