@@ -9,7 +9,7 @@ import pytest
 
 from edgeship import recipe
 from edgeship.errors import RecipeError
-from edgeship.recipe import SCHEMA, Distil, Prune, QuantizeAware, Recipe
+from edgeship.recipe import SCHEMA, Cluster, Distil, Prune, QuantizeAware, Recipe
 
 _BASE = {"schema": SCHEMA, "name": "mine"}
 
@@ -27,8 +27,8 @@ def test_shipped_names_are_those_of_the_manual() -> None:
 
 
 def test_stages_with_and_without_settings() -> None:
-    data = {**_BASE, "stages": [{"prune": {"sparsity": 0.7}}, {"distil": None}, "quantize-aware"]}
-    assert recipe.parse(data, "x").stages == (Prune(sparsity=0.7), Distil(), QuantizeAware())
+    data = {**_BASE, "stages": [{"prune": {"sparsity": 0.7}}, "cluster", {"distil": None}, "quantize-aware"]}
+    assert recipe.parse(data, "x").stages == (Prune(sparsity=0.7), Cluster(), Distil(), QuantizeAware())
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,11 @@ def test_stages_with_and_without_settings() -> None:
         ({"stages": [{"prune": {"sparsitty": 0.5}}]}, "prune: unknown key 'sparsitty'"),
         ({"stages": [{"distil": {"student": "tiny"}}]}, "student is 'tiny'"),
         ({"stages": [{"distil": {"temperature": float("inf")}}]}, "temperature is inf"),
+        ({"stages": [{"cluster": {"clusters": 3}}]}, "clusters is 3"),
+        ({"stages": [{"cluster": {"clusters": 8.0}}]}, "clusters is 8.0, which is not of type int"),
+        ({"stages": ["cluster", "distil", "prune"]}, "prune after cluster would undo it"),
+        ({"stages": ["cluster", {"distil": {"student": "narrow"}}]}, "distil after cluster would undo it"),
+        ({"stages": ["quantize-aware", "cluster"]}, "quantize-aware must be the last stage"),
         ({"stages": ["quantize-aware", "prune"]}, "quantize-aware must be the last stage"),
     ],
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgeship.api import build as build
     from edgeship.api import convert as convert
     from edgeship.compress import callbacks as callbacks
+    from edgeship.compress import cluster as cluster
     from edgeship.compress import distiller as distiller
     from edgeship.compress import finalize as finalize
     from edgeship.compress import narrow as narrow
@@ -34,6 +35,7 @@ _HOMES = {
     "Report": "edgeship.types",
     "build": "edgeship.api",
     "callbacks": "edgeship.compress",
+    "cluster": "edgeship.compress",
     "convert": "edgeship.api",
     "distiller": "edgeship.compress",
     "finalize": "edgeship.compress",

@@ -46,6 +46,19 @@ class Prune:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Weight clustering with fine-tuning (arXiv 1510.00149, section 3); zeros of an earlier prune are kept.
+
+    Attributes:
+        clusters: how many different values a kernel may have, 4 to 128.
+    """
+
+    clusters: int = 16
+    epochs: int = 4
+    learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True)
 class Distil:
     """Knowledge distillation from the original model (arXiv 1503.02531).
 
@@ -67,16 +80,21 @@ class Distil:
 
 @dataclass(frozen=True)
 class QuantizeAware:
-    """Quantization-aware training to int8 (arXiv 1712.05877, section 3); masks of an earlier prune are kept."""
+    """Quantization-aware training to int8 (arXiv 1712.05877, section 3); zeros and clusters stay."""
 
     epochs: int = 3
     learning_rate: float = 1e-4
 
 
-StageSpec = Prune | Distil | QuantizeAware
+StageSpec = Prune | Cluster | Distil | QuantizeAware
 
 #: The word in a recipe -> its settings.
-STAGES: Mapping[str, type[StageSpec]] = {"prune": Prune, "distil": Distil, "quantize-aware": QuantizeAware}
+STAGES: Mapping[str, type[StageSpec]] = {
+    "prune": Prune,
+    "cluster": Cluster,
+    "distil": Distil,
+    "quantize-aware": QuantizeAware,
+}
 
 
 @dataclass(frozen=True)
@@ -222,6 +240,8 @@ def _check(recipe: Recipe, where: str) -> None:
         limits += [("epochs", stage.epochs, 1, 10_000), ("learning_rate", stage.learning_rate, 1e-9, 10)]
         if isinstance(stage, Prune):
             limits += [("sparsity", stage.sparsity, 0.01, 0.99), ("ramp", stage.ramp, 0, 1)]
+        if isinstance(stage, Cluster):
+            limits += [("clusters", stage.clusters, 4, 128)]
         if isinstance(stage, Distil):
             limits += [("width", stage.width, 0.01, 0.99), ("temperature", stage.temperature, 0.1, 100)]
             limits += [("weight", stage.weight, 0, 1)]
@@ -232,5 +252,15 @@ def _check(recipe: Recipe, where: str) -> None:
     for key, value, low, high in limits:
         if not low <= value <= high:
             raise RecipeError(f"{where}: {key} is {value}", remedy=f"Allowed: {low:g} to {high:g}.")
-    if any(isinstance(s, QuantizeAware) for s in recipe.stages[:-1]):
+    _check_order(recipe.stages, where)
+
+
+def _check_order(stages: tuple[StageSpec, ...], where: str) -> None:
+    if any(isinstance(s, QuantizeAware) for s in stages[:-1]):
         raise RecipeError(f"{where}: quantize-aware must be the last stage", remedy="Later training would undo it.")
+    clustered = [number for number, stage in enumerate(stages) if isinstance(stage, Cluster)]
+    for number, stage in enumerate(stages):
+        anew = isinstance(stage, Prune) or (isinstance(stage, Distil) and stage.student != "self")
+        if anew and any(before < number for before in clustered):
+            word = next(word for word, kind in STAGES.items() if isinstance(stage, kind))
+            raise RecipeError(f"{where}: {word} after cluster would undo it", remedy="Put cluster after it.")

@@ -194,7 +194,7 @@ class Stage:
     """What one training-time stage of a recipe did to the model, measured after it.
 
     Attributes:
-        name: `base`, `prune`, `distil`, `quantize-aware`.
+        name: `base`, `prune`, `cluster`, `distil`, `quantize-aware`.
         metric: the task metric on the validation split, in the metric's own unit (accuracy 0..1).
         size_bytes: gzip bytes of the weights as stored at that point (float32, or int8 after quantize-aware).
         sparsity: share of exact zeros among prunable weights, 0..1.

@@ -223,6 +223,9 @@ def compress(model: Path, **given: Any) -> int:
             cells = (f"{s.metric:.4f}", f"{s.size_bytes:,}", f"{s.sparsity:.2f}", str(s.epochs), f"{s.seconds:.0f}")
             ui.row(made, s.name, *cells)
         ui.print_table(made)
+        for s in stages:
+            for note in s.notes:
+                click.echo(f"{s.name}: {note}")
         click.echo(f"compressed: {path}   next: edgeship convert {path} --data {given['data']}")
 
     ui.emit({"model": str(path), "stages": to_data(stages)}, given["as_json"], show)

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeship.compress.clustering import cluster as cluster
     from edgeship.compress.distill import distiller as distiller
     from edgeship.compress.finish import finalize as finalize
     from edgeship.compress.helpers import callbacks as callbacks
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "callbacks": "edgeship.compress.helpers",
+    "cluster": "edgeship.compress.clustering",
     "distiller": "edgeship.compress.distill",
     "finalize": "edgeship.compress.finish",
     "narrow": "edgeship.compress.students",

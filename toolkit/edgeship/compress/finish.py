@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from edgeship.compress.clustering import int8_limits, keep_clusters, keep_int8_clusters
 from edgeship.compress.distill import Distiller
 from edgeship.compress.helpers import helpers
 from edgeship.compress.layers import fake_quantized
@@ -14,11 +15,13 @@ from edgeship.compress.quantize import freeze
 def finalize(model: keras.Model) -> keras.Model:
     """The trained model, ready to be saved, converted or compressed further; `model` is not changed.
 
-    A pruned model keeps its zeros in whatever training follows in this process. A quantization-aware model gets
-    kernels on their int8 grid and frozen ranges. Of a distiller it is the student.
+    A pruned model keeps its zeros and a clustered one its number of values in whatever training follows in this
+    process. A quantization-aware model gets kernels on their int8 grid and frozen ranges. Of a distiller it is the
+    student.
 
     Raises:
-        InputError: a pruning schedule did not reach its sparsity, zeros were lost, or a range was never set.
+        InputError: a pruning schedule did not reach its sparsity, zeros or shared values were lost, or a range was
+            never set.
     """
     if isinstance(model, Distiller):
         model = model.student
@@ -28,4 +31,10 @@ def finalize(model: keras.Model) -> keras.Model:
     final = freeze(model) if fake_quantized(model) else clone(model)
     if promised:
         keep_zeros(final)
+        if fake_quantized(model):
+            keep_int8_clusters(final, int8_limits(model))
+        else:
+            keep_clusters(final)
+    for helper in helpers(final):
+        helper.check()
     return final

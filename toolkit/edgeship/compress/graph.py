@@ -229,7 +229,7 @@ def _refuse_shared(functional: Any) -> None:
 
 def build(graph: Graph) -> keras.Model:
     """The model of a graph. Input and output names stay. Raises UnsupportedModelError where a layer does not fit."""
-    graph = _unique_names(graph)
+    graph = unique_names(graph)
     tensors: dict[Ref, Any] = {}
     made: dict[object, keras.layers.Layer] = {}
     inputs = []
@@ -263,7 +263,7 @@ def _call(step: Step, tensors: Mapping[Ref, Any], made: dict[object, keras.layer
     return result
 
 
-def _unique_names(graph: Graph) -> Graph:
+def unique_names(graph: Graph) -> Graph:
     """Output steps carry the output names; every other clash gets a number."""
     wanted = {ref: name for name, ref in graph.outputs}
     taken = {name for name, *_ in graph.inputs} | set(wanted.values())

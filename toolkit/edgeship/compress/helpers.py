@@ -83,7 +83,7 @@ def attach(model: Any, *more: Helper) -> None:
 
 
 def callbacks(model: Any, steps: int | None = None) -> list[Helper]:
-    """The callbacks that a model made by `prune`, `quantize_aware` or `distiller` needs while it trains.
+    """The callbacks that a model made by `prune`, `cluster`, `quantize_aware` or `distiller` needs while it trains.
 
     Args:
         model: what these functions returned.

@@ -15,9 +15,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgeship.compress.clustering import keep_int8_clusters, sharing
 from edgeship.compress.fold import fold
-from edgeship.compress.graph import Graph, Ref, Step, build, read
+from edgeship.compress.graph import Graph, Ref, Step, build, read, unique_names
 from edgeship.compress.helpers import Helper, attach, helpers
+from edgeship.compress.kernels import channel_axes, prunable_kernel
 from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, calibrated, fake_quantized, kernel_scales, snap
 from edgeship.compress.place import PASSING, place
 from edgeship.compress.pruning import keep_zeros
@@ -51,7 +53,9 @@ class RangeFreezer(Helper):
 def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share: float = 0.3) -> keras.Model:
     """A new model that computes with int8 numbers in the forward pass and trains with straight-through gradients.
 
-    Batch normalization is folded into the kernels first. Exact zeros in kernels (of an earlier `prune`) stay zero.
+    Batch normalization is folded into the kernels first. Exact zeros in kernels (of an earlier `prune`) stay zero. A
+    kernel whose weights share few values (of an earlier `cluster`) has no more different int8 numbers than it had
+    values (or 4).
     Use `edgeship.callbacks(new)` in `fit`, and `edgeship.finalize(new)` before saving or converting.
 
     Args:
@@ -69,7 +73,7 @@ def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share:
         helper.check()
     if fake_quantized(model):
         raise UnsupportedModelError(f"{model.name} is quantization-aware already")
-    original = read(model)
+    original = unique_names(read(model))
     folded = fold(original)
     batches = iter(()) if calibration is None else _batches(calibration, original)
     first = next(batches, None)
@@ -78,10 +82,25 @@ def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share:
     if first is not None:
         placed = _calibrate(folded, placed, itertools.chain([first], batches))
     steps = [replace(step, layer=QUANTIZED.get(step.layer, step.layer)) for step in placed.steps]
-    quantized = build(placed.with_steps(steps))
+    named = unique_names(placed.with_steps(steps))
+    quantized = build(named)
     keep_zeros(quantized)
+    limits = _clustered(original)
+    renamed = zip(placed.steps, named.steps, strict=True)
+    keep_int8_clusters(quantized, {new.name: limits[old.name] for old, new in renamed if old.name in limits})
     attach(quantized, RangeFreezer(quantized, freeze_share))
     return quantized
+
+
+def _clustered(original: Graph) -> dict[str, int]:
+    """Number of values of each clustered kernel, by the name of the layer."""
+    limits: dict[str, int] = {}
+    for step in original.steps:
+        kernel = prunable_kernel(step.layer, step.weights)
+        if kernel is not None:
+            found = sharing(kernel, channel_axes(step.layer))
+            limits.update({} if found is None else {step.name: found[0]})
+    return limits
 
 
 def freeze(model: keras.Model) -> keras.Model:

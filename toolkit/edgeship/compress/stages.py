@@ -1,4 +1,4 @@
-"""Runs the training stages of a recipe on a loaded model: prune, distil, quantize-aware; measured after each."""
+"""Runs the training stages of a recipe on a loaded model, measured after each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 
 from edgeship import data, metrics, references
 from edgeship import source as sources
+from edgeship.compress.clustering import cluster, most_values
 from edgeship.compress.distill import distiller
 from edgeship.compress.finish import finalize
 from edgeship.compress.graph import input_structure
 from edgeship.compress.helpers import callbacks
-from edgeship.compress.kernels import parameters, sparsity
+from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
 from edgeship.compress.pruning import prune
 from edgeship.compress.quantize import quantize_aware
 from edgeship.compress.students import narrow
 from edgeship.compress.training import Batches, EpochProgress, cosine, loss_for, weight_bytes
 from edgeship.errors import DataError, RecipeError, UnsupportedModelError
-from edgeship.recipe import STAGES, Distil, Prune, QuantizeAware, Recipe, StageSpec
+from edgeship.recipe import STAGES, Cluster, Distil, Prune, QuantizeAware, Recipe, StageSpec
 from edgeship.types import Array, Dataset, ProgressCallback, Source, Stage
 
 #: Tasks whose output can be called right or wrong.
@@ -41,6 +42,8 @@ class Runner:
         self._metric = metrics.get_metric(metric, dataset)
         self._progress = progress
         _repeatable(plan.seed)
+        # What clusters are shared in: int8 numbers where the recipe ends in them.
+        self._int8 = any(isinstance(spec, QuantizeAware) for spec in plan.stages)
         self.model = sources.load(source)
 
     def run(self) -> tuple[Stage, ...]:
@@ -58,6 +61,8 @@ class Runner:
     def _stage(self, name: str, spec: StageSpec, seed: int) -> keras.Model:
         if isinstance(spec, Prune):
             trained = prune(self.model, spec.sparsity, schedule=spec.schedule, ramp=spec.ramp)
+        elif isinstance(spec, Cluster):
+            trained = cluster(self.model, spec.clusters, per_channel=self._int8)
         elif isinstance(spec, Distil):
             linear: Any = "logits" if self._dataset.task in _DECISIONS else "values"
             teacher = sources.load(self._source)  # not `model`, which trains where the student is `self`
@@ -104,7 +109,13 @@ class Runner:
         outputs = keras.tree.flatten(self.model.predict(batches, verbose=0))[0]
         value = self._metric.value(self._metric.per_sample(np.asarray(outputs), samples.labels))
         zeros, size, count = sparsity(self.model), weight_bytes(self.model), parameters(self.model)
-        return Stage(name, value, size, count, zeros, epochs, seconds)
+        return Stage(name, value, size, count, zeros, epochs, seconds, self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        clustered, values = most_values(self.model)
+        kind = "int8 numbers" if self._int8 else "values"
+        total = len(prunable_kernels(self.model))
+        return (f"{clustered} of {total} kernels have at most {values} different {kind} each",) if clustered else ()
 
 
 def _repeatable(seed: int) -> None:
