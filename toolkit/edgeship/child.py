@@ -34,7 +34,12 @@ _MEMORY_SIGNS = ("MemoryError", "std::bad_alloc", "OOM when allocating", "JavaSc
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a child. `memory_mib` bounds its private data (RLIMIT_DATA); None = this machine's physical memory."""
+    """Limits of a child.
+
+    Attributes:
+        seconds: longest time without an answer or a sign of progress.
+        memory_mib: bound of its private data (RLIMIT_DATA); None = this machine's physical memory.
+    """
 
     seconds: float = 900.0
     memory_mib: int | None = None
@@ -132,6 +137,7 @@ class Child:
                 raise ChildCrashed(f"{self.name} gave no valid answer but {line[:200].decode(errors='replace')!r}")
             if "progress" not in answer:
                 return answer
+            deadline = time.monotonic() + seconds
             if progress is not None:
                 progress(from_data(Progress, answer["progress"]))
 
@@ -151,7 +157,7 @@ class Child:
 
     def _timeout(self, seconds: float) -> ChildTimeout:
         return ChildTimeout(
-            f"{self.name} did not finish within {seconds:g} s and was stopped",
+            f"{self.name} gave no sign for {seconds:g} s and was stopped",
             remedy="Raise the limit with --time-limit SECONDS, or leave this format out.",
         )
 

@@ -117,6 +117,7 @@ class Dataset:
         counts: split -> number of samples; a split that was not given has no entry.
         slices: names of per-sample attributes.
         preprocessing: how the samples came to be what they are.
+        augment: random variations of training batches: `flip`, `crop`, `module:function`; no part of `sha256`.
     """
 
     path: Path
@@ -128,6 +129,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
     preprocessing: Preprocessing = Preprocessing()
+    augment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,61 +189,6 @@ class Artifact:
     def size_bytes(self) -> int:
         """Sum over all delivered files, uncompressed."""
         return sum(f.size_bytes for f in self.files)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What one training-time stage of a recipe did to the model, measured after it.
-
-    Attributes:
-        name: `base`, `prune`, `cluster`, `distil`, `quantize-aware`.
-        metric: the task metric on the validation split, in the metric's own unit (accuracy 0..1).
-        size_bytes: gzip bytes of the weights as stored at that point (float32, or int8 after quantize-aware).
-        sparsity: share of exact zeros among prunable weights, 0..1.
-        seconds: wall time.
-        notes: what a person should know (for instance that a schedule ended early).
-    """
-
-    name: str
-    metric: float
-    size_bytes: int
-    parameters: int
-    sparsity: float
-    epochs: int
-    seconds: float
-    notes: tuple[str, ...] = ()
-
-
-GateStatus = Literal["pass", "fail", "inconclusive"]
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One limit, checked on one artifact.
-
-    Attributes:
-        name: `max-abs`, `cosine`, `top1`, `sensitivity`, `metric` or `labels`.
-        accepted: what counts: status is `pass`, or is `inconclusive` and the recipe lets that pass.
-        artifact: `format/variant`.
-        runtime: the runtime that ran the file.
-        value: what was found, in `unit`; for `metric` the paired drop (positive = worse than the original).
-        limit: what is allowed, in `unit`.
-        n: number of samples.
-        interval: 95 % interval of `value`, where one applies.
-        detail: one sentence for a person.
-    """
-
-    name: str
-    artifact: str
-    runtime: str
-    status: GateStatus
-    accepted: bool
-    value: float
-    limit: float
-    unit: str
-    n: int
-    interval: tuple[float, float] | None = None
-    detail: str = ""
 
 
 Provenance = Literal["measured", "emulated", "estimated"]
@@ -305,6 +252,111 @@ class Measurement:
     device: DeviceInfo
     notes: tuple[str, ...] = ()
     key: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A paired drop of the metric (positive = worse) on the same samples.
+
+    Attributes:
+        interval: 95 %, in `unit`.
+        unit: as `Metric.unit`: `points` or `%`.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    unit: str
+
+
+@dataclass(frozen=True)
+class StageFile:
+    """The model after one stage as an exported file: what that stage did to what would be delivered.
+
+    The metric is that of the validation split, which recipes choose by; gates are held on the test split, never here.
+
+    Attributes:
+        artifact: `format/variant`.
+        sha256: `Artifact.sha256`.
+        runtime: what ran the file.
+        n: number of validation samples.
+        metric: of the file, in the metric's own unit.
+        drop: against the original model in its own framework.
+        step: against the file before, in the order of stages and files; for the first the same as `drop`.
+        size_bytes, gzip_bytes, brotli_bytes: of all files of the artifact.
+        measurement: latency, taken side by side with that of the other stages; None where none was wanted.
+    """
+
+    artifact: str
+    sha256: str
+    runtime: str
+    n: int
+    metric: float
+    drop: Change
+    step: Change
+    size_bytes: int
+    gzip_bytes: int
+    brotli_bytes: int
+    measurement: Measurement | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage of a recipe did to the model, measured after it.
+
+    Attributes:
+        name: its word in the recipe (`prune`, `quantize-aware`); `base` is the model as given.
+        metric: the task metric on the validation split, of the model in its framework, in the metric's own unit
+            (accuracy 0..1).
+        size_bytes: gzip bytes of the weights as stored at that point (float32, or int8 after quantize-aware).
+        sparsity: share of exact zeros among prunable weights, 0..1.
+        seconds: wall time.
+        notes: what a person should know (for instance that a schedule ended early).
+        macs: multiply-accumulate operations of one inference; None where it was not counted.
+        files: the model at that point as exported files; none where nothing could be exported.
+    """
+
+    name: str
+    metric: float
+    size_bytes: int
+    parameters: int
+    sparsity: float
+    epochs: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+    macs: int | None = None
+    files: tuple[StageFile, ...] = ()
+
+
+GateStatus = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One limit, checked on one artifact.
+
+    Attributes:
+        name: `max-abs`, `cosine`, `top1`, `sensitivity`, `metric` or `labels`.
+        accepted: what counts: status is `pass`, or is `inconclusive` and the recipe lets that pass.
+        artifact: `format/variant`.
+        runtime: the runtime that ran the file.
+        value: what was found, in `unit`; for `metric` the paired drop (positive = worse than the original).
+        limit: what is allowed, in `unit`.
+        n: number of samples.
+        interval: 95 % interval of `value`, where one applies.
+        detail: one sentence for a person.
+    """
+
+    name: str
+    artifact: str
+    runtime: str
+    status: GateStatus
+    accepted: bool
+    value: float
+    limit: float
+    unit: str
+    n: int
+    interval: tuple[float, float] | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,10 @@ def test_same_seed_same_weights(given, tmp_path):
 
 def test_batches_follow_the_seed(trained, digits):
     def first(seed):
-        return Batches(input_structure(trained), [digits[0]], digits[1], 32, seed)[0][1].tolist()
+        return Batches(input_structure(trained), {"image": digits[0]}, digits[1], 32, seed)[0][1].tolist()
 
     assert first(1) == first(1) != first(2)
-    ordered = Batches(input_structure(trained), [digits[0]], None, 512)
+    ordered = Batches(input_structure(trained), {"image": digits[0]}, None, 512)
     assert len(ordered) == 3
     assert np.array_equal(np.concatenate([ordered[n][0] for n in range(3)]), digits[0])
 
@@ -184,7 +184,7 @@ def test_reconstruction_and_regression_run_through(tmp_path):
     dataset = data.from_arrays(
         arrays, found.inputs, found.outputs, data.DataOptions(task="reconstruction"), tmp_path / "data"
     )
-    plan = recipe({"distil": {"epochs": 2, "learning_rate": 0.01, "weight": 0.1}}, QUANTIZE, batch_size=16)
+    plan = recipe({"distil": {"epochs": 2, "learning_rate": 0.01, "teacher": 0.1}}, QUANTIZE, batch_size=16)
     stages = run((found, dataset), plan, tmp_path / "out").stages
     assert stages[1].metric < stages[0].metric
     assert stages[2].metric < stages[0].metric
@@ -222,7 +222,7 @@ def test_resnet8_keeps_its_accuracy(shared_data, litert):
 
 def test_the_teacher_of_a_first_stage_is_not_its_student(given, tmp_path, monkeypatch):
     """The model as given, from the first to the last epoch: a model that teaches itself learns nothing from it."""
-    from edgeship.compress import stages
+    from edgeship.compress import context
 
     pairs = []
 
@@ -230,8 +230,8 @@ def test_the_teacher_of_a_first_stage_is_not_its_student(given, tmp_path, monkey
         pairs.append((student, teacher, [np.array(w) for w in teacher.get_weights()]))
         return distiller(student, teacher, *args, **kwargs)
 
-    monkeypatch.setattr(stages, "distiller", watched)
-    run(given, recipe({"distil": {"epochs": 1, "weight": 1.0, "learning_rate": 0.01}}, batch_size=512), tmp_path)
+    monkeypatch.setattr(context, "distiller", watched)
+    run(given, recipe({"distil": {"epochs": 1, "teacher": 1.0, "learning_rate": 0.01}}, batch_size=512), tmp_path)
     ((student, teacher, before),) = pairs
     assert all(np.array_equal(a, b) for a, b in zip(before, teacher.get_weights(), strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(before, student.get_weights(), strict=True))

@@ -105,6 +105,7 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
 @options.force
 @options.seed
 @options.scale
+@options.augment
 @options.measuring
 @options.loading
 @options.limits
@@ -177,7 +178,10 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
         formats=given["formats"],
         targets=targets,
         data_options=DataOptions(
-            seed=recipe.seed, calibration_samples=recipe.calibration_samples, scale=given["scale"]
+            seed=recipe.seed,
+            calibration_samples=recipe.calibration_samples,
+            scale=given["scale"],
+            augment=given.get("augment", ()),
         ),
         limits=options.make_limits(given["time_limit"], given["memory_limit"]),
         custom_objects=given["custom_objects"],
@@ -197,6 +201,7 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
 @options.force
 @options.seed
 @options.scale
+@options.augment
 @options.loading
 @options.limits
 @ui.json_option

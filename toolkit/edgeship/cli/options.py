@@ -122,6 +122,12 @@ scale = click.option(
     metavar="FACTOR",
     help="Multiplies image pixels (0..255) on reading: 0.00392157 for a model trained on 0..1.",
 )
+augment = click.option(
+    "--augment",
+    multiple=True,
+    metavar="NAME",
+    help="Random variations of training samples: flip, crop (images) or module:function; repeat for several.",
+)
 seed = click.option("--seed", type=int, metavar="N", help="Of everything random; overrides the recipe's.")
 loading = together(
     click.option(
@@ -134,7 +140,12 @@ loading = together(
 )
 limits = together(
     click.option(
-        "--time-limit", type=float, default=900, show_default=True, metavar="SECONDS", help="For each child's request."
+        "--time-limit",
+        type=float,
+        default=900,
+        show_default=True,
+        metavar="SECONDS",
+        help="Longest silence of a child.",
     ),
     click.option("--memory-limit", type=int, metavar="MIB", help="For each child. Default: this machine's memory."),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,28 +19,43 @@ from edgeship.metrics import VOID
 from edgeship.types import Progress, ProgressCallback
 
 if TYPE_CHECKING:
+    from edgeship.data.augment import Augment
     from edgeship.types import Array
 
 
+#: Between two signs of life within an epoch.
+_SIGN_SECONDS = 5.0
+
+
 class Batches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
-    """(inputs, targets) batches of memory-mapped samples, in a new seeded order each epoch.
+    """(inputs, targets) batches of memory-mapped samples.
 
     Args:
         structure: how the model takes its inputs (`graph.input_structure`).
-        inputs: arrays in the flat order of that structure, N samples each.
-        targets: N rows, or None for inference, which keeps the order of the samples.
+        inputs: name -> array, in the flat order of that structure, N samples each.
+        targets: N rows, or None for inputs alone.
+        batch: samples in a batch.
+        seed: of a new order each epoch and of the augmentation; None keeps the order of the samples.
+        augment: applied to each batch.
     """
 
     def __init__(
-        self, structure: Any, inputs: Sequence[Array], targets: Array | None, batch: int, seed: int = 0
+        self,
+        structure: Any,
+        inputs: Mapping[str, Array],
+        targets: Array | None,
+        batch: int,
+        seed: int | None = None,
+        augment: Augment | None = None,
     ) -> None:
         super().__init__(workers=1)
         self._structure = structure
         self._inputs = inputs
         self._targets = targets
         self._batch = batch
-        self._random = np.random.default_rng(seed)
-        self._order = np.arange(len(inputs[0]))
+        self._augment = augment
+        self._random = None if seed is None else np.random.default_rng(seed)
+        self._order = np.arange(len(next(iter(inputs.values()))))
         self.on_epoch_end()
 
     def __len__(self) -> int:
@@ -49,12 +65,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no typ
     def __getitem__(self, index: int) -> Any:
         """One batch."""
         chosen = self._order[index * self._batch : (index + 1) * self._batch]
-        x = keras.tree.pack_sequence_as(self._structure, [np.asarray(array[chosen]) for array in self._inputs])
-        return (x,) if self._targets is None else (x, np.asarray(self._targets[chosen]))
+        inputs: Mapping[str, Array] = {name: np.asarray(array[chosen]) for name, array in self._inputs.items()}
+        targets = None if self._targets is None else np.asarray(self._targets[chosen])
+        if self._augment is not None and self._random is not None and targets is not None:
+            inputs, targets = self._augment(inputs, targets, self._random)
+        x = keras.tree.pack_sequence_as(self._structure, [inputs[name] for name in self._inputs])
+        return (x,) if targets is None else (x, targets)
 
     def on_epoch_end(self) -> None:
         """A new order."""
-        if self._targets is not None:
+        if self._random is not None:
             self._order = self._random.permutation(len(self._order))
 
 
@@ -81,17 +101,30 @@ def cosine(learning_rate: float, steps: int) -> keras.optimizers.Adam:
 
 
 class EpochProgress(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no types
-    """Tells how far a stage is after each epoch."""
+    """Tells how far a stage is: after each epoch, and meanwhile often enough to show that it lives."""
 
     def __init__(self, stage: str, epochs: int, progress: ProgressCallback) -> None:
         super().__init__()
         self._stage, self._epochs, self._tell = stage, epochs, progress
+        self._epoch, self._told = 0, time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002 - the signature is Keras's
+        """Remember where `fit` is."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Send a sign of life, seldom."""
+        if time.monotonic() - self._told > _SIGN_SECONDS:
+            self._send(self._epoch, f"epoch {self._epoch + 1}/{self._epochs} batch {batch + 1}", logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Send it."""
+        self._send(epoch + 1, f"epoch {epoch + 1}/{self._epochs}", logs)
+
+    def _send(self, done: int, message: str, logs: Mapping[str, float] | None) -> None:
         numbers = " ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
-        message = f"epoch {epoch + 1}/{self._epochs} {numbers}".rstrip()
-        self._tell(Progress(self._stage, epoch + 1, self._epochs, message))
+        self._told = time.monotonic()
+        self._tell(Progress(self._stage, done, self._epochs, f"{message} {numbers}".rstrip()))
 
 
 def weight_bytes(model: keras.Model) -> int:

@@ -21,6 +21,7 @@ from edgeship import cache
 from edgeship.codec import from_json, to_json
 from edgeship.data import digits, readers
 from edgeship.data.arrays import save_rows, update_hash
+from edgeship.data.augment import check_names
 from edgeship.data.fitting import TASKS, count_classes, fit_input, fit_labels, infer_task, total_scale
 from edgeship.data.splits import choose, remaining
 from edgeship.errors import DataError
@@ -48,6 +49,8 @@ class DataOptions:
         calibration_samples: how many training samples set activation ranges; fewer if there are fewer.
         task: `Dataset.task`; None infers it from labels and outputs.
         scale: factor for float inputs, for instance 1/255 for a model trained on images in 0..1.
+        augment: random variations of training batches, applied in this order: `flip` (images left to right), `crop`
+            (images moved by up to 1/8), `module:function` (see `edgeship.data.augment.Augment`).
     """
 
     seed: int = 0
@@ -55,6 +58,7 @@ class DataOptions:
     calibration_samples: int = 200
     task: str | None = None
     scale: float = 1.0
+    augment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.task is not None and self.task not in TASKS:
@@ -65,6 +69,7 @@ class DataOptions:
             raise DataError(f"calibration_samples is {self.calibration_samples}", remedy="Allowed: 1 and more.")
         if not math.isfinite(self.scale) or self.scale <= 0:
             raise DataError(f"scale is {self.scale}", remedy="Allowed: numbers above 0, such as 0.00392157 for 1/255.")
+        check_names(self.augment)
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,7 @@ def from_arrays(
         classes=classes,
         slices=tuple(next(iter(parts.values())).slices),
         preprocessing=preprocessing,
+        augment=options.augment,
     )
     return _materialize(dataset, splits, cache_dir)
 
@@ -369,7 +375,9 @@ def _materialize(dataset: Dataset, splits: Mapping[str, tuple[_Part, Array]], ca
     description = place / _DESCRIPTION
     if description.is_file():
         kept = from_json(Dataset, description.read_text())
-        return replace(kept, path=place, name=dataset.name, preprocessing=dataset.preprocessing)
+        return replace(
+            kept, path=place, name=dataset.name, preprocessing=dataset.preprocessing, augment=dataset.augment
+        )
     with whole_folder(place, keep=not place.exists()) as folder:  # one without its description is damaged
         for split, (part, index) in splits.items():
             target = folder / split

@@ -156,7 +156,7 @@ def request_key(request: Request, source: Source, dataset: Dataset) -> str:
     last run asked for. Versions are no part of it either, so an update of edgeship continues in place.
     """
     training = {k: v for k, v in request.recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
-    return cache.digest(source=source.sha256, dataset=dataset.sha256, training=training)
+    return cache.digest(source=source.sha256, dataset=dataset.sha256, augment=dataset.augment, training=training)
 
 
 def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, Any]:

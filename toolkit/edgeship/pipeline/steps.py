@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from edgeship import artifact as sidecar
 from edgeship import cache, codec, plugins
 from edgeship.child import Worker
 from edgeship.compress import run as compress_run
+from edgeship.compress.run import Compressed
 from edgeship.contracts import Runtime
 from edgeship.data import DataOptions, open_dataset
 from edgeship.data import load as load_split
@@ -22,7 +23,7 @@ from edgeship.files import write_text
 from edgeship.names import artifact_slug
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
-from edgeship.recipe import Distil, Recipe
+from edgeship.recipe import Recipe
 from edgeship.references import is_reference
 from edgeship.source import inspect
 from edgeship.source import predict as predict_source
@@ -37,7 +38,6 @@ from edgeship.types import (
     Plan,
     ProgressCallback,
     Source,
-    Stage,
 )
 from edgeship.usercode import code_of, code_sha256
 from edgeship.verify import Outputs
@@ -101,10 +101,10 @@ def open_probe(worker: Worker, source: Source, seed: int) -> Dataset:
 
 def compress(
     worker: Worker, source: Source, dataset: Dataset, recipe: Recipe, metric: str | None, progress: ProgressCallback
-) -> tuple[Source, tuple[Stage, ...]]:
-    """Run the recipe's training stages; without stages the source itself."""
+) -> Compressed:
+    """Run the recipe's stages; without stages the source itself."""
     if not recipe.stages:
-        return source, ()
+        return Compressed(source, (), ())
 
     def train(place: Path) -> None:
         result = worker.call(
@@ -116,17 +116,24 @@ def compress(
             out_dir=place,
             progress=progress,
         )
-        (place / "compressed.json").write_text(codec.to_json(result))
+        relative = _with_paths(result, lambda path: path.relative_to(place))  # the entry is moved when complete
+        (place / "compressed.json").write_text(codec.to_json(relative))
 
     settings = {k: v for k, v in recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
-    named = [metric or "", *(stage.student for stage in recipe.stages if isinstance(stage, Distil))]
+    named = [metric or "", *dataset.augment, *(name for stage in recipe.stages for name in stage.references())]
     code = code_sha256(name for name in named if is_reference(name))
-    parts = {**_content(source, dataset), "recipe": settings, "metric": metric}
+    parts = {**_content(source, dataset), "recipe": settings, "metric": metric, "augment": dataset.augment}
     key = cache.key_with_code("compress", source.code_sha256, code, **parts)
     place = cache.entry("compress", key, train)
-    found = codec.from_json(compress_run.Compressed, (place / "compressed.json").read_text())
-    path = place / found.source.path.name
-    return replace(found.source, path=path, code_sha256=source.code_sha256), found.stages
+    found = codec.from_json(Compressed, (place / "compressed.json").read_text())
+    found = _with_paths(found, lambda path: place / path)
+    known = [replace(model, code_sha256=source.code_sha256) for model in (found.source, *found.models)]
+    return replace(found, source=known[0], models=tuple(known[1:]))
+
+
+def _with_paths(found: Compressed, change: Callable[[Path], Path]) -> Compressed:
+    first, *others = (replace(model, path=change(model.path)) for model in (found.source, *found.models))
+    return replace(found, source=first, models=tuple(others))
 
 
 def _content(source: Source, dataset: Dataset) -> dict[str, Any]:
@@ -144,21 +151,27 @@ def strips(source: Source, export: Export) -> bool:
 
 
 def reference(
-    worker: Worker, source: Source, dataset: Dataset, progress: ProgressCallback, *, stripped: bool = False
+    worker: Worker,
+    source: Source,
+    dataset: Dataset,
+    progress: ProgressCallback,
+    *,
+    split: str = "test",
+    stripped: bool = False,
 ) -> Outputs:
-    """Outputs of a model, run by the framework it came from, for the test split.
+    """Outputs of a model, run by the framework it came from, for a split.
 
     `stripped`: of a fake-quantized model, the network that `strips` speaks of; others are what they are.
     """
     if stripped and source.fake_quantized:
         source = _strip(worker, source)
     if source.kind == "tflite":
-        return run_artifact(as_artifact(source), plugins.runtimes_for("tflite")[0], dataset, progress)
+        return run_artifact(as_artifact(source), plugins.runtimes_for("tflite")[0], dataset, progress, split)
 
     def run(place: Path) -> None:
-        worker.call(predict_source, source=source, dataset=dataset, split="test", out_dir=place, progress=progress)
+        worker.call(predict_source, source=source, dataset=dataset, split=split, out_dir=place, progress=progress)
 
-    key = cache.key_with_code("reference", source.code_sha256, **_content(source, dataset))
+    key = cache.key_with_code("reference", source.code_sha256, **_content(source, dataset), split=split)
     place = cache.entry("reference", key, run)
     return Outputs({spec.name: np.load(place / f"{spec.name}.npy", mmap_mode="r") for spec in source.outputs})
 
@@ -204,12 +217,14 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
     return sidecar.read_artifact(cache.entry("convert", key, run))
 
 
-def run_artifact(artifact: Artifact, runtime: Runtime, dataset: Dataset, progress: ProgressCallback) -> Outputs:
-    """Outputs of an exported file in a runtime for (as many as it can afford of) the test samples."""
+def run_artifact(
+    artifact: Artifact, runtime: Runtime, dataset: Dataset, progress: ProgressCallback, split: str = "test"
+) -> Outputs:
+    """Outputs of an exported file in a runtime for (as many as it can afford of) the samples of a split."""
 
     def run(place: Path) -> None:
-        inputs = load_split(dataset, "test").inputs
-        rows = sample_rows(dataset, runtime)
+        inputs = load_split(dataset, split).inputs
+        rows = sample_rows(dataset, runtime, split)
         chosen = {name: array if rows is None else array[rows] for name, array in inputs.items()}
         for position, array in enumerate(runtime.run(artifact, chosen, progress).values()):
             np.save(place / f"{position}.npy", array)
@@ -223,14 +238,15 @@ def run_artifact(artifact: Artifact, runtime: Runtime, dataset: Dataset, progres
         runtime=[runtime.name, runtime.versions()],
         limit=runtime.sample_limit,
         dataset=dataset.sha256,
+        split=split,
     )
     place = cache.entry("run", key, run)
     return Outputs({name: np.load(place / f"{k}.npy", mmap_mode="r") for k, name in enumerate(names)})
 
 
-def sample_rows(dataset: Dataset, runtime: Runtime) -> Array | None:
-    """Indices of the test samples that a runtime verifies, evenly spread; None = all."""
-    n, limit = dataset.counts["test"], runtime.sample_limit
+def sample_rows(dataset: Dataset, runtime: Runtime, split: str = "test") -> Array | None:
+    """Indices of the samples that a runtime verifies, evenly spread; None = all."""
+    n, limit = dataset.counts[split], runtime.sample_limit
     return None if limit is None or limit >= n else np.linspace(0, n - 1, limit).round().astype(np.int64)
 
 

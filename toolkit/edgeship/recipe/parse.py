@@ -1,15 +1,4 @@
-"""Recipes: what to do with a model, as frozen, versioned, validated data.
-
-A recipe is a YAML file with `schema: edgeship.recipe/1`. Shipped ones lie in `recipes/`; a path to a file of your own
-works wherever a name does. Training stages run in the order written; variants are made afterwards from their result.
-
-    schema: edgeship.recipe/1
-    name: int8-qat
-    purpose: int8 with the accuracy of float, for models that lose points when quantized after training
-    stages:
-      - quantize-aware: {epochs: 3}
-    variants: [int8]
-"""
+"""Reads recipes: plain data in, a `Recipe` or one error that says what is allowed."""
 
 from __future__ import annotations
 
@@ -21,80 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from edgeship.errors import RecipeError
+from edgeship.recipe.stages import STAGES, StageSpec, limited
 from edgeship.types import VARIANTS
 
 SCHEMA = "edgeship.recipe/1"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Prune:
-    """Magnitude pruning of kernels, gradual, with fine-tuning.
-
-    Attributes:
-        sparsity: share of zeros to reach, over all prunable kernels together, 0 < sparsity < 1.
-        schedule: `cubic` ramps as in arXiv 1710.01878, eq. 1; `constant` prunes at the first step.
-        ramp: share of the epochs spent ramping; the rest recovers accuracy at the final sparsity.
-    """
-
-    sparsity: float = 0.5
-    epochs: int = 6
-    schedule: Literal["cubic", "constant"] = "cubic"
-    ramp: float = 0.6
-    learning_rate: float = 1e-3
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Weight clustering with fine-tuning (arXiv 1510.00149, section 3); zeros of an earlier prune are kept.
-
-    Attributes:
-        clusters: how many different values a kernel may have, 4 to 128.
-    """
-
-    clusters: int = 16
-    epochs: int = 4
-    learning_rate: float = 1e-4
-
-
-@dataclass(frozen=True)
-class Distil:
-    """Knowledge distillation from the original model (arXiv 1503.02531).
-
-    Attributes:
-        student: `self` (the model as the earlier stages left it, masks kept), `narrow` (the same architecture with
-            `width` times the channels, trained from scratch), or `module:function` that returns a Keras model.
-        width: for `narrow`, 0 < width < 1.
-        temperature: softens both outputs; the soft loss is scaled by its square.
-        weight: share of the soft loss, the rest is the task's own loss.
-    """
-
-    student: str = "self"
-    width: float = 0.5
-    epochs: int = 6
-    temperature: float = 3.0
-    weight: float = 0.5
-    learning_rate: float = 1e-3
-
-
-@dataclass(frozen=True)
-class QuantizeAware:
-    """Quantization-aware training to int8 (arXiv 1712.05877, section 3); zeros and clusters stay."""
-
-    epochs: int = 3
-    learning_rate: float = 1e-4
-
-
-StageSpec = Prune | Cluster | Distil | QuantizeAware
-
-#: The word in a recipe -> its settings.
-STAGES: Mapping[str, type[StageSpec]] = {
-    "prune": Prune,
-    "cluster": Cluster,
-    "distil": Distil,
-    "quantize-aware": QuantizeAware,
-}
 
 
 @dataclass(frozen=True)
@@ -113,17 +34,16 @@ class Recipe:
     purpose: str = ""
     stages: tuple[StageSpec, ...] = ()
     variants: tuple[str, ...] = ("float32",)
-    max_drop: float = 0.5
+    max_drop: float = limited(0.5, 0, 100)
     inconclusive: Literal["fail", "pass"] = "fail"
-    calibration_samples: int = 200
-    batch_size: int = 64
-    seed: int = 0
+    calibration_samples: int = limited(200, 1, 100_000)
+    batch_size: int = limited(64, 1, 65_536)
+    seed: int = limited(0, 0, 2**31 - 1)
 
     def to_data(self) -> dict[str, Any]:
         """The recipe as it is written in YAML; `parse` reads it back."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        words = {cls: word for word, cls in STAGES.items()}
-        plain["stages"] = [{words[type(s)]: dataclasses.asdict(s)} for s in self.stages]
+        plain["stages"] = [{s.word: dataclasses.asdict(s)} for s in self.stages]
         plain["variants"] = list(self.variants)
         return {"schema": SCHEMA, **plain}
 
@@ -222,7 +142,7 @@ def _check_type(value: Any, hint: Any, where: str) -> None:
 
 
 def _check(recipe: Recipe, where: str) -> None:
-    """Limits of single values, and of their order."""
+    """Limits of single values, and the order of the stages."""
     check_variants(recipe.variants, where)
     if len(set(recipe.variants)) < len(recipe.variants):
         raise RecipeError(f"{where}: variants names one twice: {', '.join(recipe.variants)}")
@@ -230,37 +150,19 @@ def _check(recipe: Recipe, where: str) -> None:
         raise RecipeError(f"{where}: name is empty")
     if not recipe.variants:
         raise RecipeError(f"{where}: variants is empty", remedy=f"Name at least one of: {', '.join(VARIANTS)}.")
-    limits: list[tuple[str, float, float, float]] = [
-        ("max_drop", recipe.max_drop, 0, 100),
-        ("calibration_samples", recipe.calibration_samples, 1, 100_000),
-        ("batch_size", recipe.batch_size, 1, 65_536),
-        ("seed", recipe.seed, 0, 2**31 - 1),
-    ]
-    for stage in recipe.stages:
-        limits += [("epochs", stage.epochs, 1, 10_000), ("learning_rate", stage.learning_rate, 1e-9, 10)]
-        if isinstance(stage, Prune):
-            limits += [("sparsity", stage.sparsity, 0.01, 0.99), ("ramp", stage.ramp, 0, 1)]
-        if isinstance(stage, Cluster):
-            limits += [("clusters", stage.clusters, 4, 128)]
-        if isinstance(stage, Distil):
-            limits += [("width", stage.width, 0.01, 0.99), ("temperature", stage.temperature, 0.1, 100)]
-            limits += [("weight", stage.weight, 0, 1)]
-            if stage.student not in ("self", "narrow") and ":" not in stage.student:
-                raise RecipeError(
-                    f"{where}: student is {stage.student!r}", remedy="Allowed: self, narrow, module:function."
-                )
-    for key, value, low, high in limits:
-        if not low <= value <= high:
-            raise RecipeError(f"{where}: {key} is {value}", remedy=f"Allowed: {low:g} to {high:g}.")
-    _check_order(recipe.stages, where)
+    _check_limits(recipe, where)
+    for number, stage in enumerate(recipe.stages):
+        _check_limits(stage, where)
+        if stage.last and number + 1 < len(recipe.stages):
+            raise RecipeError(f"{where}: {stage.word} must be the last stage", remedy="Later training would undo it.")
+        problem = stage.problem(recipe.stages[:number])
+        if problem is not None:
+            raise RecipeError(f"{where}: {problem[0]}", remedy=problem[1])
 
 
-def _check_order(stages: tuple[StageSpec, ...], where: str) -> None:
-    if any(isinstance(s, QuantizeAware) for s in stages[:-1]):
-        raise RecipeError(f"{where}: quantize-aware must be the last stage", remedy="Later training would undo it.")
-    clustered = [number for number, stage in enumerate(stages) if isinstance(stage, Cluster)]
-    for number, stage in enumerate(stages):
-        anew = isinstance(stage, Prune) or (isinstance(stage, Distil) and stage.student != "self")
-        if anew and any(before < number for before in clustered):
-            word = next(word for word, kind in STAGES.items() if isinstance(stage, kind))
-            raise RecipeError(f"{where}: {word} after cluster would undo it", remedy="Put cluster after it.")
+def _check_limits(settings: Recipe | StageSpec, where: str) -> None:
+    for field in dataclasses.fields(settings):
+        if "limits" in field.metadata:
+            value, (low, high) = getattr(settings, field.name), field.metadata["limits"]
+            if not low <= value <= high:
+                raise RecipeError(f"{where}: {field.name} is {value}", remedy=f"Allowed: {low:g} to {high:g}.")

@@ -1,0 +1,126 @@
+"""What a stage of a recipe may use: the data, the original, training and measuring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from edgeship import data, metrics
+from edgeship import source as sources
+from edgeship.compress.distill import distiller
+from edgeship.compress.graph import input_structure
+from edgeship.compress.helpers import callbacks
+from edgeship.compress.training import Batches, EpochProgress, cosine, loss_for
+from edgeship.data.augment import augmentation
+from edgeship.errors import DataError, UnsupportedModelError
+from edgeship.recipe import QuantizeAware, Recipe, Training
+from edgeship.types import Array, Dataset, ProgressCallback, Source
+
+if TYPE_CHECKING:
+    from edgeship.compress.distill import Distiller
+
+#: Tasks whose output can be called right or wrong.
+_DECISIONS = ("classification", "binary", "segmentation")
+
+
+class Context:
+    """One recipe on one model and dataset.
+
+    Attributes:
+        plan: the recipe.
+        int8: whether it ends in quantization-aware training, so that what counts are int8 numbers.
+        seed: of the stage that runs.
+    """
+
+    def __init__(
+        self, source: Source, dataset: Dataset, plan: Recipe, metric: str | None, progress: ProgressCallback
+    ) -> None:
+        _check(source, dataset)
+        self.plan = plan
+        self.int8 = any(isinstance(spec, QuantizeAware) for spec in plan.stages)
+        self.seed = plan.seed
+        self.progress = progress
+        self._source = source
+        self._names = [spec.name for spec in source.inputs]
+        self._dataset = dataset
+        self._metric = metrics.get_metric(metric, dataset)
+
+    def start(self, number: int) -> None:
+        """Seed stage `number`."""
+        self.seed = self.plan.seed + number
+        repeatable(self.seed)
+
+    def original(self) -> keras.Model:
+        """A fresh copy of the model as given."""
+        return sources.load(self._source)
+
+    def calibration(self, model: keras.Model) -> Any:
+        """The calibration split, packed as the model takes its inputs."""
+        samples = data.load(self._dataset, "calibration")
+        return keras.tree.pack_sequence_as(input_structure(model), [*self._inputs(samples).values()])
+
+    def batches(self, model: keras.Model, split: str) -> Batches:
+        """(inputs, labels) of a split: the training split shuffled and augmented, others in order."""
+        samples = data.load(self._dataset, split)
+        structure, inputs = input_structure(model), self._inputs(samples)
+        if split != "train":
+            return Batches(structure, inputs, samples.labels, self.plan.batch_size)
+        augment = augmentation(self._dataset.augment)
+        return Batches(structure, inputs, samples.labels, self.plan.batch_size, self.seed, augment)
+
+    def fit(self, model: keras.Model, spec: Training) -> None:
+        """Train `model` (or its student) in place by the stage's settings; its helpers ride along."""
+        if spec.teacher > 0 and not hasattr(model, "student"):
+            model = self.distiller(model, spec)
+        trained = getattr(model, "student", model)
+        batches = self.batches(trained, "train")
+        model.compile(
+            cosine(spec.learning_rate, spec.epochs * len(batches)),
+            loss_for(self._dataset.task, trained),
+            metrics=["accuracy"] if self._dataset.task in _DECISIONS else None,
+            jit_compile=False,
+        )
+        helpers = [*callbacks(model), EpochProgress(spec.word, spec.epochs, self.progress)]
+        model.fit(batches, epochs=spec.epochs, shuffle=False, callbacks=helpers, verbose=0)
+
+    def distiller(self, student: keras.Model, spec: Training) -> Distiller:
+        """The student with the original as its teacher."""
+        linear: Any = "logits" if self._dataset.task in _DECISIONS else "values"
+        # Loaded anew: the model of the stages trains, where the student is that model.
+        return distiller(student, self.original(), spec.temperature, spec.teacher, linear=linear)
+
+    def validate(self, model: keras.Model) -> float:
+        """The task's metric on the validation split, in its own unit (accuracy 0..1)."""
+        samples = data.load(self._dataset, "validation")
+        assert samples.labels is not None  # checked at the start
+        batches = Batches(input_structure(model), self._inputs(samples), None, self.plan.batch_size)
+        outputs = keras.tree.flatten(model.predict(batches, verbose=0))[0]
+        return self._metric.value(self._metric.per_sample(np.asarray(outputs), samples.labels))
+
+    def _inputs(self, samples: data.Samples) -> dict[str, Array]:
+        return {name: samples.inputs[name] for name in self._names}
+
+
+def repeatable(seed: int) -> None:
+    """Seed Python, NumPy and TensorFlow, and have it sum in one order."""
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def _check(source: Source, dataset: Dataset) -> None:
+    if source.loader != "keras":
+        raise UnsupportedModelError(
+            f"{source.path.name} is read with {source.loader}; training stages need a model that Keras 3 reads",
+            remedy="Save it again with Keras 3 (.keras), or use a recipe without stages.",
+        )
+    names = {spec.name for spec in source.inputs}
+    if names != {spec.name for spec in dataset.inputs}:
+        raise DataError(
+            f"{dataset.name} has inputs {[s.name for s in dataset.inputs]}, the model takes {sorted(names)}"
+        )
+    if dataset.task == "unlabelled":
+        raise DataError(f"{dataset.name} has no labels to train with", remedy="Use a recipe without stages.")

@@ -1,0 +1,137 @@
+"""The settings of each stage that a recipe may name: one class a word. What a stage does is in `edgeship.compress`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+
+def limited(default: float, low: float, high: float) -> Any:
+    """A number with a default that `parse` holds within `low` and `high`, both allowed."""
+    return dataclasses.field(default=default, metadata={"limits": (low, high)})
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What every stage has.
+
+    Attributes:
+        word: its name in a recipe.
+        last: no stage may follow, because later training would undo it.
+    """
+
+    word: ClassVar[str]
+    last: ClassVar[bool] = False
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:  # noqa: ARG002 - for subclasses
+        """What is wrong with these settings, or with this stage after those before it: (problem, remedy), or None."""
+        return None
+
+    def references(self) -> tuple[str, ...]:
+        """Names of the user's own code (`module:function`) that the stage runs."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Training(StageSpec):
+    """Settings of stages that train: Adam, learning rate falling to zero along a cosine.
+
+    Attributes:
+        epochs: passes over the training split.
+        learning_rate: at the start.
+        teacher: share of the loss that holds the output against that of the original model (arXiv 1503.02531), 0..1;
+            the rest is the task's own loss.
+        temperature: softens both outputs for that; the soft loss is scaled by its square.
+    """
+
+    epochs: int = limited(3, 1, 10_000)
+    learning_rate: float = limited(1e-3, 1e-9, 10)
+    teacher: float = limited(0.0, 0, 1)
+    temperature: float = limited(3.0, 0.1, 100)
+
+
+@dataclass(frozen=True)
+class Prune(Training):
+    """Magnitude pruning of kernels, gradual, with fine-tuning.
+
+    Attributes:
+        sparsity: share of zeros to reach, over all prunable kernels together, 0 < sparsity < 1.
+        schedule: `cubic` ramps as in arXiv 1710.01878, eq. 1; `constant` prunes at the first step.
+        ramp: share of the epochs spent ramping; the rest recovers accuracy at the final sparsity.
+    """
+
+    word: ClassVar[str] = "prune"
+
+    epochs: int = limited(6, 1, 10_000)
+    sparsity: float = limited(0.5, 0.01, 0.99)
+    schedule: Literal["cubic", "constant"] = "cubic"
+    ramp: float = limited(0.6, 0, 1)
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+        """Pruning makes the values of clusters anew."""
+        return _undoes_clusters(self.word, before)
+
+
+@dataclass(frozen=True)
+class Cluster(Training):
+    """Weight clustering with fine-tuning (arXiv 1510.00149, section 3); zeros of an earlier prune are kept.
+
+    Attributes:
+        clusters: how many different values a kernel may have, 4 to 128.
+    """
+
+    word: ClassVar[str] = "cluster"
+
+    epochs: int = limited(4, 1, 10_000)
+    learning_rate: float = limited(1e-4, 1e-9, 10)
+    clusters: int = limited(16, 4, 128)
+
+
+@dataclass(frozen=True)
+class Distil(Training):
+    """Knowledge distillation from the original model into a student.
+
+    Attributes:
+        student: `self` (the model as the earlier stages left it, masks kept), `narrow` (the same architecture with
+            `width` times the channels, trained from scratch), or `module:function` that returns a Keras model.
+        width: for `narrow`, 0 < width < 1.
+    """
+
+    word: ClassVar[str] = "distil"
+
+    epochs: int = limited(6, 1, 10_000)
+    teacher: float = limited(0.5, 0, 1)
+    student: str = "self"
+    width: float = limited(0.5, 0.01, 0.99)
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+        """A student is known by its name; a new one knows nothing of clusters."""
+        if self.student not in ("self", "narrow") and ":" not in self.student:
+            return f"student is {self.student!r}", "Allowed: self, narrow, module:function."
+        return None if self.student == "self" else _undoes_clusters(self.word, before)
+
+    def references(self) -> tuple[str, ...]:
+        """The student's function."""
+        return (self.student,) if ":" in self.student else ()
+
+
+@dataclass(frozen=True)
+class QuantizeAware(Training):
+    """Quantization-aware training to int8 (arXiv 1712.05877, section 3); zeros and clusters stay."""
+
+    word: ClassVar[str] = "quantize-aware"
+    last: ClassVar[bool] = True
+
+    learning_rate: float = limited(1e-4, 1e-9, 10)
+
+
+def _undoes_clusters(word: str, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+    if any(isinstance(stage, Cluster) for stage in before):
+        return f"{word} after cluster would undo it", "Put cluster after it."
+    return None
+
+
+#: The word in a recipe -> its settings.
+STAGES: Mapping[str, type[StageSpec]] = {cls.word: cls for cls in (Prune, Cluster, Distil, QuantizeAware)}
