@@ -31,7 +31,7 @@ _HOMES = {
     "EdgeshipError": "edgeship.errors",
     "GateFailed": "edgeship.errors",
     "InputError": "edgeship.errors",
-    "Recipe": "edgeship.recipe",
+    "Recipe": "edgeship.recipe.parse",
     "Report": "edgeship.types",
     "build": "edgeship.api",
     "callbacks": "edgeship.compress",
