@@ -8,13 +8,14 @@ the TFLite converter turns into the same int8 numbers. `strip` leaves the fake q
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from edgeship.compress.calibration import batches, observer
 from edgeship.compress.clustering import keep_int8_clusters, sharing
 from edgeship.compress.fold import fold
 from edgeship.compress.graph import Graph, Ref, Step, build, read, unique_names
@@ -25,11 +26,6 @@ from edgeship.compress.place import PASSING, place
 from edgeship.compress.pruning import keep_zeros
 from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
 from edgeship.types import Array
-
-#: Samples in a calibration batch; a range is the mean of the batches' extremes, as the moving average in training is.
-_BATCH = 32
-#: Calibration reads no more than this.
-_MAX_SAMPLES = 10_000
 
 
 class RangeFreezer(Helper):
@@ -75,12 +71,12 @@ def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share:
         raise UnsupportedModelError(f"{model.name} is quantization-aware already")
     original = unique_names(read(model))
     folded = fold(original)
-    batches = iter(()) if calibration is None else _batches(calibration, original)
-    first = next(batches, None)
+    given = iter(()) if calibration is None else batches(calibration, original)
+    first = next(given, None)
     _check_fold(model, folded, _noise(folded) if first is None else first)
     placed = place(folded)
     if first is not None:
-        placed = _calibrate(folded, placed, itertools.chain([first], batches))
+        placed = _calibrate(folded, placed, itertools.chain([first], given))
     steps = [replace(step, layer=QUANTIZED.get(step.layer, step.layer)) for step in placed.steps]
     named = unique_names(placed.with_steps(steps))
     quantized = build(named)
@@ -170,51 +166,6 @@ def _plain(step: Step) -> Step:
     return replace(step, layer=PLAIN[step.layer], weights=(snap(kernel, step.layer.channel_axes), *bias))
 
 
-def _batches(calibration: Any, graph: Graph) -> Iterator[list[Array]]:
-    """Calibration samples as lists of arrays in the order of the inputs, at most `_BATCH` samples each."""
-    count = 0
-    for given in _given_batches(calibration):
-        batch = _in_order(given, graph)
-        count += len(batch[0])
-        yield batch
-        if count >= _MAX_SAMPLES:
-            return
-    if not count:
-        raise DataError("the calibration samples are empty", remedy="Give some dozens of typical training samples.")
-
-
-def _given_batches(calibration: Any) -> Iterable[Any]:
-    if isinstance(calibration, list | tuple) and not all(hasattr(part, "shape") for part in calibration):
-        calibration = iter(calibration)  # a list of batches
-    if hasattr(calibration, "shape") or isinstance(calibration, Mapping | list | tuple):
-        count = len(keras.tree.flatten(calibration)[0])
-        for start in range(0, count, _BATCH):
-            yield keras.tree.map_structure(lambda part, a=start: part[a : a + _BATCH], calibration)
-    else:
-        for batch in calibration:
-            yield batch[0] if isinstance(batch, tuple) else batch
-
-
-def _in_order(given: Any, graph: Graph) -> list[Array]:
-    names = [name for name, *_ in graph.inputs]
-    if isinstance(given, Mapping):
-        keys = sorted(graph.structures[0]) if isinstance(graph.structures[0], Mapping) else names
-        if set(given) not in (set(names), set(keys)):
-            raise DataError(f"calibration has inputs {sorted(given)}", remedy=f"The model's inputs: {names}.")
-        given = [given[name] for name in (names if set(given) == set(names) else keys)]
-    arrays = [np.asarray(part, np.float32) for part in (given if isinstance(given, list | tuple) else [given])]
-    shapes = [shape for _, shape, *_ in graph.inputs]
-    fits = len(arrays) == len(shapes) and all(
-        a.ndim == len(s) and all(want in (None, got) for got, want in zip(a.shape[1:], s[1:], strict=True))
-        for a, s in zip(arrays, shapes, strict=True)
-    )
-    if not fits:
-        raise DataError(
-            f"calibration samples have shapes {[a.shape for a in arrays]}", remedy=f"The model's inputs: {shapes}."
-        )
-    return arrays
-
-
 def _check_fold(model: keras.Model, folded: Graph, batch: list[Array]) -> None:
     """Folding must not change the function; a difference is our error, never passed on."""
     single = replace(folded, structures=([0] * len(batch), [0] * len(folded.outputs)))
@@ -243,18 +194,10 @@ def _calibrate(folded: Graph, placed: Graph, samples: Iterable[list[Array]]) -> 
     """Set the ranges: the mean over batches of each batch's extremes in the float network."""
     quantizers = [s for s in placed.steps if s.layer is FakeQuant and s.config["fixed"] is None]
     observed = list(dict.fromkeys(s.inputs[0] for s in quantizers if s.options.get("observe", True)))
-    given = [ref for *_, ref in folded.inputs]
-    inside = [ref for ref in observed if ref not in given]
-    outputs = tuple((f"observed_{ref.id}", ref) for ref in inside)
-    structures = ([0] * len(given), [0] * len(inside))
-    observer = build(replace(folded, outputs=outputs, structures=structures)) if inside else None
+    observe = observer(folded, observed)
     extremes: dict[Ref, list[tuple[float, float]]] = {ref: [] for ref in observed}
     for batch in samples:
-        values = dict(zip(given, batch, strict=True))
-        if observer is not None:
-            values.update(zip(inside, keras.tree.flatten(observer(batch, training=False)), strict=True))
-        for ref in observed:
-            array = np.asarray(values[ref])
+        for ref, array in observe(batch).items():
             extremes[ref].append((float(array.min()), float(array.max())))
     ranges = {ref: np.mean(pairs, axis=0) for ref, pairs in extremes.items()}
     weights = {s.key: calibrated(*ranges[s.inputs[0]]) for s in quantizers if s.inputs[0] in ranges}
