@@ -11,10 +11,17 @@ from edgeship.types import Dataset, ProgressCallback, Source, Stage
 
 @dataclass(frozen=True)
 class Compressed:
-    """A compressed model on disk, and what each stage did to it (the first stage is `base`, the model as given)."""
+    """A compressed model on disk.
+
+    Attributes:
+        source: after the last stage.
+        stages: what each stage did to it; the first is `base`, the model as given.
+        models: after each stage but `base`; the last one is `source`.
+    """
 
     source: Source
     stages: tuple[Stage, ...]
+    models: tuple[Source, ...]
 
 
 def compress(
@@ -25,7 +32,9 @@ def compress(
     out_dir: Path,
     progress: ProgressCallback,
 ) -> Compressed:
-    """Run the training stages of a recipe and write `<out_dir>/model.keras` [child].
+    """Run the stages of a recipe and write `<out_dir>/model.keras` [child].
+
+    What comes before it, after each stage but the last, is written to `<out_dir>/stages/<number>-<word>/model.keras`.
 
     Equal inputs and seed give equal weights on the same machine.
 
@@ -49,9 +58,15 @@ def compress(
 
     plan = parse(recipe, "recipe")
     runner = Runner(source, dataset, plan, metric, progress)
-    stages = runner.run()
-    path = sources.save_live(runner.model, out_dir)
-    return Compressed(sources.inspect(path, source.custom_objects, source.allow_unsafe), stages)
+    stages, paths = [], []
+    for number, stage in enumerate(runner.run()):
+        stages.append(stage)
+        last = number == len(plan.stages)
+        if number or last:
+            folder = out_dir if last else out_dir / "stages" / f"{number}-{stage.name}"
+            paths.append(sources.save_live(runner.model, folder))
+    models = [sources.inspect(path, source.custom_objects, source.allow_unsafe) for path in paths]
+    return Compressed(models[-1], tuple(stages), tuple(models) if plan.stages else ())
 
 
 def strip(source: Source, out_dir: Path) -> Source:

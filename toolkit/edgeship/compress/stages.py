@@ -7,7 +7,7 @@ A method is one file with a function on Keras models, its settings in `edgeship.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -81,16 +81,15 @@ class Runner:
         repeatable(plan.seed)
         self.model = self._context.original()
 
-    def run(self) -> tuple[Stage, ...]:
-        """All stages in order; the first entry is the model as given."""
-        stages = [self._measured("base", 0, 0.0)]
+    def run(self) -> Iterator[Stage]:
+        """All stages in order, `model` being what each left; the first is the model as given."""
+        yield self._measured("base", 0, 0.0)
         for number, spec in enumerate(self._plan.stages):
             self._context.start(number)
             start = time.monotonic()
             self.model = METHODS[type(spec)](self.model, spec, self._context)
             epochs = spec.epochs if isinstance(spec, Training) else 0
-            stages.append(self._measured(spec.word, epochs, time.monotonic() - start))
-        return tuple(stages)
+            yield self._measured(spec.word, epochs, time.monotonic() - start)
 
     def _measured(self, name: str, epochs: int, seconds: float) -> Stage:
         """The model as it is now, on the validation split."""

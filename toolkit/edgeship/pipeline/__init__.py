@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from edgeship.pipeline.build import Request, build, compress_only
+from edgeship.pipeline.build import build, compress_only
+from edgeship.pipeline.request import Request
 
 __all__ = ["Request", "build", "compress_only"]

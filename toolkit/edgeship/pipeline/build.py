@@ -6,15 +6,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from edgeship import cache, plugins, report
 from edgeship import recipe as recipe_module
-from edgeship.child import Limits, Worker
-from edgeship.data import DataOptions
+from edgeship.child import Worker
 from edgeship.errors import (
     ArtifactError,
     ChildError,
@@ -29,7 +27,7 @@ from edgeship.files import storage_errors
 from edgeship.pipeline import checks, exports, folder, steps
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.exports import Export, ExportPlan
-from edgeship.recipe import Recipe
+from edgeship.pipeline.request import Request, provenance, request_key
 from edgeship.source import why_not_trainable
 from edgeship.types import (
     Artifact,
@@ -37,7 +35,6 @@ from edgeship.types import (
     Dataset,
     Failure,
     Measurement,
-    Plan,
     Prediction,
     Progress,
     ProgressCallback,
@@ -49,35 +46,6 @@ from edgeship.verify import GatePolicy, Outputs
 
 #: What a graph without its weights may take; a larger file has repeated itself.
 _GRAPH_BYTES = 64 << 10
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for.
-
-    Attributes:
-        model: path of the trained model.
-        data: dataset (see `edgeship.data.open_dataset`); None: parity on seeded probe inputs only.
-        formats: empty for all that are installed; then what is missing here is left out with a warning.
-        targets: where to measure; empty for no measuring.
-        out: the build folder.
-        command: how to reproduce it, for the report.
-    """
-
-    model: Path
-    out: Path
-    recipe: Recipe
-    data: str | None = None
-    metric: str | None = None
-    formats: tuple[str, ...] = ()
-    targets: tuple[str, ...] = ()
-    data_options: DataOptions = field(default_factory=DataOptions)
-    plan: Plan = field(default_factory=Plan)
-    limits: Limits = field(default_factory=Limits)
-    custom_objects: tuple[str, ...] = ()
-    allow_unsafe: bool = False
-    force: bool = False
-    command: tuple[str, ...] = ()
 
 
 def _quiet(_: Progress) -> None:
@@ -98,7 +66,8 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
         source, dataset = open_inputs(worker, request, export_plan, progress)
         key = request_key(request, source, dataset)
         folder.check(request.out, key, force=request.force, inputs=(request.model,))
-        trained, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
+        compressed = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
+        trained, stages = compressed.source, compressed.stages
         base = baseline(worker, request, (source, trained), dataset, export_plan.exports, progress)
         folder.claim(
             request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,)
@@ -147,27 +116,6 @@ def open_inputs(
     dataset = steps.open_data(worker, request.data, source, request.data_options)
     exports.check_calibration(export_plan.exports, has_ranges="calibration" in dataset.counts or source.fake_quantized)
     return source, dataset
-
-
-def request_key(request: Request, source: Source, dataset: Dataset) -> str:
-    """Key of a build folder: what the files are made from.
-
-    Which files are wanted, and the limits they are held to, may change from run to run: the folder then holds what the
-    last run asked for. Versions are no part of it either, so an update of edgeship continues in place.
-    """
-    training = {k: v for k, v in request.recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
-    return cache.digest(source=source.sha256, dataset=dataset.sha256, augment=dataset.augment, training=training)
-
-
-def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, Any]:
-    """What determines the files of a build."""
-    return {
-        "model": {"name": request.model.name, "sha256": source.sha256, "loader": source.loader},
-        "dataset": {"name": dataset.name, "sha256": dataset.sha256, "options": asdict(request.data_options)},
-        "recipe": request.recipe.to_data(),
-        "versions": cache.versions(),
-        "command": list(request.command),
-    }
 
 
 def baseline(
@@ -329,9 +277,9 @@ def compress_only(request: Request, progress: ProgressCallback = _quiet) -> tupl
         source, dataset = open_inputs(worker, request, ExportPlan((), ()), progress)
         key = request_key(request, source, dataset)
         folder.check(request.out, key, force=request.force, inputs=(request.model,))
-        trained_source, stages = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
+        compressed = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
     folder.claim(request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,))
     path = request.out / "model.keras"
     with storage_errors(path):
-        shutil.copyfile(trained_source.path, path)
-    return path, stages
+        shutil.copyfile(compressed.source.path, path)
+    return path, compressed.stages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -251,57 +251,67 @@ def sample_rows(dataset: Dataset, runtime: Runtime, split: str = "test") -> Arra
 
 
 def measure(
-    out: Path, artifacts: Sequence[Artifact], target: str, dataset: Dataset, plan: Plan, progress: ProgressCallback
+    out: Path,
+    artifacts: Sequence[Artifact],
+    target: str,
+    dataset: Dataset,
+    plan: Plan,
+    progress: ProgressCallback,
+    names: Sequence[str] = (),
 ) -> tuple[tuple[Measurement, ...], tuple[tuple[Artifact, EdgeshipError], ...]]:
     """Measure artifacts on a target, interleaved.
 
     What the build folder holds, taken under the same conditions, is not measured again. One that the target cannot
     run does not cost the others. Raises what opening the target raises.
 
+    Args:
+        out: the build folder.
+        artifacts: what to measure.
+        target: its name.
+        dataset: whose test inputs are run.
+        plan: how.
+        progress: told meanwhile.
+        names: under which the folder holds them, where the id of an artifact is not unique.
+
     Returns:
         Measurements in the order of the artifacts, and what could not be run, with the reason.
     """
-    paths = {a.id: out / "measurements" / f"{artifact_slug(a.id, target)}.json" for a in artifacts}
+    names = names or [artifact_slug(a.id, target) for a in artifacts]
+    paths = [out / "measurements" / f"{name}.json" for name in names]
     keys = _measurement_keys(artifacts, target, dataset, plan)
-    kept = {a.id: m for a in artifacts if (m := _kept_measurement(paths[a.id], keys[a.id])) is not None}
-    new, cannot = _runnable([a for a in artifacts if a.id not in kept], target, dataset)
-    if not new:
-        return tuple(kept.values()), cannot
+    kept = [_kept_measurement(path, key) for path, key in zip(paths, keys, strict=True)]
+    reasons = [None if m else _why_not(a, target, dataset) for a, m in zip(artifacts, kept, strict=True)]
+    cannot = tuple((a, reason) for a, reason in zip(artifacts, reasons, strict=True) if reason)
+    together = [n for n, reason in enumerate(reasons) if reason is None]
+    if all(kept[n] for n in together):
+        return tuple(m for m in kept if m), cannot
     inputs = {k: v[:BENCHMARK_SAMPLES] for k, v in load_split(dataset, "test").inputs.items()}
     # All of them: what is compared was measured side by side.
-    together = [a for a in artifacts if a.id in kept or a in new]
-    found = tuple(
-        replace(m, key=keys[m.artifact]) for m in plugins.target(target).measure(together, inputs, plan, progress)
-    )
-    for measurement in found:
-        write_text(paths[measurement.artifact], codec.to_json(measurement))
+    measured = plugins.target(target).measure([artifacts[n] for n in together], inputs, plan, progress)
+    found = tuple(replace(m, key=keys[n]) for n, m in zip(together, measured, strict=True))
+    for n, measurement in zip(together, found, strict=True):
+        write_text(paths[n], codec.to_json(measurement))
     return found, cannot
 
 
-def _runnable(
-    artifacts: Sequence[Artifact], target: str, dataset: Dataset
-) -> tuple[list[Artifact], tuple[tuple[Artifact, EdgeshipError], ...]]:
+def _why_not(artifact: Artifact, target: str, dataset: Dataset) -> EdgeshipError | None:
+    """Why a target cannot run an artifact; None if it can."""
     inputs = {k: v[:1] for k, v in load_split(dataset, "test").inputs.items()}
-    can: list[Artifact] = []
-    cannot: list[tuple[Artifact, EdgeshipError]] = []
-    for artifact in artifacts:
-        try:
-            plugins.target(target).check(artifact, inputs)
-        except (ArtifactError, ChildError, UnavailableError) as error:
-            cannot.append((artifact, error))
-        else:
-            can.append(artifact)
-    return can, tuple(cannot)
+    try:
+        plugins.target(target).check(artifact, inputs)
+    except (ArtifactError, ChildError, UnavailableError) as error:
+        return error
+    return None
 
 
-def _measurement_keys(artifacts: Sequence[Artifact], target: str, dataset: Dataset, plan: Plan) -> dict[str, str]:
+def _measurement_keys(artifacts: Sequence[Artifact], target: str, dataset: Dataset, plan: Plan) -> list[str]:
     """What measurements depend on: the file, the samples, the plan, the runtime, the machine and its settings."""
     place = plugins.target(target)
     facts = {k: v for k, v in place.probe().facts.items() if k not in CHANGING_FACTS}
-    keys = {}
+    keys = []
     for artifact in artifacts:
         runtimes = plugins.runtimes_for(artifact.format)
-        keys[artifact.id] = cache.key_with_code(
+        key = cache.key_with_code(
             "measurement",
             code_of(place, *runtimes),
             file=artifact.sha256,
@@ -311,6 +321,7 @@ def _measurement_keys(artifacts: Sequence[Artifact], target: str, dataset: Datas
             samples=[dataset.sha256, BENCHMARK_SAMPLES],
             plan=asdict(plan),
         )
+        keys.append(key)
     return keys
 
 
