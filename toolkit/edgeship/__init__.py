@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgeship.api import build as build
     from edgeship.api import convert as convert
+    from edgeship.compress import Features as Features
     from edgeship.compress import callbacks as callbacks
     from edgeship.compress import cluster as cluster
     from edgeship.compress import distiller as distiller
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artifact": "edgeship.types",
     "EdgeshipError": "edgeship.errors",
+    "Features": "edgeship.compress",
     "GateFailed": "edgeship.errors",
     "InputError": "edgeship.errors",
     "Recipe": "edgeship.recipe.parse",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgeship.compress.clustering import cluster as cluster
     from edgeship.compress.distill import distiller as distiller
+    from edgeship.compress.features import Features as Features
     from edgeship.compress.finish import finalize as finalize
     from edgeship.compress.helpers import callbacks as callbacks
     from edgeship.compress.pruning import prune as prune
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from edgeship.compress.students import narrow as narrow
 
 _HOMES = {
+    "Features": "edgeship.compress.features",
     "callbacks": "edgeship.compress.helpers",
     "cluster": "edgeship.compress.clustering",
     "distiller": "edgeship.compress.distill",

@@ -1,25 +1,56 @@
-"""Knowledge distillation (arXiv 1503.02531): a student learns from a teacher's softened output and from the labels."""
+"""Knowledge distillation: a student learns from the labels and from what a teacher answers (arXiv 1503.02531).
+
+Beside the softened outputs a student may learn intermediate features and attention maps (`features.py`). Models with
+several outputs are compared output by output.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
 from keras import ops
 
+from edgeship.compress.features import FeatureLoss, Features, mean, relative_error
 from edgeship.compress.helpers import attach, helpers
-from edgeship.compress.outputs import OutputKind, output_kind
+from edgeship.compress.outputs import OutputKind, output_kinds
+from edgeship.compress.points import Tap
 from edgeship.errors import InputError
 
 #: Probabilities are kept away from 0 and 1 by this before their logarithm is taken.
 _SMALLEST = 1e-7
 
+#: What an output without activation is.
+Linear = Literal["logits", "values"]
+
+
+@dataclass(frozen=True)
+class _Head:
+    """An output of the student and the teacher's that it is held against."""
+
+    name: str
+    places: tuple[int, int]
+    kinds: tuple[OutputKind, OutputKind]
+
+    def losses(self, student: Any, teacher: Any, temperature: float) -> Any:
+        """(N,): what separates the student from the teacher in each sample; squared differences for values."""
+        if self.kinds[0] == "other":
+            losses = ops.square(teacher - student)
+        else:
+            ours = _log_probabilities(student, self.kinds[0], temperature)
+            theirs = _log_probabilities(teacher, self.kinds[1], temperature)
+            losses = temperature**2 * ops.sum(ops.exp(theirs) * (theirs - ours), axis=-1)
+        return ops.mean(ops.reshape(losses, (ops.shape(losses)[0], -1)), axis=-1)
+
 
 class Distiller(keras.Model):  # type: ignore[misc] # Keras ships no types
-    """Trains `student`; call, outputs, weights and saving are the student's. Made by `distiller`.
+    """Trains `student`; call, outputs and saving are the student's. Made by `distiller`.
 
-    The loss is `(1 - weight) * compiled loss + weight * soft loss`, in `fit` and through `compute_loss` in a loop of
-    your own. Evaluation has the compiled loss only.
+    The loss, in `fit` and through `compute_loss` in a loop of your own, is the sum over the outputs of
+    `(1 - weight) * compiled loss + weight * soft loss`, each output by its `loss_weights`, plus the features' loss. An
+    output without a compiled loss learns from the teacher alone. Evaluation has the compiled loss only.
     """
 
     def __init__(
@@ -27,15 +58,28 @@ class Distiller(keras.Model):  # type: ignore[misc] # Keras ships no types
         student: keras.Model,
         teacher: keras.Model,
         soften: tuple[float, float],
-        kinds: tuple[OutputKind, OutputKind],
+        heads: Sequence[_Head],
+        features: Features | None,
     ) -> None:
         super().__init__(name=f"{student.name}_distiller")
         self.student = student
-        # Past Keras's tracking: the teacher's weights are not this model's.
-        object.__setattr__(self, "teacher", teacher)
         self.temperature, self.weight = soften
-        self._student_kind, self._teacher_kind = kinds
+        self.features = None if features is None else FeatureLoss(student, teacher, features)
+        pairs = () if self.features is None else self.features.pairs
+        # Past Keras's tracking: the teacher's weights are not this model's, and the student's are already.
+        object.__setattr__(self, "teacher", teacher)
+        object.__setattr__(self, "_heads", tuple(heads))
+        object.__setattr__(
+            self, "_taps", [Tap(model, [p[n] for p in pairs]) for n, model in enumerate((student, teacher))]
+        )
+        object.__setattr__(self, "_seen", None)
         attach(self, *helpers(student))
+
+    @property
+    def output_names(self) -> list[str]:
+        """The student's, for losses and metrics given by name."""
+        names: list[str] = list(self.student.output_names)
+        return names
 
     def build(self, input_shape: Any) -> None:  # noqa: ARG002 - the signature is Keras's
         """The student is built already."""
@@ -43,7 +87,11 @@ class Distiller(keras.Model):  # type: ignore[misc] # Keras ships no types
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's output."""
-        return self.student(inputs, training=training)
+        if self.features is None or not training:
+            return self.student(inputs, training=training)
+        outputs, found = self._taps[0](inputs, training=True)
+        object.__setattr__(self, "_seen", (keras.tree.flatten(outputs)[0], found))
+        return outputs
 
     def compute_loss(
         self,
@@ -53,30 +101,78 @@ class Distiller(keras.Model):  # type: ignore[misc] # Keras ships no types
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The distillation loss, a scalar; `y_pred` is the student's output for `x`."""
+        """The distillation loss, a scalar; `y_pred` is the student's output for `x`, as `call` gave it.
+
+        Raises InputError with features, where it is another output than that of the last call with training=True.
+        """
         total = super().compute_loss(x, y, y_pred, sample_weight, training)
-        if not training:
+        weights = self._compiled_weights()
+        if not training or (self.weight == 0 and self.features is None and None not in weights.values()):
             return total
         penalty = ops.sum(ops.stack(self.losses)) if self.losses else 0.0
-        soft = self.soft_loss(self.teacher(x, training=False), y_pred, sample_weight)
-        return penalty + (1 - self.weight) * (total - penalty) + self.weight * soft
+        answer, theirs = self._taps[1](x, training=False)
+        answers = keras.tree.map_structure(ops.stop_gradient, answer)
+        loss = penalty + (1 - self.weight) * (total - penalty) + self._soft(answers, y_pred, sample_weight, weights)
+        if self.features is None:
+            return loss
+        ours = self._take(y_pred)
+        overall = None if keras.tree.is_nested(sample_weight) else sample_weight
+        return loss + self.features(ours, [ops.stop_gradient(value) for value in theirs], overall)
 
     def soft_loss(self, teacher_output: Any, student_output: Any, sample_weight: Any = None) -> Any:
-        """Mean over the samples of what separates the student from the teacher, a scalar.
+        """Mean over the samples of what separates the student from the teacher, summed over the outputs; a scalar.
 
         Probabilities: T^2 KL(teacher at T, student at T), where the factor keeps the size of the gradient (section 2
         of the paper). Values: the squared difference.
         """
-        if self._student_kind == "other":
-            losses = ops.square(teacher_output - student_output)
-        else:
-            teacher = _log_probabilities(teacher_output, self._teacher_kind, self.temperature)
-            student = _log_probabilities(student_output, self._student_kind, self.temperature)
-            losses = self.temperature**2 * ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
-        losses = ops.mean(ops.reshape(losses, (ops.shape(losses)[0], -1)), axis=-1)
-        if sample_weight is not None:
-            losses = losses * ops.cast(ops.reshape(sample_weight, (-1,)), losses.dtype)
-        return ops.mean(losses)
+        return self._soft(teacher_output, student_output, sample_weight, None)
+
+    def _soft(self, answers: Any, outputs: Any, sample_weight: Any, weights: Mapping[str, float | None] | None) -> Any:
+        """The soft losses by the weight of each output; without `weights`, each once."""
+        total = ops.zeros(())
+        for head in self._heads:
+            ours, theirs = (
+                ops.cast(keras.tree.flatten(values)[place], "float32")
+                for values, place in zip((outputs, answers), head.places, strict=True)
+            )
+            counted = sample_weight
+            if keras.tree.is_nested(sample_weight):
+                counted = keras.tree.flatten(sample_weight)[head.places[0]]
+            compiled = None if weights is None else weights[head.name]
+            if weights is not None and compiled is None and head.kinds[0] == "other":
+                # Nothing else sets the unit of values that have no loss of their own.
+                losses = relative_error(theirs, ours)
+            else:
+                losses = head.losses(ours, theirs, self.temperature)
+            share = 1.0 if weights is None or compiled is None else self.weight * compiled
+            total = total + share * mean(losses, counted)
+        return total
+
+    def _compiled_weights(self) -> dict[str, float | None]:
+        """Each output's weight in the compiled loss; None where it has no loss."""
+        weights: dict[str, float | None] = dict.fromkeys((head.name for head in self._heads), None)
+        if self._compile_loss is None:
+            return weights
+        names = {head.places[0]: head.name for head in self._heads}
+        by_layer = {name: names[place] for place, name in enumerate(self.output_names)}
+        for path, _, weight, _ in self._compile_loss._flat_losses:
+            # What Keras made of the user's losses: () for the only output, else its index, its key or its name.
+            key = path[0] if path else 0
+            name = names[key] if isinstance(key, int) else key if key in weights else by_layer[key]
+            weights[name] = 1.0 if weight is None else float(weight)
+        return weights
+
+    def _take(self, y_pred: Any) -> list[Any]:
+        """The student's features that belong to `y_pred`."""
+        seen = self._seen
+        object.__setattr__(self, "_seen", None)  # a tensor of a traced function must not be met again
+        if seen is None or seen[0] is not keras.tree.flatten(y_pred)[0]:
+            raise InputError(
+                "the features of this output are not known",
+                remedy="In a loop of your own: y_pred = model(x, training=True), then compute_loss(x, y, y_pred).",
+            )
+        features: list[Any] = seen[1]
+        return features
 
 
 def _log_probabilities(output: Any, kind: OutputKind, temperature: float) -> Any:
@@ -98,43 +194,71 @@ def distiller(
     temperature: float = 3.0,
     weight: float = 0.5,
     *,
-    linear: Literal["logits", "values"] | None = None,
+    linear: Linear | Mapping[str, Linear] | None = None,
+    features: Features | None = None,
 ) -> Distiller:
     """A model that trains `student` (in place) towards `teacher` (not changed): compile and fit it like any model.
 
+    Outputs are compared with the teacher's of the same name. The teacher runs once a batch, in inference mode.
+
     Args:
-        student: for instance the result of `prune` or `narrow`; `edgeship.callbacks` and `finalize` work on the result.
-        teacher: same inputs and output shape.
+        student: for instance the result of `prune`, `narrow` or `quantize_aware`; `edgeship.callbacks` and `finalize`
+            work on the result.
+        teacher: same inputs; outputs of the same names and shapes.
         temperature: softens both outputs, > 0.
         weight: share of the soft loss, 0..1.
-        linear: what an output without activation is: `logits` of classes, or `values` of a regression.
+        linear: what an output without activation is: `logits` of classes, or `values` of a regression; for several
+            outputs, by name.
+        features: also compare what both compute inside (`edgeship.Features`); None does not.
 
     Raises:
-        InputError: outputs that cannot be compared, or `linear` is needed and was not given.
-        UnsupportedModelError: models with several outputs, or not functional.
+        InputError: outputs or features that cannot be compared, or `linear` is needed and was not given.
+        UnsupportedModelError: a model that is not functional.
     """
     if not temperature > 0 or not 0 <= weight <= 1:
         raise InputError(
             f"temperature={temperature}, weight={weight}", remedy="Allowed: temperature > 0, 0 <= weight <= 1."
         )
-    if student is teacher:
-        raise InputError("student and teacher are the same model", remedy="Give a copy: keras.models.clone_model.")
-    if tuple(student.output_shape) != tuple(teacher.output_shape):
+    if {id(variable) for variable in student.variables} & {id(variable) for variable in teacher.variables}:
         raise InputError(
-            f"the student's output is {student.output_shape}, the teacher's {teacher.output_shape}",
-            remedy="Both need the same classes in the same order.",
+            "student and teacher are the same model, or share weights",
+            remedy="Give a copy: keras.models.clone_model, then set_weights.",
         )
-    kinds = (_meaning(student, linear), _meaning(teacher, linear))
-    if ("other" in kinds or "sigmoid" in kinds) and kinds[0] != kinds[1]:
-        raise InputError(f"the student's output is {kinds[0]}, the teacher's {kinds[1]}: they cannot be compared")
-    return Distiller(student, teacher, (float(temperature), float(weight)), kinds)
+    return Distiller(student, teacher, (float(temperature), float(weight)), _paired(student, teacher, linear), features)
 
 
-def _meaning(model: keras.Model, linear: Literal["logits", "values"] | None) -> OutputKind:
-    kind = output_kind(model)
+def _paired(student: keras.Model, teacher: keras.Model, linear: Any) -> list[_Head]:
+    """The student's outputs in order, each with the teacher's of the same name (the only one, whatever its name)."""
+    kinds = [output_kinds(model) for model in (student, teacher)]
+    shapes = [
+        dict(zip(found, (tuple(t.shape) for t in model.outputs), strict=True))
+        for found, model in zip(kinds, (student, teacher), strict=True)
+    ]
+    ours, theirs = (list(found) for found in kinds)
+    if len(ours) != len(theirs) or (len(ours) > 1 and set(ours) != set(theirs)):
+        raise InputError(
+            f"the student's outputs are {', '.join(ours)}, the teacher's {', '.join(theirs)}",
+            remedy="Give the layers that make the outputs the same names in both.",
+        )
+    heads = []
+    for place, name in enumerate(ours):
+        other = name if len(ours) > 1 else theirs[0]
+        if shapes[0][name] != shapes[1][other]:
+            raise InputError(
+                f"the student's output is {shapes[0][name]}, the teacher's {shapes[1][other]} ({name})",
+                remedy="Both need the same classes in the same order.",
+            )
+        given = linear.get(name) if isinstance(linear, Mapping) else linear
+        pair = (_meaning(name, kinds[0][name], given), _meaning(name, kinds[1][other], given))
+        if ("other" in pair or "sigmoid" in pair) and pair[0] != pair[1]:
+            raise InputError(f"the student's {name} is {pair[0]}, the teacher's {pair[1]}: they cannot be compared")
+        heads.append(_Head(name, (place, theirs.index(other)), pair))
+    return heads
+
+
+def _meaning(name: str, kind: OutputKind, linear: Linear | None) -> OutputKind:
     if kind == "linear" and linear is None:
         raise InputError(
-            f"the output of {model.name} has no activation",
-            remedy="Say what it is: linear='logits' or linear='values'.",
+            f"output {name} has no activation", remedy="Say what it is: linear='logits' or linear='values'."
         )
     return "other" if kind == "linear" and linear == "values" else kind
