@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeship.compress.graph import read
 from edgeship.compress.layers import QUANTIZED, FakeQuant, fake_quantized, kernel_scales
-from edgeship.compress.outputs import output_kind
+from edgeship.compress.outputs import OutputKind, first_of, output_kinds
 from edgeship.errors import UnsupportedModelError
 from edgeship.metrics import VOID
 from edgeship.types import Progress, ProgressCallback
@@ -78,15 +78,22 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no typ
             self._order = self._random.permutation(len(self._order))
 
 
-def loss_for(task: str, model: keras.Model) -> keras.losses.Loss:
-    """The loss of a task, for probabilities or logits as the model gives them."""
-    kind = output_kind(model)
+def loss_for(task: str, model: keras.Model) -> Any:
+    """The loss of a task, for probabilities or logits as the model gives them.
+
+    Labels belong to the first output. With several, it is packed as the outputs are, with None for the others, which
+    have no labels.
+    """
+    return first_of(model, _loss(task, next(iter(output_kinds(model).values())), model.name))
+
+
+def _loss(task: str, kind: OutputKind, name: str) -> keras.losses.Loss:
     if task in ("regression", "reconstruction"):
         return keras.losses.MeanSquaredError()
     wanted = "sigmoid" if task == "binary" else "softmax"
     if kind not in (wanted, "linear"):
         raise UnsupportedModelError(
-            f"{model.name} ends in {kind}, which does not fit the task {task}",
+            f"{name} ends in {kind}, which does not fit the task {task}",
             remedy=f"End it in {wanted} or without activation, or state another task for the data.",
         )
     if task == "binary":
