@@ -1,0 +1,66 @@
+"""The samples that the analysis runs on, in batches that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeship import data
+from edgeship.errors import DataError
+from edgeship.types import Array, Dataset, Source
+
+#: Values of all layers' outputs for one batch, at most (128 MiB).
+_BATCH_VALUES = 1 << 25
+_LARGEST_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Samples of a split as lists of arrays in the order of the model's inputs; can be walked again.
+
+    Attributes:
+        inputs: memory-mapped, one array for each input.
+        rows: which samples, in order.
+        size: samples in a batch.
+        labels: of the split; None for calibration.
+    """
+
+    inputs: tuple[Array, ...]
+    rows: Array
+    size: int
+    labels: Array | None = None
+
+    def __iter__(self) -> Iterator[list[Array]]:
+        for chosen in self.chosen():
+            yield [np.asarray(array[chosen], np.float32) for array in self.inputs]
+
+    def chosen(self) -> Iterator[Array]:
+        """Rows of each batch."""
+        for start in range(0, len(self.rows), self.size):
+            yield self.rows[start : start + self.size]
+
+
+def batch_size(values: int) -> int:
+    """Samples in a batch of a network whose layers give `values` values for one sample."""
+    return int(np.clip(_BATCH_VALUES // max(1, values), 1, _LARGEST_BATCH))
+
+
+def take(source: Source, dataset: Dataset, split: str, limit: int, seed: int) -> Batches:
+    """At most `limit` samples of a split, a seeded choice, in their order; batches of one until `size` is known.
+
+    Raises DataError for a split that is missing, or without labels where there must be some.
+    """
+    if dataset.task == "unlabelled":
+        raise DataError(
+            f"{dataset.name} has no labels: there is no metric to lose",
+            remedy="Give data with labels; see docs/data.md.",
+        )
+    samples = data.load(dataset, split)
+    inputs = tuple(samples.inputs[spec.name] for spec in source.inputs)
+    count = len(inputs[0])
+    rows: Array = np.arange(count)
+    if count > limit:
+        rows = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
+    return Batches(inputs, rows, 1, samples.labels)
