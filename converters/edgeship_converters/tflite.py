@@ -15,7 +15,7 @@ from edgeship.types import Artifact, ConvertOptions, Quantization, Source, Tenso
 from edgeship_converters import from_tflite
 from edgeship_converters.calibration import Samples, batches
 from edgeship_converters.describe import describe, versions
-from edgeship_converters.from_tflite import SIGNATURE
+from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
 
 FILE = "model.tflite"

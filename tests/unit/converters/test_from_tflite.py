@@ -161,7 +161,7 @@ def test_a_file_in_which_nothing_gets_smaller_is_an_error(tmp_path: Path, varian
         graph.tensors[4].shape = [1, 4]
 
     source = source_of(changed(only_softmax), tmp_path)
-    with pytest.raises(UnsupportedModelError, match="no weights that ai-edge-quantizer can make smaller"):
+    with pytest.raises(UnsupportedModelError, match="no weights that can be made smaller"):
         to_tflite(source, variant, tmp_path)
 
 

@@ -1,0 +1,147 @@
+"""TFLite flatbuffers as objects: reading, writing, names, and what the operators are.
+
+Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs, as `ai_edge_litert.schema_py_generated`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from edgeship.types import Array
+
+#: The one signature of every file of ours.
+SIGNATURE = "serving_default"
+
+#: Operators with weights: which input holds them, and the axis of the output channels in it. The kernels' layouts are
+#: (out, h, w, in) for convolutions, (1, h, w, out) for depthwise ones and (out, in) for FULLY_CONNECTED. The rows of a
+#: table that GATHER reads are as good as channels.
+WEIGHTS: Mapping[str, tuple[int, int]] = {
+    "CONV_2D": (1, 0),
+    "DEPTHWISE_CONV_2D": (1, 3),
+    "FULLY_CONNECTED": (1, 0),
+    "TRANSPOSE_CONV": (1, 0),
+    "GATHER": (0, 0),
+}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of a file.
+
+    Attributes:
+        kind: its built-in name, such as CONV_2D.
+        name: of its outputs, each followed by `;`. TensorFlow's converter joins there the names of all that was fused.
+        weights: name of the float32 constant that it multiplies with, of a kind in `WEIGHTS`; empty without one.
+        shape: of the weights, in the kernel's layout (see `WEIGHTS`).
+    """
+
+    kind: str
+    name: str
+    weights: str = ""
+    shape: tuple[int, ...] = ()
+
+    def is_of(self, layer: str) -> bool:
+        """Whether it computes a layer, or a part of one, given by name or by a regular expression.
+
+        What consists of letters, digits, `_`, `-` and `/` is the name of a layer (with those of the models that it is
+        nested in before it, or not); anything else is searched for as a regular expression.
+        """
+        if re.fullmatch(r"[\w/-]+", layer):
+            return re.search(rf"(?:^|[;/]){re.escape(layer)}[;:/]", self.name) is not None
+        return re.search(layer, self.name) is not None
+
+
+def read(content: bytes) -> Any:
+    """A model as mutable objects (ModelT)."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+
+
+def write(model: Any) -> bytes:
+    """The file of a model, weights within the flatbuffer, where every runtime finds them, not behind it."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def kinds(model: Any) -> list[str]:
+    """Built-in names by operator code; the old field holds them in files for old runtimes."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    return [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+
+
+def described(model: Any) -> Iterator[tuple[Any, Any, Operator]]:
+    """(subgraph, operator, its description) for each operator in the order of execution."""
+    names = kinds(model)
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            outputs = [text(graph.tensors[index].name) for index in operator.outputs]
+            kind = names[operator.opcodeIndex]
+            tensor = _weights(model, graph, operator, kind)
+            label = "".join(f"{name};" for name in outputs)
+            if tensor is None:
+                yield graph, operator, Operator(kind, label)
+            else:
+                shape = tuple(int(size) for size in tensor.shape)
+                yield graph, operator, Operator(kind, label, text(tensor.name), shape)
+
+
+def operators(content: bytes) -> list[Operator]:
+    """All operators of a file in the order of execution."""
+    return [operator for *_, operator in described(read(content))]
+
+
+def _weights(model: Any, graph: Any, operator: Any, kind: str) -> Any | None:
+    """The tensor of an operator's constant float32 weights."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    if kind not in WEIGHTS or len(operator.inputs) <= WEIGHTS[kind][0]:
+        return None
+    tensor = graph.tensors[operator.inputs[WEIGHTS[kind][0]]]
+    constant = model.buffers[tensor.buffer].data is not None and tensor.type == schema.TensorType.FLOAT32
+    rows = kind != "GATHER" or (len(tensor.shape) == 2 and operator.builtinOptions.axis == 0)
+    return tensor if constant and rows else None
+
+
+def values(model: Any, tensor: Any) -> Array:
+    """The numbers of a constant float32 tensor, in its shape; read-only."""
+    raw = bytes(model.buffers[tensor.buffer].data)
+    return np.frombuffer(raw, "<f4").reshape([int(size) for size in tensor.shape])
+
+
+def text(raw: bytes | None) -> str:
+    """A name; what is not UTF-8 is replaced."""
+    return (raw or b"").decode(errors="replace")
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """A name that is not taken yet, which it then is."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    taken.add(found)
+    return found
+
+
+def name_apart(model: Any) -> None:
+    """Give every tensor a name of its own."""
+    taken: set[str] = set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = unique(text(tensor.name) or "tensor", taken).encode()
+
+
+def modernize(model: Any) -> None:
+    """Give operators the code that new tools read: files from before 2020 have only the old field, of one byte."""
+    for code in model.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
