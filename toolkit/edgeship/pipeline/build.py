@@ -25,9 +25,11 @@ from edgeship.errors import (
 )
 from edgeship.files import storage_errors
 from edgeship.pipeline import checks, exports, folder, steps
+from edgeship.pipeline.attribution import attribute, timed
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.pipeline.request import Request, provenance, request_key
+from edgeship.pipeline.validation import leading, open_validation
 from edgeship.source import why_not_trainable
 from edgeship.types import (
     Artifact,
@@ -73,15 +75,22 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
             request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,)
         )
         folder.start(request.out, [export.id for export in export_plan.exports])
-        made, failures = convert_all(worker, request, trained, dataset, export_plan, progress)
+        options = convert_options(request, dataset)
+        made, failures = convert_all(request, worker, trained, options, export_plan, progress)
+        held = open_validation(worker, source, dataset, request.metric, progress) if stages else None
+        models = (source, *compressed.models)
+        found = attribute(worker, held, models, stages, leading(export_plan.exports), options, progress)
     checked = verify_all(request, made, base, progress)
     artifacts = [c.artifact for c in checked]
     checks.write_golden(request.out, artifacts, base, progress)
     measurements, unmeasured = measure_all(request, artifacts, dataset, progress)
+    if request.targets:
+        found = timed(found, request.out, request.targets[0], dataset, request.plan, progress)
     failures = (*failures, *(f for c in checked for f in c.failures), *unmeasured)
-    found = compose(request, Results(source, base, stages, tuple(checked), measurements, failures), export_plan.notes)
-    report.write(found, request.out)
-    return found
+    results = Results(source, base, found.stages, tuple(checked), measurements, failures)
+    made_report = compose(request, results, (*export_plan.notes, *found.notes))
+    report.write(made_report, request.out)
+    return made_report
 
 
 @dataclass(frozen=True)
@@ -145,19 +154,23 @@ def baseline(
     return Baseline(dataset, original, converted, metric, policy, stripped)
 
 
+def convert_options(request: Request, dataset: Dataset) -> ConvertOptions:
+    """What converters get beside the model; probe inputs calibrate nothing."""
+    calibration = dataset if request.data is not None else None
+    return ConvertOptions(calibration, labels=dataset.classes, preprocessing=dataset.preprocessing)
+
+
 def convert_all(
-    worker: Worker,
     request: Request,
+    worker: Worker,
     trained: Source,
-    dataset: Dataset,
+    options: ConvertOptions,
     export_plan: ExportPlan,
     progress: ProgressCallback,
 ) -> tuple[list[tuple[Export, Artifact]], tuple[Failure, ...]]:
     """Convert to every planned format and variant; what fails is recorded and the others go on."""
     made: list[tuple[Export, Artifact]] = []
     failures: list[Failure] = []
-    calibration = dataset if request.data is not None else None
-    options = ConvertOptions(calibration, labels=dataset.classes, preprocessing=dataset.preprocessing)
     total = len(export_plan.exports)
     for done, export in enumerate(export_plan.exports):
         progress(Progress("convert", done, total, export.id))

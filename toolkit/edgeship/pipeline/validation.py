@@ -1,0 +1,115 @@
+"""Exported files on the validation split: what recipes choose by. Gates are held on the test split, never here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeship import plugins, verify
+from edgeship.child import Worker
+from edgeship.contracts import Metric, Runtime
+from edgeship.data import load as load_split
+from edgeship.metrics import get_metric
+from edgeship.pipeline import steps
+from edgeship.pipeline.exports import Export
+from edgeship.types import Array, Artifact, Change, ConvertOptions, Dataset, ProgressCallback, Source, StageFile
+
+SPLIT = "validation"
+
+
+def leading(planned: Sequence[Export]) -> Export | None:
+    """The export that speaks for a model: TFLite before other formats, int8 before other variants, else the first.
+
+    Only formats whose runtime is here and takes all samples can; None if there is none.
+    """
+    runnable = [export for export in planned if _runtime(export.format) is not None]
+    return min(runnable, key=lambda e: (e.format != "tflite", not e.variant.startswith("int8")), default=None)
+
+
+def _runtime(format_name: str) -> Runtime | None:
+    found = (r for r in plugins.runtimes_for(format_name) if r.sample_limit is None and not r.missing())
+    return next(found, None)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The original on the validation split, and what is held against it.
+
+    Attributes:
+        original: its per-sample rows of `metric`.
+    """
+
+    dataset: Dataset
+    metric: Metric
+    original: Array
+
+    @property
+    def labels(self) -> Array:
+        """Labels of the split."""
+        labels = load_split(self.dataset, SPLIT).labels
+        assert labels is not None  # `open_validation` has looked
+        return labels
+
+    def change(self, before: Array, after: Array) -> Change:
+        """The paired drop from one model's rows to another's."""
+        drop = verify.paired_drop(self.metric, before, after)
+        return Change(drop.value, (drop.low, drop.high), self.metric.unit)
+
+
+def open_validation(
+    worker: Worker, source: Source, dataset: Dataset, metric: str | None, progress: ProgressCallback
+) -> Validation | None:
+    """Run the original on the validation split; None for data without labels, or without that split."""
+    if SPLIT not in dataset.counts or load_split(dataset, SPLIT).labels is None:
+        return None
+    outputs = steps.reference(worker, source, dataset, progress, split=SPLIT)
+    scores = next(iter(outputs.arrays.values()))
+    chosen = get_metric(metric, dataset, scores=scores)
+    labels = load_split(dataset, SPLIT).labels
+    assert labels is not None
+    return Validation(dataset, chosen, chosen.per_sample(scores, labels))
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """An exported file with what it does on the validation split: per-sample rows, and the figures of a report."""
+
+    artifact: Artifact
+    rows: Array
+    file: StageFile
+
+
+def weigh(
+    worker: Worker,
+    validation: Validation,
+    model: Source,
+    export: Export,
+    options: ConvertOptions,
+    progress: ProgressCallback,
+) -> Weighed:
+    """Export a model and run the file on the validation split.
+
+    Raises what the converter and the runtime raise.
+    """
+    from edgeship_benchmarks.sizes import sizes
+
+    artifact = steps.convert(worker, model, export, options)
+    runtime = _runtime(export.format)
+    assert runtime is not None  # `leading` has looked
+    outputs = steps.run_artifact(artifact, runtime, validation.dataset, progress, SPLIT)
+    metric = validation.metric
+    rows = metric.per_sample(next(iter(outputs.arrays.values())), validation.labels)
+    size, drop = sizes(artifact), validation.change(validation.original, rows)
+    file = StageFile(
+        artifact=artifact.id,
+        sha256=artifact.sha256,
+        runtime=runtime.name,
+        n=len(rows),
+        metric=metric.value(rows),
+        drop=drop,
+        step=drop,
+        size_bytes=size.raw_bytes,
+        gzip_bytes=size.gzip_bytes,
+        brotli_bytes=size.brotli_bytes,
+    )
+    return Weighed(artifact, rows, file)
