@@ -9,7 +9,7 @@ import pytest
 
 from edgeship.errors import UnavailableError
 from edgeship_benchmarks.runtimes.tfjs import TFJSWasmRuntime
-from tests.acceptance import tfjs_reference
+from tests.acceptance import environments, tfjs_reference
 from tests.acceptance.tfjs_reference import Comparison
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -21,7 +21,7 @@ def comparisons(tmp_path_factory: pytest.TempPathFactory) -> list[Comparison]:
     if runtime.missing():
         pytest.skip(f"needs {', '.join(runtime.missing())}: {runtime.remedy}")
     try:
-        tfjs_reference.environment()
+        environments.interpreter(tfjs_reference.ENVIRONMENT)
     except UnavailableError as error:
         pytest.skip(f"the reference environment cannot be built: {error.message}")
     found = list(tfjs_reference.comparisons(tmp_path_factory.mktemp("tfjs")))

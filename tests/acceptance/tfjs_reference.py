@@ -16,8 +16,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,19 +26,18 @@ from unittest import mock
 
 import numpy as np
 
-from edgeship import cache
 from edgeship.child import Child, Limits, Worker
-from edgeship.errors import UnavailableError
 from edgeship.source import inspect
 from edgeship.types import Array
 from edgeship_benchmarks.runtimes.tfjs import TFJSWasmRuntime
 from edgeship_benchmarks.session import AgentSession
-from tests.acceptance import tfjs_models
+from tests.acceptance import environments, tfjs_models
 
 ROOT = Path(__file__).parents[2]
 #: What the test measured last, for README.md.
 RECORD = Path(__file__).with_name("records") / "tfjs_reference.jsonl"
-LOCK = ROOT / "requirements" / "tfjs-reference.txt"
+#: Of the official converter: its name in `requirements/`.
+ENVIRONMENT = "tfjs-reference"
 SHARED = ROOT.parent / "shared" / "data"
 ROUNDS = 20
 EXPORTS = 5
@@ -67,26 +64,6 @@ class Comparison:
     export: float
 
 
-def environment() -> Path:
-    """The reference environment's interpreter; builds the environment where it is not there (about 3 GB).
-
-    Raises UnavailableError without Python 3.11, or where pip cannot install.
-    """
-    place = cache.root() / "tfjs-reference" / cache.digest(lock=LOCK.read_text())[:16]
-    if not (place / "ready").is_file():
-        python = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
-        if python is None:
-            raise UnavailableError("the official TF.js converter needs Python 3.11", remedy="Install python3.11.")
-        shutil.rmtree(place, ignore_errors=True)
-        install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
-        for command in ([python, "-m", "venv", str(place)], [str(place / "bin" / "python"), *install]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise UnavailableError(f"the reference environment cannot be built: {done.stderr[-800:]}")
-        (place / "ready").touch()
-    return place / "bin" / "python"
-
-
 def models(folder: Path) -> dict[str, Path]:
     """Keras files by name: two that are made here, and the real ones beside the checkout where they are."""
     with Worker(Limits(seconds=300)) as worker:
@@ -101,7 +78,7 @@ def models(folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def _official() -> Iterator[Child]:
-    command = [str(environment()), str(Path(__file__).with_name("tfjs_official.py"))]
+    command = [str(environments.interpreter(ENVIRONMENT)), str(Path(__file__).with_name("tfjs_official.py"))]
     with Child(
         command, name="official converter", limits=Limits(seconds=600), env={"TF_CPP_MIN_LOG_LEVEL": "3"}
     ) as child:

@@ -1,0 +1,45 @@
+"""All methods by name."""
+
+from __future__ import annotations
+
+from edgeship import recipe as recipes
+from tests.acceptance.compression.methods import Method, Ours, Peer
+from tests.acceptance.compression.tasks import TASKS
+
+#: Recipes for people; `auto` chooses among what these make, and is tested on its own.
+_RECIPES = ("float16", "int8", "int8-qat", "small", "fast", "tiny", "safe")
+YARDSTICK = "yardstick"
+
+_TF = ("tensorflow", "keras")
+_AEQ = ("ai-edge-quantizer", *_TF)
+_ORT = ("onnxruntime", "tf2onnx", "onnx", *_TF)
+#: What ai-edge-quantizer offers for the ranges; a recipe that does not take one says so in its sweep.
+_ALGORITHMS = ("MIN_MAX_UNIFORM_QUANT", "OCTAV", "MSE", "GPTQ")
+_AEQ_RECIPES = {
+    "aeq-static-int8": "static_wi8_ai8",
+    "aeq-static-int16x8": "static_wi8_ai16",
+    "aeq-dynamic-int8": "dynamic_wi8_afp32",
+    "aeq-dynamic-int4": "dynamic_wi4_afp32",
+    "aeq-dynamic-int4-block32": "dynamic_wi4b32_afp32",
+    "aeq-dynamic-int2": "dynamic_wi2c_afp32",
+    "aeq-weight-only-int8": "weight_only_wi8_afp32",
+    "aeq-weight-only-int4": "weight_only_wi4_afp32",
+}
+
+
+def _all() -> list[Method]:
+    return [
+        Peer(YARDSTICK, "plain", {"variant": "int8"}, packages=_TF, tasks=tuple(TASKS)),
+        Peer("tf-float16", "plain", {"variant": "float16"}, packages=_TF),
+        Peer("tf-dynamic", "plain", {"variant": "dynamic"}, packages=_TF),
+        *(Ours(name) for name in _RECIPES if name in recipes.shipped()),
+        *(
+            Peer(name, "aeq", {"recipe": recipe, "algorithms": _ALGORITHMS}, also=("plain",), packages=_AEQ)
+            for name, recipe in _AEQ_RECIPES.items()
+        ),
+        Peer("ort-static", "ort", {"kind": "static"}, packages=_ORT),
+        Peer("ort-dynamic", "ort", {"kind": "dynamic"}, packages=_ORT),
+    ]
+
+
+METHODS: dict[str, Method] = {method.name: method for method in _all()}

@@ -1,0 +1,137 @@
+"""The goals, held against the records. They are those of the project's plan and are not changed to fit results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeship.verify import Drop
+from tests.acceptance.compression.catalogue import METHODS, YARDSTICK
+from tests.acceptance.compression.records import Record, drop_between, unpack
+
+#: Recipe -> the largest mean drop in points that it may cost, on any task.
+DROPS: Mapping[str, float] = {"int8": 0.2, "small": 0.5, "tiny": 2.0, "fast": 1.0}
+#: Recipe -> brotli bytes on CIFAR-10, and the stretch.
+BYTES: Mapping[str, tuple[int, int]] = {"small": (32_000, 24_000), "tiny": (18_000, 12_000)}
+#: Times fewer milliseconds than the yardstick, on CIFAR-10.
+SPEED: Mapping[str, float] = {"fast": 2.0}
+FRONT_TASK = "cifar10"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One goal; `met` is None while records are missing."""
+
+    name: str
+    met: bool | None
+    found: str
+
+
+def check(records: Sequence[Record], tasks: Iterable[str]) -> list[Goal]:
+    """All goals."""
+    found = []
+    for task in tasks:
+        for recipe, limit in DROPS.items():
+            found.append(_drop(records, task, recipe, limit))
+    found.append(_not_worse_than_yardstick(records))
+    for recipe, (limit, _) in BYTES.items():
+        found.append(_size(records, recipe, limit))
+    for recipe, times in SPEED.items():
+        found.append(_speed(records, recipe, times))
+    found.append(_front(records))
+    return found
+
+
+def of(records: Sequence[Record], task: str, method: str) -> list[Record]:
+    """The records of a method that have a file, if no seed is missing; else none."""
+    wanted = METHODS[method].seeds if method in METHODS else ()
+    found = [r for r in records if r.task == task and r.method == method and not r.failure]
+    return found if wanted and {r.seed for r in found} >= set(wanted) else []
+
+
+def mean_drop(found: Sequence[Record]) -> float:
+    """Points, over seeds."""
+    return float(np.mean([r.drop for r in found]))
+
+
+def _drop(records: Sequence[Record], task: str, recipe: str, limit: float) -> Goal:
+    name, found = f"{task}: {recipe} drops at most {limit:g} points", of(records, task, recipe)
+    if not found:
+        return _missing(name)
+    value = mean_drop(found)
+    return Goal(name, round(value, 9) <= limit, f"{value:+.2f}, mean of {len(found)} seeds")
+
+
+def _not_worse_than_yardstick(records: Sequence[Record]) -> Goal:
+    name = f"{FRONT_TASK}: int8 drops no more than the yardstick"
+    found, yardstick = of(records, FRONT_TASK, "int8"), of(records, FRONT_TASK, YARDSTICK)
+    if not found or not yardstick:
+        return _missing(name)
+    ours, theirs = mean_drop(found), yardstick[0].drop
+    return Goal(name, round(ours - theirs, 9) <= 0, f"{ours:+.2f} against {theirs:+.2f}")
+
+
+def _size(records: Sequence[Record], recipe: str, limit: int) -> Goal:
+    name, found = f"{FRONT_TASK}: {recipe} takes at most {limit:,} bytes brotli", of(records, FRONT_TASK, recipe)
+    if not found:
+        return _missing(name)
+    value = float(np.mean([r.sizes["brotli"] for r in found]))
+    return Goal(name, value <= limit, f"{value:,.0f}, mean of {len(found)} seeds; stretch {BYTES[recipe][1]:,}")
+
+
+def _speed(records: Sequence[Record], recipe: str, times: float) -> Goal:
+    name = f"{FRONT_TASK}: {recipe} takes {times:g} times fewer ms than the yardstick"
+    ratios = [r.latency.ratio for r in of(records, FRONT_TASK, recipe) if r.latency]
+    if not ratios:
+        return _missing(name)
+    value = 1 / float(np.exp(np.mean(np.log(ratios))))
+    return Goal(name, value >= times, f"{value:.2f} times, geometric mean of {len(ratios)} seeds")
+
+
+def _front(records: Sequence[Record]) -> Goal:
+    name = f"{FRONT_TASK}: no peer dominates our front beyond the paired interval"
+    ours, peers = sides(records)
+    if not ours or not peers:
+        return _missing(name)
+    beaten = [
+        f"{o.method} (seed {o.seed}) by {p.method}: {p.sizes['brotli']:,} B against {o.sizes['brotli']:,} B, "
+        f"{lead.value:+.2f} [{lead.low:+.2f}, {lead.high:+.2f}] points"
+        for o in front(ours)
+        for p in peers
+        if (lead := domination(p, o)) is not None
+    ]
+    return Goal(name, not beaten, "; ".join(beaten) or f"{len(front(ours))} files of ours, {len(peers)} of peers")
+
+
+def sides(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Files for the front: ours and the peers'."""
+    made = [r for r in records if r.task == FRONT_TASK and r.method in METHODS and not r.failure]
+    return [r for r in made if METHODS[r.method].ours], [r for r in made if not METHODS[r.method].ours]
+
+
+def front(records: Sequence[Record]) -> list[Record]:
+    """Those that no other one beats in both wire bytes and accuracy, fewest bytes first."""
+    kept: list[Record] = []
+    for record in sorted(records, key=lambda r: (r.sizes["brotli"], -r.accuracy)):
+        if not kept or record.accuracy > kept[-1].accuracy:
+            kept.append(record)
+    return kept
+
+
+def domination(peer: Record, ours: Record) -> Drop | None:
+    """How far a peer's file that is no larger is more accurate, where the paired 95 % interval excludes zero."""
+    if peer.sizes["brotli"] > ours.sizes["brotli"]:
+        return None
+    lead = drop_between(unpack(peer), unpack(ours))
+    return lead if lead.low > 0 else None
+
+
+def unmatched(peer: Record, ours: Sequence[Record]) -> bool:
+    """Whether none of our files is as small as a peer's without being less accurate beyond the paired interval."""
+    return all(o.sizes["brotli"] > peer.sizes["brotli"] or drop_between(unpack(peer), unpack(o)).low > 0 for o in ours)
+
+
+def _missing(name: str) -> Goal:
+    return Goal(name, None, "records are missing")
