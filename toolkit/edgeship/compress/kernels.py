@@ -16,18 +16,22 @@ _PRUNABLE = (layers.Conv1D, layers.Conv2D, layers.Conv3D, *_TRANSPOSED, layers.D
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 
 
-def prunable_kernels(model: keras.Model) -> list[Any]:
-    """Kernel variables of convolutions, transposed convolutions and Dense, and the pointwise ones of separable layers.
+def prunable_layers(model: keras.Model) -> list[tuple[Any, Any]]:
+    """(layer, kernel variable) of convolutions, transposed ones, Dense, and the pointwise part of separable ones.
 
-    Depthwise kernels stay out: they are few weights that each carry a whole channel.
+    Each layer once, however often it is called. Depthwise kernels stay out: they are few weights that each carry a
+    whole channel.
     """
-    kernels = []
-    for layer in model._flatten_layers(include_self=False):
-        if isinstance(layer, _SEPARABLE):
-            kernels.append(layer.pointwise_kernel)
-        elif isinstance(layer, _PRUNABLE):
-            kernels.append(layer.kernel)
-    return kernels
+    return [
+        (layer, layer.pointwise_kernel if isinstance(layer, _SEPARABLE) else layer.kernel)
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, (*_SEPARABLE, *_PRUNABLE))
+    ]
+
+
+def prunable_kernels(model: keras.Model) -> list[Any]:
+    """The kernel variables of `prunable_layers`."""
+    return [kernel for _, kernel in prunable_layers(model)]
 
 
 def channel_axes(layer: type[keras.layers.Layer]) -> tuple[int, ...]:
@@ -35,10 +39,14 @@ def channel_axes(layer: type[keras.layers.Layer]) -> tuple[int, ...]:
     return (-2,) if issubclass(layer, _TRANSPOSED) else (-1,)
 
 
+def input_axis(layer: type[keras.layers.Layer]) -> int:
+    """The axis of the input channels in the same kernel."""
+    return -1 if issubclass(layer, _TRANSPOSED) else -2
+
+
 def kernels_with_channels(model: keras.Model) -> list[tuple[Any, tuple[int, ...]]]:
     """The kernel variables of `prunable_kernels`, each with the axis of its output channels."""
-    kinds = [type(la) for la in model._flatten_layers(include_self=False) if isinstance(la, (*_SEPARABLE, *_PRUNABLE))]
-    return [(k, channel_axes(kind)) for k, kind in zip(prunable_kernels(model), kinds, strict=True)]
+    return [(kernel, channel_axes(type(layer))) for layer, kernel in prunable_layers(model)]
 
 
 def prunable_kernel(layer: type[keras.layers.Layer], weights: tuple[Array, ...]) -> Array | None:
