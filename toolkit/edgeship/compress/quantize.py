@@ -17,14 +17,14 @@ import numpy as np
 
 from edgeship.compress.calibration import batches, observer
 from edgeship.compress.clustering import keep_int8_clusters, sharing
-from edgeship.compress.fold import fold
+from edgeship.compress.folded import checked_fold
 from edgeship.compress.graph import Graph, Ref, Step, build, read, unique_names
 from edgeship.compress.helpers import Helper, attach, helpers
 from edgeship.compress.kernels import channel_axes, prunable_kernel
 from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, calibrated, fake_quantized, kernel_scales, snap
 from edgeship.compress.place import PASSING, place
 from edgeship.compress.pruning import keep_zeros
-from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
+from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.types import Array
 
 
@@ -70,10 +70,9 @@ def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share:
     if fake_quantized(model):
         raise UnsupportedModelError(f"{model.name} is quantization-aware already")
     original = unique_names(read(model))
-    folded = fold(original)
     given = iter(()) if calibration is None else batches(calibration, original)
     first = next(given, None)
-    _check_fold(model, folded, _noise(folded) if first is None else first)
+    folded = checked_fold(model, original, first)
     placed = place(folded)
     if first is not None:
         placed = _calibrate(folded, placed, itertools.chain([first], given))
@@ -164,30 +163,6 @@ def _plain(step: Step) -> Step:
         return step
     kernel, *bias = step.weights
     return replace(step, layer=PLAIN[step.layer], weights=(snap(kernel, step.layer.channel_axes), *bias))
-
-
-def _check_fold(model: keras.Model, folded: Graph, batch: list[Array]) -> None:
-    """Folding must not change the function; a difference is our error, never passed on."""
-    single = replace(folded, structures=([0] * len(batch), [0] * len(folded.outputs)))
-    inputs = keras.tree.pack_sequence_as(folded.structures[0], batch)
-    expected = keras.tree.flatten(model(inputs, training=False))
-    found = keras.tree.flatten(build(single)(batch, training=False))
-    for (name, _), want, got in zip(folded.outputs, map(np.asarray, expected), map(np.asarray, found), strict=True):
-        difference = float(np.max(np.abs(want - got), initial=0.0))
-        if not difference <= 1e-3 * max(1.0, float(np.max(np.abs(want), initial=0.0))):
-            raise EdgeshipError(
-                f"folding {model.name} changed output {name} by {difference:.2g}",
-                remedy="Please report this with the model; variant int8 quantizes it after training.",
-            )
-
-
-def _noise(graph: Graph) -> list[Array]:
-    """Two samples; unknown sizes become 8."""
-    random = np.random.default_rng(0)
-    return [
-        random.uniform(0, 1, (2, *(size or 8 for size in shape[1:]))).astype(np.float32)
-        for _, shape, *_ in graph.inputs
-    ]
 
 
 def _calibrate(folded: Graph, placed: Graph, samples: Iterable[list[Array]]) -> Graph:
