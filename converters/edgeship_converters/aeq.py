@@ -123,11 +123,11 @@ def _integers(
         # Biases that are too large: `_correct_biases` sees to them.
         warnings.filterwarnings("ignore", "invalid value encountered in cast", RuntimeWarning)
         try:
-            _configure(worker, ".*", default)
-            for name, precision in chosen.items():
-                if precision != default:
-                    _configure(worker, f"^{re.escape(name)}$", precision)
-            _configure_ends(worker, default, integer_io=integer_io)
+            scopes = {f"^{re.escape(name)}$": word for name, word in chosen.items() if word != default}
+            for scope, precision in {".*": default, **scopes}.items():
+                _configure(worker, scope, precision)
+                if default not in STATIC or not integer_io:
+                    _float_ends(worker, scope)
             ranges = _ranges(worker, content, calibration) if calibration and worker.need_calibration else None
             made = worker.quantize(ranges).quantized_model
         except Exception as error:  # it raises what its handlers raise, without a common base
@@ -159,15 +159,13 @@ def _configure(worker: Any, scope: str, precision: str) -> None:
         worker.update_quantization_recipe(scope, every, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
-def _configure_ends(worker: Any, default: str, *, integer_io: bool) -> None:
-    """Inputs and outputs stay float, or get the precision of most operators."""
+def _float_ends(worker: Any, scope: str) -> None:
+    """Inputs and outputs of the file stay float where `scope` matches, whatever the operators there compute with."""
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
-    if default in STATIC and integer_io:
-        return
     for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
-        worker.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
+        worker.update_quantization_recipe(scope, end, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
 def _ranges(worker: Any, content: bytes, samples: Samples) -> Any:

@@ -1,0 +1,150 @@
+"""A precision for each layer in one TFLite file: which operators that means.
+
+A layer in int16x8 keeps its output in 16 bits: the operators that read it take 16 bits too, up to the next one that
+gives an output of its own (which the int8 operators after it round to 8 bits). A layer in float32 has float weights and
+arithmetic, and its output is read like that of an int16x8 layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from edgeship.errors import InputError, UnsupportedModelError
+from edgeship_converters import aeq
+from edgeship_converters.calibration import Samples
+from edgeship_converters.flatfile import Operator, described, modernize, name_apart, read, text, write
+
+#: What a layer may be given; the rest of the file is int8.
+PRECISIONS = ("int8", "int16x8", "float32")
+
+#: Operators that give back values of their input, or means of a few: their output has the precision of their input.
+_PASSING = {
+    *("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "PAD", "PADV2", "STRIDED_SLICE", "SLICE", "TILE", "SPLIT"),
+    *("MAX_POOL_2D", "AVERAGE_POOL_2D", "REDUCE_MAX", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "PACK", "UNPACK"),
+}
+#: Operators that ai-edge-quantizer and LiteRT have with 16-bit activations.
+_16_BIT = {
+    *("ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "LOGISTIC"),
+    *("MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
+    *("SLICE", "SOFTMAX", "SPLIT", "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV", "PACK", "UNPACK"),
+}
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A file with a precision for each layer, and which operators had to stay float for want of a 16-bit form."""
+
+    content: bytes
+    left_float: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """An operator with the tensors that it reads and gives."""
+
+    operator: Operator
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A layer in a file: its operators, and the tensors that it gives."""
+
+    operators: tuple[str, ...]
+    tensors: tuple[int, ...]
+
+
+def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples) -> Mixed:
+    """The file with some layers above int8, float inputs and outputs.
+
+    Args:
+        content: a float32 .tflite file with the signature `serving_default`.
+        precision: name of a Keras layer (or of an input) -> one of `PRECISIONS`; all others are int8.
+        calibration: samples that set the ranges of activations.
+
+    Raises:
+        InputError: an unknown precision, or a layer that the file does not have.
+        UnsupportedModelError: an operator cannot be quantized, or LiteRT cannot run the file.
+    """
+    unknown = sorted(set(precision.values()) - set(PRECISIONS))
+    if unknown:
+        raise InputError(f"unknown precision {unknown[0]!r}", remedy=f"Allowed: {', '.join(PRECISIONS)}.")
+    model = read(content)
+    name_apart(model)
+    modernize(model)
+    if len(model.subgraphs) > 1:
+        raise InputError("a model with loops has no precision by layer", remedy="Use one precision for all of it.")
+    nodes = [_Node(d, tuple(map(int, o.inputs)), tuple(map(int, o.outputs))) for _, o, d in described(model)]
+    inputs = {text(entry.name): int(entry.tensorIndex) for entry in model.signatureDefs[0].inputs}
+    chosen = _spread(nodes, {_start(layer, nodes, inputs): word for layer, word in precision.items()})
+    left = {n for n, word in chosen.items() if word == "int16x8" and _kind(nodes, n) not in _16_BIT}
+    return _runnable(write(model), chosen, left, calibration)
+
+
+def _runnable(content: bytes, chosen: Mapping[str, str], left: set[str], calibration: Samples) -> Mixed:
+    """The file; where LiteRT does not run it, with one more operator, at worst all of them, in float than in 16 bits.
+
+    Whether a kernel takes 16 bits also depends on the scales of its tensors, which are not known before.
+    """
+    sixteen = [name for name, word in chosen.items() if word == "int16x8" and name not in left]
+    failed: UnsupportedModelError | None = None
+    for more in (set(), *({name} for name in sixteen), set(sixteen)):
+        words = {**chosen, **dict.fromkeys(left | more, "float32")}
+        named = {f"^{re.escape(name)}$": word for name, word in words.items()}
+        try:
+            return Mixed(aeq.quantize(content, named, "int8", calibration), tuple(sorted(left | more)))
+        except UnsupportedModelError as error:
+            failed = failed or error
+    assert failed is not None
+    raise failed
+
+
+def _spread(nodes: Sequence[_Node], starts: Mapping[_Start, str]) -> dict[str, str]:
+    """Name of each operator that is not int8 -> its precision."""
+    chosen: dict[str, str] = {}
+    for start, word in starts.items():
+        if word != "int8":
+            chosen |= dict.fromkeys(_readers(nodes, start.tensors), "int16x8")
+    for start, word in sorted(starts.items(), key=lambda item: PRECISIONS.index(item[1])):
+        if word != "int8":
+            chosen |= dict.fromkeys(start.operators, word)
+    return chosen
+
+
+def _readers(nodes: Sequence[_Node], tensors: Sequence[int]) -> Iterator[str]:
+    """Operators that read these tensors, also through those that pass them on. Nodes are in the order of execution."""
+    raised = set(tensors)
+    for node in nodes:
+        if raised & set(node.inputs):
+            yield node.operator.name
+            if node.operator.kind in _PASSING:
+                raised |= set(node.outputs)
+
+
+def _kind(nodes: Sequence[_Node], name: str) -> str:
+    return next(node.operator.kind for node in nodes if node.operator.name == name)
+
+
+def _start(layer: str, nodes: Sequence[_Node], inputs: Mapping[str, int]) -> _Start:
+    """What a layer is in the file. Raises InputError where it is not there."""
+    if layer in inputs:
+        return _Start((), (inputs[layer],))
+    named = [node for node in nodes if node.operator.is_of(layer)]
+    kernels = [node for node in named if node.operator.weights]
+    # The name of a layer whose activation or normalization became an operator of its own stands in that one's too,
+    # behind the name of what it computes.
+    own = [n for n in named if n in kernels or replace(n.operator, name=_first(n.operator.name)).is_of(layer)]
+    found = own if kernels else named
+    if not found:
+        raise InputError(
+            f"no operator of the .tflite file belongs to the layer {layer!r}",
+            remedy="Name a layer that edgeship inspect --sensitivity lists; write sums with layers such as Add.",
+        )
+    return _Start(tuple(n.operator.name for n in found), tuple(t for n in found for t in n.outputs))
+
+
+def _first(name: str) -> str:
+    return name.partition(";")[0] + ";"
