@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgeship.errors import InputError
 from edgeship.verify import Drop
 
 #: Stands for any better SQNR: float32 itself has about 150 dB.
@@ -34,6 +35,12 @@ class Options:
     max_growth: float = 1.0
     metric: str | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        limits = {"samples": (1, 1_000_000), "sparsity": (0.01, 0.99), "max_drop": (0, 100), "max_growth": (0, 4)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} is {getattr(self, name)}", remedy=f"Allowed: {low:g} to {high:g}.")
 
 
 @dataclass(frozen=True)
@@ -152,11 +159,12 @@ class Sensitivity:
         metric, unit: what `Drop` values are of, and in (`points` or `%`).
         original: the metric of the float network on the same samples.
         int8: drop of int8 everywhere.
+        int8_file: that of the int8 .tflite file on the same samples; None where it could not be made or run here.
         int16x8: drop with 16-bit activations and 8-bit weights everywhere.
         scores_sqnr_db: `int8` and `int16x8` everywhere, at the end of the network.
         n: samples of the validation split that drops are measured on.
         n_calibration: samples that ranges and SQNR are measured on.
-        int8_bytes: estimated size of the int8 file.
+        int8_bytes: size of the int8 file; estimated where there is none.
         layers: the most damaging first.
     """
 
@@ -165,6 +173,7 @@ class Sensitivity:
     unit: str
     original: float
     int8: Drop
+    int8_file: Drop | None
     int16x8: Drop
     scores_sqnr_db: Mapping[str, float]
     n: int

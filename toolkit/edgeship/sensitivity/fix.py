@@ -52,7 +52,7 @@ def int8_bytes(simulation: Simulation) -> int:
 def choices(simulation: Simulation) -> list[Choice]:
     """Every layer in every precision above int8 that changes anything, with estimated extra bytes."""
     found = []
-    for unit in simulation.units:
+    for unit in (unit for unit in simulation.units if unit.is_layer):
         kernels = simulation.kernels[unit.name]
         channels = sum(kernel.channels for kernel in kernels)
         if unit.roundings:  # biases of 64 bits; into 16 bits and back

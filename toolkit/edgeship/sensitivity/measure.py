@@ -64,12 +64,14 @@ class Task:
         metric: name; None = by task.
 
     Attributes:
+        batches: the samples.
+        metric: the task's.
         tick: called after each value that was measured.
     """
 
     def __init__(self, simulation: Simulation, batches: Batches, dataset: Dataset, metric: str | None) -> None:
         self._simulation = simulation
-        self._batches = batches
+        self.batches = batches
         self.tick: Callable[[], None] = lambda: None
         simulation.set({})
         ends = [simulation.ends(batch)[0][0] for batch in batches]
@@ -96,13 +98,18 @@ class Task:
     def drop(self, precisions: Mapping[str, Precision]) -> Drop:
         """Of the metric with layers in these precisions, the others in float."""
         self._simulation.set(precisions)
-        rows = self._rows([self._simulation.ends(batch)[0][0] for batch in self._batches])
+        rows = self._rows([self._simulation.ends(batch)[0][0] for batch in self.batches])
         self.tick()
         return paired_drop(self.metric, self._base, rows)
 
+    def drop_of(self, outputs: Array) -> Drop:
+        """Of the metric of something else that gave these outputs for the same samples."""
+        size = self.batches.size
+        return paired_drop(self.metric, self._base, self._rows(np.split(outputs, range(size, len(outputs), size))))
+
     def _rows(self, outputs: list[Array]) -> Array:
-        assert self._batches.labels is not None
-        labels = [np.asarray(self._batches.labels[rows]) for rows in self._batches.chosen()]
+        assert self.batches.labels is not None
+        labels = [np.asarray(self.batches.labels[rows]) for rows in self.batches.chosen()]
         pairs = zip(outputs, labels, strict=True)
         return np.concatenate([self.metric.per_sample(found, truth) for found, truth in pairs])
 

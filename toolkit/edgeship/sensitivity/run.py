@@ -1,172 +1,118 @@
-"""The whole analysis of a model; runs in a worker."""
+"""The analysis as commands and builds call it. Imports no ML framework until it runs, which it does in a worker."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import numpy as np
+from edgeship import cache, codec, plugins
+from edgeship.child import Limits, Worker
+from edgeship.data import DataOptions
+from edgeship.errors import DataError, EdgeshipError, OutputError, StorageFullError
+from edgeship.pipeline import steps
+from edgeship.pipeline.exports import Export
+from edgeship.references import is_reference
+from edgeship.sensitivity.findings import Fix, Options, Sensitivity
+from edgeship.types import Artifact, ConvertOptions, Dataset, Progress, ProgressCallback, Source
+from edgeship.usercode import code_sha256
 
-from edgeship import source as sources
-from edgeship.errors import UnsupportedModelError
-from edgeship.sensitivity.findings import Activations, Fix, Layer, Options, Sensitivity, Weights
-from edgeship.sensitivity.fix import Search, int8_bytes
-from edgeship.sensitivity.measure import (
-    ALONE,
-    FLOAT32,
-    INT8,
-    INT16X8,
-    Noise,
-    Observed,
-    Power,
-    Task,
-    all_in,
-    decibels,
-    observe,
-)
-from edgeship.sensitivity.rounding import FLOAT, Kernel, Precision
-from edgeship.sensitivity.samples import Batches, batch_size, take
-from edgeship.sensitivity.simulate import Simulation
-from edgeship.types import Dataset, Progress, ProgressCallback, Source
-
-#: Calibration samples that noise is measured on; 128 give the SQNR of a layer to about 0.1 dB.
-_OBSERVED = 128
+_INT8 = Export("tflite", "int8", by_name=False)
 
 
-class _Counter:
-    """Tells how far the analysis is."""
+@dataclass(frozen=True)
+class Request:
+    """A model to look at, with data."""
 
-    def __init__(self, total: int | None, progress: ProgressCallback) -> None:
-        self._done, self._total, self._progress = 0, total, progress
+    model: Path
+    data: str
+    options: Options = field(default_factory=Options)
+    data_options: DataOptions = field(default_factory=DataOptions)
+    limits: Limits = field(default_factory=Limits)
+    custom_objects: tuple[str, ...] = ()
+    allow_unsafe: bool = False
 
-    def tick(self) -> None:
-        """One value more. The search for a fix takes as many as it takes."""
-        self._done += 1
-        self._progress(Progress("sensitivity", self._done, max(self._done, self._total) if self._total else None))
 
-
-def analyse(
-    source: Source, dataset: Dataset, options: Options, size_bytes: int | None, progress: ProgressCallback
-) -> Sensitivity:
-    """What each layer's precision does to a model, and which few to keep above int8 [child].
-
-    Args:
-        source: a model that Keras 3 reads, as trained in float.
-        dataset: with labels, and the splits validation and calibration.
-        options: how much to look at, and the limits.
-        size_bytes: of the int8 file, where it is there; None: estimated.
-        progress: told after each measurement.
+def sensitivity(request: Request, progress: ProgressCallback) -> Sensitivity:
+    """What each layer's precision does to a model, and which few to keep above int8.
 
     Raises:
         UnsupportedModelError: names the layer that cannot be simulated.
-        DataError: a split is missing, or the data has no labels.
-        SourceError: the model gives values that are not finite.
+        InputError: a model or dataset that cannot be used.
     """
-    simulation, task, noise, watched = _open(source, dataset, options)
-    units, batches = len(simulation.units), -(-len(watched.rows) // watched.size)
-    counter = _Counter(units * (4 + batches) + 2, progress)
-    task.tick = counter.tick
-    observed = observe(simulation, watched, counter.tick)
-    layers = _layers(simulation, task, noise, observed, options)
-    everywhere = {name: noise.of(all_in(simulation, precision)) for name, precision in ALONE.items()}
-    size = int8_bytes(simulation) if size_bytes is None else size_bytes
-    return Sensitivity(
-        model=source.path.name,
-        metric=task.metric.name,
-        unit=task.metric.unit,
-        original=task.original,
-        int8=task.drop(all_in(simulation, INT8)),
-        int16x8=task.drop(all_in(simulation, INT16X8)),
-        scores_sqnr_db={name: decibels(value) for name, value in everywhere.items()},
-        n=task.n,
-        n_calibration=dataset.counts["calibration"],
-        sparsity=options.sparsity,
-        max_drop=options.max_drop,
-        int8_bytes=size,
-        layers=layers,
-        fix=Search(simulation, (task, noise), options, size).run(),
-    )
+    with Worker(request.limits) as worker:
+        progress(Progress("read model", 0, 1, request.model.name))
+        source = steps.open_source(worker, request.model, request.custom_objects, allow_unsafe=request.allow_unsafe)
+        progress(Progress("read data", 0, 1, request.data))
+        dataset = steps.open_data(worker, request.data, source, request.data_options)
+        _check_splits(dataset)
+        file = _int8_file(worker, source, dataset, progress)
+
+        def run(place: Path) -> None:
+            arguments = {"source": source, "dataset": dataset, "options": request.options, "file": file}
+            found = worker.call(analyse, progress=progress, **arguments)
+            (place / "sensitivity.json").write_text(codec.to_json(found))
+
+        place = cache.entry("sensitivity", _key("sensitivity", source, dataset, request.options, file), run)
+        found = codec.from_json(Sensitivity, (place / "sensitivity.json").read_text())
+    return replace(found, model=request.model.name)
+
+
+def fix(worker: Worker, source: Source, dataset: Dataset, options: Options, progress: ProgressCallback) -> Fix:
+    """Only the proposed fix, for a recipe that chooses the precision of layers by itself; raises as `sensitivity`."""
+    _check_splits(dataset)
+    file = _int8_file(worker, source, dataset, progress)
+
+    def run(place: Path) -> None:
+        arguments = {"source": source, "dataset": dataset, "options": options, "file": file}
+        (place / "fix.json").write_text(codec.to_json(worker.call(propose, progress=progress, **arguments)))
+
+    place = cache.entry("fix", _key("fix", source, dataset, options, file), run)
+    return codec.from_json(Fix, (place / "fix.json").read_text())
+
+
+def _key(kind: str, source: Source, dataset: Dataset, options: Options, file: Artifact | None) -> str:
+    metric = options.metric or ""
+    code = code_sha256((metric,) if is_reference(metric) else ())
+    names = [spec.name for spec in (*source.inputs, *source.outputs)]
+    parts = {"source": source.sha256, "names": names, "dataset": dataset.sha256, "options": codec.to_data(options)}
+    return cache.key_with_code(kind, source.code_sha256, code, **parts, file=None if file is None else file.sha256)
+
+
+def _check_splits(dataset: Dataset) -> None:
+    for split in ("validation", "calibration"):
+        if not dataset.counts.get(split):
+            raise DataError(
+                f"{dataset.name} has no {split} samples",
+                remedy="Give more training samples: validation and calibration are taken from them.",
+            )
+
+
+def _int8_file(worker: Worker, source: Source, dataset: Dataset, progress: ProgressCallback) -> Artifact | None:
+    """The int8 file that the simulation is held against; None where it cannot be made or run here."""
+    if plugins.converter("tflite").missing() or any(r.missing() for r in plugins.runtimes_for("tflite")):
+        return None
+    progress(Progress("convert", 0, 1, _INT8.id))
+    try:
+        return steps.convert(worker, source, _INT8, ConvertOptions(calibration=dataset))
+    except (StorageFullError, OutputError):
+        raise
+    except EdgeshipError:
+        return None  # what stops the converter is said by `convert`; the simulation has its own word on the layers
+
+
+def analyse(
+    source: Source, dataset: Dataset, options: Options, file: Artifact | None, progress: ProgressCallback
+) -> Sensitivity:
+    """See `edgeship.sensitivity.analysis.analyse` [child]."""
+    from edgeship.sensitivity import analysis
+
+    return analysis.analyse(source, dataset, options, file, progress)
 
 
 def propose(
-    source: Source, dataset: Dataset, options: Options, size_bytes: int | None, progress: ProgressCallback
+    source: Source, dataset: Dataset, options: Options, file: Artifact | None, progress: ProgressCallback
 ) -> Fix:
-    """Only the fix of `analyse`, without looking at every layer [child]; same arguments, same errors."""
-    simulation, task, noise, _ = _open(source, dataset, options)
-    task.tick = _Counter(None, progress).tick
-    size = int8_bytes(simulation) if size_bytes is None else size_bytes
-    return Search(simulation, (task, noise), options, size).run()
+    """See `edgeship.sensitivity.analysis.propose` [child]."""
+    from edgeship.sensitivity import analysis
 
-
-def _open(source: Source, dataset: Dataset, options: Options) -> tuple[Simulation, Task, Noise, Batches]:
-    """The calibrated simulation, the task on validation samples, and noise on some calibration samples, with these."""
-    if source.loader != "keras":
-        raise UnsupportedModelError(
-            f"{source.path.name} is read with {source.loader}; its layers cannot be told apart",
-            remedy="Give a model that Keras 3 reads: save it again as .keras.",
-        )
-    simulation = Simulation(sources.load(source))
-    calibration = take(source, dataset, "calibration", dataset.counts.get("calibration", 0), options.seed)
-    first = next(iter(calibration))
-    simulation.check(first)
-    size = batch_size(simulation.values(first))
-    simulation.calibrate(replace(calibration, size=size))
-    watched = replace(take(source, dataset, "calibration", _OBSERVED, options.seed), size=size)
-    judged = replace(take(source, dataset, "validation", options.samples, options.seed), size=size)
-    task = Task(simulation, judged, dataset, options.metric)
-    return simulation, task, Noise(simulation, watched), watched
-
-
-def _layers(
-    simulation: Simulation, task: Task, noise: Noise, observed: dict[str, Observed], options: Options
-) -> tuple[Layer, ...]:
-    """Every layer, the most damaging first."""
-    alone = {
-        unit.name: {name: noise.of({unit.name: precision}) for name, precision in ALONE.items()}
-        for unit in simulation.units
-    }
-    total = sum(values["int8"] for values in alone.values()) or 1.0
-    found = []
-    for unit in simulation.units:
-        name, kernels = unit.name, simulation.kernels[unit.name]
-        prunable = any(kernel.unfolded is not None for kernel in kernels)
-        entry = observed[name]
-        found.append(
-            Layer(
-                name=name,
-                kind=unit.kind,
-                weights=_weights(kernels) if kernels else None,
-                activations=_activations(entry),
-                output_sqnr_db={label: power.db for label, power in entry.power.items()},
-                scores_sqnr_db={label: decibels(value) for label, value in alone[name].items()},
-                share=alone[name]["int8"] / total,
-                only=task.drop({name: INT8}),
-                all_but=task.drop(all_in(simulation, INT8, {name: FLOAT32})),
-                int4=task.drop({name: Precision(4, FLOAT)}) if kernels else None,
-                pruned=task.drop({name: Precision(sparsity=options.sparsity)}) if prunable else None,
-            )
-        )
-    return tuple(sorted(found, key=lambda layer: -layer.share))
-
-
-def _weights(kernels: tuple[Kernel, ...]) -> Weights:
-    powers = {"int8": (8, Power()), "int4": (4, Power())}
-    spread = 1.0
-    for kernel in kernels:
-        for bits, power in powers.values():
-            power.add(kernel.values, kernel.at(Precision(weights=bits)))
-        others = tuple(a for a in range(kernel.values.ndim) if a not in kernel.channel_axes)
-        largest = np.abs(kernel.values).max(axis=others)
-        median = float(np.median(largest[largest > 0])) if (largest > 0).any() else 0.0
-        spread = max(spread, float(largest.max()) / median) if median else spread
-    count = sum(kernel.values.size for kernel in kernels)
-    return Weights(count, {name: power.db for name, (_, power) in powers.items()}, spread)
-
-
-def _activations(entry: Observed) -> Activations:
-    assert entry.low is not None  # there is at least one batch
-    assert entry.high is not None
-    low, high = float(entry.low.min()), float(entry.high.max())
-    p001, p999 = (float(value) for value in np.percentile(np.concatenate(entry.values), [0.1, 99.9]))
-    width = p999 - p001
-    outliers = (high - low) / width if width > 0 else 1.0
-    return Activations(low, high, p001, p999, outliers, len(entry.low), int((entry.low == entry.high).sum()))
+    return analysis.propose(source, dataset, options, file, progress)

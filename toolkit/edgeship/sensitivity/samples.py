@@ -21,12 +21,14 @@ class Batches:
     """Samples of a split as lists of arrays in the order of the model's inputs; can be walked again.
 
     Attributes:
+        names: of the inputs.
         inputs: memory-mapped, one array for each input.
         rows: which samples, in order.
         size: samples in a batch.
         labels: of the split; None for calibration.
     """
 
+    names: tuple[str, ...]
     inputs: tuple[Array, ...]
     rows: Array
     size: int
@@ -40,6 +42,10 @@ class Batches:
         """Rows of each batch."""
         for start in range(0, len(self.rows), self.size):
             yield self.rows[start : start + self.size]
+
+    def by_name(self) -> dict[str, Array]:
+        """All samples, by input."""
+        return {name: array[self.rows] for name, array in zip(self.names, self.inputs, strict=True)}
 
 
 def batch_size(values: int) -> int:
@@ -63,4 +69,4 @@ def take(source: Source, dataset: Dataset, split: str, limit: int, seed: int) ->
     rows: Array = np.arange(count)
     if count > limit:
         rows = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
-    return Batches(inputs, rows, 1, samples.labels)
+    return Batches(tuple(spec.name for spec in source.inputs), inputs, rows, 1, samples.labels)

@@ -27,12 +27,14 @@ class Unit:
         name, kind: of the Keras layer (or input).
         kernels: tensors that its kernel steps give; two for a separable convolution, none for a sum.
         roundings: tensors that its rounding steps give; none where the rounding is that of a later concatenation.
+        is_layer: False for arithmetic on tensors (`a + b`), which exported files do not know by its name.
     """
 
     name: str
     kind: str
     kernels: tuple[Ref, ...]
     roundings: tuple[Ref, ...]
+    is_layer: bool
 
     @property
     def output(self) -> Ref:
@@ -62,8 +64,15 @@ def units(original: Graph, folded: Graph, placed: Graph) -> tuple[Unit, ...]:
             name = inputs.get(source) or owners[_producer(source, makers)]
             roundings.setdefault(name, []).append(step.output)
     found = dict.fromkeys((*inputs.values(), *(owners.get(step.output, "") for step in placed.steps)))
+    arithmetic = {step.name for step in original.steps if step.key is None}
     return tuple(
-        Unit(name, kinds.get(name, "InputLayer"), tuple(kernels.get(name, ())), tuple(roundings.get(name, ())))
+        Unit(
+            name,
+            kinds.get(name, "InputLayer"),
+            tuple(kernels.get(name, ())),
+            tuple(roundings.get(name, ())),
+            name not in arithmetic,
+        )
         for name in found
         if name in kernels or name in roundings
     )
