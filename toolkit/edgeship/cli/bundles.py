@@ -28,7 +28,7 @@ def report(build: Path, as_json: bool) -> int:
     reports.write(found, build)
 
     def show() -> None:
-        ui.print_table(ui.report_table(found))
+        ui.print_report(found)
         click.echo(f"report: {build / 'report.html'}")
         ui.say(ui.last_line(found, str(build)))
 

@@ -21,14 +21,14 @@ DEMO_MAX_DROP = 2.0
 def _finish(request: Request, as_json: bool) -> int:
     """Run a build and show it."""
     from edgeship import pipeline
-    from edgeship.cli.ui import emit, last_line, print_table, progress_bars, report_outcome, report_table, say
+    from edgeship.cli.ui import emit, last_line, print_report, progress_bars, report_outcome, say
     from edgeship.report import to_document
 
     with progress_bars() as progress:
         report = pipeline.build(request, progress)
 
     def show() -> None:
-        print_table(report_table(report))
+        print_report(report)
         for failure in report.failures:
             if failure.asked_by_name:
                 remedy = f"\n  {failure.remedy}" if failure.remedy else ""

@@ -12,7 +12,8 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgeship.report.view import Row
+    from edgeship.report.stages import StageRow
+    from edgeship.report.view import Row, Timing
     from edgeship.types import Failure, Gate, Measurement, Progress, ProgressCallback, Report
     from edgeship_benchmarks.stats import Ratio
 
@@ -100,16 +101,43 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def report_table(report: Report) -> Table:
-    """The table of all files of a build; columns for which nothing was found are left out."""
+    """The table of all files of a build."""
     from edgeship.report import view
 
     columns = ("file", ">bytes", ">gzip", f">{report.metric}", ">drop [95 %]", ">ms", "verified", "runtime")
-    rows = [_report_cells(found) for found in view.rows(report)]
+    return _filled(columns, [_report_cells(found) for found in view.rows(report)])
+
+
+def stage_table(report: Report) -> Table:
+    """What each stage of the recipe did, on the validation samples."""
+    from edgeship.report.stages import stage_rows
+
+    columns = ("after", "file", f">{report.metric}", ">drop [95 %]", ">brotli", ">ms", ">MACs", ">zeros")
+    title = "after each stage, on the validation samples (the table above: test samples)"
+    return _filled(columns, [_stage_cells(found) for found in stage_rows(report)], title)
+
+
+def _filled(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
+    """A table without the columns for which nothing was found."""
     shown = [i for i in range(len(columns)) if any(cells[i] for cells in rows)]
-    made = table(*(columns[i] for i in shown))
+    made = table(*(columns[i] for i in shown), title=title)
     for cells in rows:
         row(made, *(cells[i] for i in shown))
     return made
+
+
+def _stage_cells(found: StageRow) -> tuple[str, ...]:
+    stage, file = found.stage, found.file
+    once = (f"{stage.macs:,}" if stage.macs is not None else "", f"{100 * stage.sparsity:.0f} %")
+    return (
+        stage.name if found.first else "",
+        file.artifact if file else "",
+        f"{file.metric if file else stage.metric:.4f}",
+        _change(file.drop.value, file.drop.interval) if file else "",
+        f"{file.brotli_bytes:,}" if file else "",
+        _median(found.timing),
+        *(once if found.first else ("",) * len(once)),
+    )
 
 
 def _report_cells(found: Row) -> tuple[str, ...]:
@@ -120,18 +148,26 @@ def _report_cells(found: Row) -> tuple[str, ...]:
         f"{timing.measurement.gzip_bytes:,}" if timing else "",
         f"{found.metric:.4f}" if found.metric is not None else "",
         _drop(found.drop),
-        f"{timing.summary.median_ms:.3f}{' unstable' if timing.summary.unstable else ''}" if timing else "",
+        _median(timing),
         found.artifact.verification,
         timing.measurement.runtime if timing else "",
     )
 
 
+def _median(timing: Timing | None) -> str:
+    if timing is None:
+        return ""
+    return f"{timing.summary.median_ms:.3f}{' unstable' if timing.summary.unstable else ''}"
+
+
 def _drop(gate: Gate | None) -> str:
+    return "" if gate is None or gate.interval is None else _change(gate.value, gate.interval)
+
+
+def _change(value: float, interval: tuple[float, float]) -> str:
     from edgeship.verify import signed
 
-    if gate is None or gate.interval is None:
-        return ""
-    return "{} [{}, {}]".format(*map(signed, (gate.value, *gate.interval)))
+    return "{} [{}, {}]".format(*map(signed, (value, *interval)))
 
 
 def comparison(measurement: Measurement, first: Measurement) -> str:
@@ -154,6 +190,13 @@ def ratio_text(ratio: Ratio) -> str:
     if high < 1.0:
         return f"{1 / ratio.value:.2f}x faster [{1 / high:.2f}, {1 / low:.2f}]"
     return f"{ratio.value:.2f}x slower {interval}"
+
+
+def print_report(report: Report) -> None:
+    """The tables of a build: its files, and what the stages of its recipe did."""
+    print_table(report_table(report))
+    if report.stages:
+        print_table(stage_table(report))
 
 
 def last_line(report: Report, out: str) -> str:

@@ -13,26 +13,32 @@ from typing import Any
 import keras
 
 from edgeship import references
+from edgeship.compress import tfmot
 from edgeship.compress.clustering import cluster, most_values
 from edgeship.compress.context import Context, repeatable
 from edgeship.compress.finish import finalize
 from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
+from edgeship.compress.macs import macs
 from edgeship.compress.pruning import prune
 from edgeship.compress.quantize import quantize_aware
 from edgeship.compress.students import narrow
 from edgeship.compress.training import weight_bytes
-from edgeship.errors import RecipeError
+from edgeship.errors import RecipeError, UnsupportedModelError
 from edgeship.recipe import Cluster, Distil, Prune, QuantizeAware, Recipe, StageSpec, Training
 from edgeship.types import Dataset, ProgressCallback, Source, Stage
 
 
 def _prune(model: keras.Model, spec: Prune, context: Context) -> keras.Model:
+    if spec.backend == "tfmot":
+        return tfmot.prune(model, spec, context)
     pruned = prune(model, spec.sparsity, schedule=spec.schedule, ramp=spec.ramp)
     context.fit(pruned, spec)
     return finalize(pruned)
 
 
 def _cluster(model: keras.Model, spec: Cluster, context: Context) -> keras.Model:
+    if spec.backend == "tfmot":
+        return tfmot.cluster(model, spec, context)
     clustered = cluster(model, spec.clusters, per_channel=context.int8)
     context.fit(clustered, spec)
     return finalize(clustered)
@@ -56,7 +62,9 @@ def _student(model: keras.Model, spec: Distil) -> keras.Model:
 
 
 def _quantize_aware(model: keras.Model, spec: QuantizeAware, context: Context) -> keras.Model:
-    quantized = quantize_aware(model, context.calibration(model))
+    if spec.backend == "tfmot":
+        return tfmot.quantize_aware(model, spec, context)
+    quantized = quantize_aware(model, context.calibration(model), bits=spec.bits)
     context.fit(quantized, spec)
     return finalize(quantized)
 
@@ -76,6 +84,8 @@ class Runner:
     def __init__(
         self, source: Source, dataset: Dataset, plan: Recipe, metric: str | None, progress: ProgressCallback
     ) -> None:
+        if any(getattr(spec, "backend", "native") == "tfmot" for spec in plan.stages):
+            tfmot.import_tfmot()  # said before anything trains
         self._context = Context(source, dataset, plan, metric, progress)
         self._plan = plan
         repeatable(plan.seed)
@@ -95,7 +105,14 @@ class Runner:
         """The model as it is now, on the validation split."""
         value = self._context.validate(self.model)
         zeros, size, count = sparsity(self.model), weight_bytes(self.model), parameters(self.model)
-        return Stage(name, value, size, count, zeros, epochs, seconds, self._notes())
+        operations, uncounted = self._macs()
+        return Stage(name, value, size, count, zeros, epochs, seconds, (*self._notes(), *uncounted), operations)
+
+    def _macs(self) -> tuple[int | None, tuple[str, ...]]:
+        try:
+            return macs(self.model), ()
+        except UnsupportedModelError as error:
+            return None, (error.message,)
 
     def _notes(self) -> tuple[str, ...]:
         clustered, values = most_values(self.model)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
-from edgeship.report import plots, view
+from edgeship.report import plots, stages, view
 from edgeship.report.svg import Chart
 from edgeship.report.view import Row, Timing, clean
 from edgeship.types import Report
@@ -46,6 +46,7 @@ def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "metric": view.metric_title(report),
         "drop_units": " or ".join(sorted({r.drop.unit for r in table if r.drop})),
         "devices": view.devices(report),
+        "stages": stages.stage_rows(report),
     }
 
 
@@ -58,6 +59,7 @@ def _charts(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "latency_charts": {place: _latency_chart(report, timed) for place, timed in places.items()},
         "distributions": {place: plots.latencies(timed, f"on {clean(place)}") for place, timed in places.items()},
         "drop_charts": [plots.drops([d for d in drops if d[1].unit == u], clean(report.metric)) for u in units],
+        "stage_charts": stages.charts(stages.stage_rows(report), clean(report.metric or "the metric")),
         "layers": [(found, plots.bars(found) if found.sizes else []) for found in map(view.layers, table)],
     }
 
@@ -163,6 +165,7 @@ def _environment(*, markup: bool) -> Environment:
 
 #: Functions of `view` that the templates call.
 _HELPERS = (
+    "change_text",
     "command_text",
     "digits",
     "drop_text",

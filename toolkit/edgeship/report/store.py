@@ -140,7 +140,10 @@ def _shortener(places: Mapping[str, str]) -> Callable[[str], str]:
 
 def _read_words(data: dict[str, Any]) -> None:
     """Turn the words for numbers that JSON does not have into numbers again, where the schema allows them."""
-    for holder in (*data["gates"], *data["stages"], *data["predictions"].values(), data["baseline"] or {}):
+    files = [file for stage in data["stages"] for file in stage.get("files", ())]
+    changes = [file[name] for file in files for name in ("drop", "step")]
+    single = (data["baseline"] or {},)
+    for holder in (*data["gates"], *data["stages"], *files, *changes, *data["predictions"].values(), *single):
         for name in holder.keys() & {"value", "limit", "metric"}:
             if isinstance(holder[name], str):
                 holder[name] = float(holder[name])

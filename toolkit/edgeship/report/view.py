@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgeship.errors import EdgeshipError
 from edgeship.report.layers import layer_bytes
-from edgeship.types import Artifact, Gate, Measurement, Report
+from edgeship.types import Artifact, Change, Gate, Measurement, Report
 
 if TYPE_CHECKING:
     from edgeship_benchmarks.stats import Summary
@@ -204,6 +204,11 @@ def drop_text(gate: Gate | None, *, unit: bool = True) -> str:
         return DASH
     interval = f" [{signed(gate.interval[0])}, {signed(gate.interval[1])}]" if gate.interval else ""
     return f"{signed(gate.value)}{interval}" + (f" {gate.unit}" if unit else "")
+
+
+def change_text(change: Change) -> str:
+    """`+0.10 [-0.20, +0.40]`; positive is worse."""
+    return f"{signed(change.value)} [{signed(change.interval[0])}, {signed(change.interval[1])}]"
 
 
 def signed(value: float) -> str:
