@@ -7,16 +7,19 @@ import re
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
+from edgeship.report.layers import tflite_layers
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
 from edgeship_converters import from_tflite
 from edgeship_converters.calibration import Samples, batches
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.slim import slim
 
 FILE = "model.tflite"
 
@@ -71,9 +74,11 @@ class TFLiteConverter:
         else:
             content, ends = _from_graph(source, variant, options, calibrate=calibrate)
             made_by = versions("tensorflow", "keras", "numpy")
-        inputs, outputs = _read(content, ends, _INTEGER.get(variant))
-        (out_dir / FILE).write_bytes(content)
-        return describe(out_dir, (self.format, variant), [FILE], (inputs, outputs), source, options, made_by)
+        delivered = slim(content)
+        specs = _read(delivered, ends, _INTEGER.get(variant))
+        (out_dir / FILE).write_bytes(delivered)
+        made = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)
+        return replace(made, layers=tflite_layers(delivered, names=content))
 
 
 def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibrate: bool) -> tuple[bytes, _Ends]:

@@ -173,6 +173,8 @@ def _check(artifact: Artifact, where: str) -> None:
             raise ArtifactError(f"{where}: the hash or size of {entry.name} is none")
     for spec in (*artifact.inputs, *artifact.outputs):
         _check_spec(spec, where)
+    if any(size < 0 for size in artifact.layers.values()):
+        raise ArtifactError(f"{where}: a layer has a negative size")
     scale = artifact.preprocessing.scale
     if scale is not None and not 0 < scale < math.inf:
         raise ArtifactError(f"{where}: the scale of its preprocessing is {scale}")

@@ -154,6 +154,7 @@ class Artifact:
         made_by: package -> version of what determined the bytes.
         verification: UNVERIFIED until `verify` has run the file in its own runtime.
         preprocessing: of the data that it was made and verified with; what it expects of others.
+        layers: bytes of constants by layer, in the order of the graph, for a file that does not name its layers.
     """
 
     path: Path
@@ -167,6 +168,7 @@ class Artifact:
     made_by: Mapping[str, str] = field(default_factory=dict)
     verification: Verification = "UNVERIFIED"
     preprocessing: Preprocessing = Preprocessing()
+    layers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

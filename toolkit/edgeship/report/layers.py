@@ -1,4 +1,4 @@
-"""Where the bytes of an exported file are: by layer, read from the file itself without running it.
+"""Where the bytes of an exported file are: by layer, read from the file or its sidecar without running it.
 
 Each constant is counted for the operation that uses it first, through the quantize, cast and reshape nodes between
 them; operations are named as the model names them where the file still says so. What is no constant (the graph, its
@@ -57,6 +57,8 @@ class _Node:
 def layer_bytes(artifact: Artifact) -> list[tuple[str, int]]:
     """Bytes by layer, in the order of the graph, ending with `STRUCTURE`; the sum is `artifact.size_bytes`.
 
+    What the artifact says of its layers holds; without that, the file is read.
+
     Raises ArtifactError if the file cannot be read or the format is not one of tflite, onnx and tfjs, and
     MissingPackageError if the package that reads it is not installed.
     """
@@ -66,8 +68,7 @@ def layer_bytes(artifact: Artifact) -> list[tuple[str, int]]:
     try:
         if artifact.entry.stat().st_size > _LIMIT_BYTES:
             raise ArtifactError(f"{artifact.id} is larger than {_LIMIT_BYTES:,} bytes")
-        constants, nodes = readers[artifact.format](artifact.entry)
-        layers = _by_layer(constants, nodes)
+        layers = dict(artifact.layers) or _by_layer(*readers[artifact.format](artifact.entry))
     except OSError as error:
         raise ArtifactError(f"{artifact.id}: cannot read {artifact.entry.name}: {error.strerror}") from error
     except (struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -76,6 +77,16 @@ def layer_bytes(artifact: Artifact) -> list[tuple[str, int]]:
     if left < 0:
         raise ArtifactError(f"{artifact.id}: the constants are said to be larger than the files")
     return [*layers.items(), (STRUCTURE, left)]
+
+
+def tflite_layers(content: bytes, names: bytes) -> dict[str, int]:
+    """Bytes of the constants of a .tflite file by layer, in the order of the graph, without what is no constant.
+
+    Args:
+        content: the file.
+        names: the same file with names of tensors: `content` may have been rewritten without them.
+    """
+    return _by_layer(*_tflite_graph(content, names))
 
 
 def _by_layer(constants: Mapping[str, int], nodes: list[_Node]) -> dict[str, int]:
@@ -140,6 +151,11 @@ def _shared_parts(paths: list[tuple[str, ...]]) -> int:
 
 
 def _tflite(file: Path) -> tuple[dict[str, int], list[_Node]]:
+    content = file.read_bytes()
+    return _tflite_graph(content, content)
+
+
+def _tflite_graph(content: bytes, names: bytes) -> tuple[dict[str, int], list[_Node]]:
     """Buffers of the flatbuffer (schema: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3)."""
     try:
         from ai_edge_litert import schema_py_generated as schema
@@ -147,18 +163,17 @@ def _tflite(file: Path) -> tuple[dict[str, int], list[_Node]]:
         raise MissingPackageError(
             "reading a .tflite file needs ai-edge-litert", remedy="Get it: pip install edgeship"
         ) from error
-    content = file.read_bytes()
     if content[4:8] != b"TFL3":
         raise ValueError("no TFL3 mark")
-    model = schema.Model.GetRootAs(content, 0)
+    model, named = schema.Model.GetRootAs(content, 0), schema.Model.GetRootAs(names, 0)
     codes = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
     constants: dict[str, int] = {}
     nodes: list[_Node] = []
     counted: set[int] = set()
     for index in range(model.SubgraphsLength()):
-        graph = model.Subgraphs(index)
+        graph, labels = model.Subgraphs(index), named.Subgraphs(index)
         # Names need not be unique in a .tflite file; the index makes them so and is cut off again for display.
-        keys = [_tensor_name(graph.Tensors(i), f":{index}.{i}") for i in range(graph.TensorsLength())]
+        keys = [_tensor_name(labels.Tensors(i), f":{index}.{i}") for i in range(graph.TensorsLength())]
         for i, key in enumerate(keys):
             buffer = graph.Tensors(i).Buffer()
             size = _buffer_bytes(model.Buffers(buffer), len(content))

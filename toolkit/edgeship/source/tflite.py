@@ -100,11 +100,12 @@ def _constants(model: Any) -> Iterator[tuple[str, Any]]:
     from ai_edge_litert import schema_py_generated as schema
 
     dtypes = {schema.TensorType.FLOAT32: "<f4", schema.TensorType.FLOAT16: "<f2", schema.TensorType.FLOAT64: "<f8"}
-    for tensor in _tensors(model):
+    for index, tensor in enumerate(_tensors(model)):
         buffer = model.Buffers(tensor.Buffer())
         if tensor.Type() in dtypes and buffer is not None and buffer.DataLength():
+            name = tensor.Name()  # optional in the format
             yield (
-                tensor.Name().decode(errors="replace"),
+                name.decode(errors="replace") if name else f"constant {index}",
                 np.frombuffer(buffer.DataAsNumpy().tobytes(), dtypes[tensor.Type()]),
             )
 
