@@ -152,14 +152,14 @@ def _steps(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """One line of a chart that has a name on the left, a drawing, and a value on the right."""
 
     name: str
     value: str
 
 
-def _lines(lines: Sequence[_Line], kind: str, label: str, axis: float) -> tuple[Chart, float, float, list[float]]:
+def lined(lines: Sequence[Line], kind: str, label: str, axis: float) -> tuple[Chart, float, float, list[float]]:
     """An empty chart for lines: the chart, left and right end of the drawing, and the middle of each line.
 
     On a phone name and value stand above the drawing instead of beside it.
@@ -181,7 +181,8 @@ def _lines(lines: Sequence[_Line], kind: str, label: str, axis: float) -> tuple[
     return chart, name_width, width - value_width, middles
 
 
-def _axis(chart: Chart, x: Scale, text: Callable[[float], str], name: str) -> None:
+def axis(chart: Chart, x: Scale, text: Callable[[float], str], name: str) -> None:
+    """Grid, ticks and name of the horizontal axis, in the 36 pixels that `lined` left for it."""
     bottom = chart.height - 36
     for value in x.ticks(7 if chart.kind == "wide" else 4):
         chart.line((x(value), 4), (x(value), bottom), "grid")
@@ -197,15 +198,15 @@ def drops(gates: Sequence[tuple[Row, Gate]], metric: str) -> list[Chart]:
 def _drops(gates: Sequence[tuple[Row, Gate]], metric: str, kind: str) -> Chart:
     several = len({g.runtime for _, g in gates}) > len({r.artifact.format for r, _ in gates})
     names = [f"{r.label} {g.runtime}" if several else r.label for r, g in gates]
-    lines = [_Line(shortened(n, 34), drop_text(g, unit=False)) for n, (_, g) in zip(names, gates, strict=True)]
+    lines = [Line(shortened(n, 34), drop_text(g, unit=False)) for n, (_, g) in zip(names, gates, strict=True)]
     label = f"Drop of {metric} by file, with 95 % intervals and limits"
-    chart, left, right, middles = _lines(lines, kind, label, 36)
+    chart, left, right, middles = lined(lines, kind, label, 36)
     # Files far beyond their limit would squeeze the rest: beyond four limits a bar ends in an arrow.
     limit = max((abs(g.limit) for _, g in gates), default=1.0) or 1.0
     ends = [v for _, g in gates for v in (*(g.interval or ()), g.value, g.limit, 0.0) if abs(v) <= 4 * limit]
     x = Scale(*padded(ends, share=0.06), left + 8, right - 8)
     unit = gates[0][1].unit
-    _axis(chart, x, lambda v: f"{v:+.3g}" if v else "0", f"drop in {unit} (right is worse than the original)")
+    axis(chart, x, lambda v: f"{v:+.3g}" if v else "0", f"drop in {unit} (right is worse than the original)")
     chart.line((x(0), 4), (x(0), chart.height - 36), "zero")
     for (row, gate), middle in zip(gates, middles, strict=True):
         chart.line((x(gate.limit), middle - 11), (x(gate.limit), middle + 11), "limit")
@@ -228,13 +229,13 @@ def latencies(timings: Sequence[tuple[Row, Timing]], where: str) -> list[Chart]:
 def _latencies(timings: Sequence[tuple[Row, Timing]], where: str, kind: str) -> Chart:
     several = len({t.measurement.runtime for _, t in timings}) > len({r.artifact.format for r, _ in timings})
     names = [f"{r.label} {t.measurement.runtime}" if several else r.label for r, t in timings]
-    lines = [_Line(shortened(n, 34), t.text) for n, (_, t) in zip(names, timings, strict=True)]
-    chart, left, right, middles = _lines(lines, kind, f"Latency distributions {where}", 36)
+    lines = [Line(shortened(n, 34), t.text) for n, (_, t) in zip(names, timings, strict=True)]
+    chart, left, right, middles = lined(lines, kind, f"Latency distributions {where}", 36)
     lows = [min(t.measurement.latency_ms) for _, t in timings]
     highs = [sorted(t.measurement.latency_ms)[math.ceil(_DRAWN * t.summary.n) - 1] for _, t in timings]
     log = max(highs) > 6 * min(lows)
     x = Scale(*padded([*lows, *highs], log=log, share=0.03), left + 8, right - 8, log=log)
-    _axis(chart, x, short, "milliseconds per inference" + (" (logarithmic)" if log else ""))
+    axis(chart, x, short, "milliseconds per inference" + (" (logarithmic)" if log else ""))
     for (row, timing), middle in zip(timings, middles, strict=True):
         color = style_of(row).replace("mark", "density")
         outline = density(timing.measurement.latency_ms, x)
@@ -286,8 +287,8 @@ def bars(found: Layers) -> list[Chart]:
 
 def _bars(sizes: Sequence[tuple[str, int]], row: Row, kind: str) -> Chart:
     total = sum(size for _, size in sizes) or 1
-    lines = [_Line(shortened(name, 34), f"{size:,} B  {100 * size / total:.1f} %") for name, size in sizes]
-    chart, left, right, middles = _lines(lines, kind, f"Bytes by layer of {row.label}", 0)
+    lines = [Line(shortened(name, 34), f"{size:,} B  {100 * size / total:.1f} %") for name, size in sizes]
+    chart, left, right, middles = lined(lines, kind, f"Bytes by layer of {row.label}", 0)
     x = Scale(0.0, float(max(size for _, size in sizes) or 1), left, right)
     for index, ((name, size), middle) in enumerate(zip(sizes, middles, strict=True)):
         style = "bar rest" if index == len(sizes) - 1 else style_of(row).replace("mark", "bar")
