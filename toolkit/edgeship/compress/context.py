@@ -78,12 +78,16 @@ class Context:
         batches = self.batches(trained, "train")
         model.compile(
             cosine(spec.learning_rate, spec.epochs * len(batches)),
-            loss_for(self._dataset.task, trained),
+            self.loss(trained),
             metrics=["accuracy"] if self._dataset.task in _DECISIONS else None,
             jit_compile=False,
         )
         helpers = [*callbacks(model), EpochProgress(spec.word, spec.epochs, self.progress)]
         model.fit(batches, epochs=spec.epochs, shuffle=False, callbacks=helpers, verbose=0)
+
+    def loss(self, model: keras.Model) -> Any:
+        """The loss of the task for a model (see `training.loss_for`)."""
+        return loss_for(self._dataset.task, model)
 
     def distiller(self, student: keras.Model, spec: Training) -> Distiller:
         """The student with the original as its teacher."""

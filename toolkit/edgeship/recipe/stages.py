@@ -52,11 +52,16 @@ class Training(StageSpec):
     temperature: float = limited(3.0, 0.1, 100)
 
 
+#: Who does a stage: our Keras 3 code, or TensorFlow Model Optimization by way of tf_keras (needs `edgeship[tfmot]`).
+Backend = Literal["native", "tfmot"]
+
+
 @dataclass(frozen=True)
 class Prune(Training):
     """Magnitude pruning of kernels, gradual, with fine-tuning.
 
     Attributes:
+        backend: `native`, or `tfmot`, which prunes every kernel to the same sparsity.
         sparsity: share of zeros to reach, over all prunable kernels together, 0 < sparsity < 1.
         schedule: `cubic` ramps as in arXiv 1710.01878, eq. 1; `constant` prunes at the first step.
         ramp: share of the epochs spent ramping; the rest recovers accuracy at the final sparsity.
@@ -68,10 +73,11 @@ class Prune(Training):
     sparsity: float = limited(0.5, 0.01, 0.99)
     schedule: Literal["cubic", "constant"] = "cubic"
     ramp: float = limited(0.6, 0, 1)
+    backend: Backend = "native"
 
     def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
         """Pruning makes the values of clusters anew."""
-        return _undoes_clusters(self.word, before)
+        return _undoes_clusters(self.word, before) or _no_teacher(self, self.backend)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Cluster(Training):
 
     Attributes:
         clusters: how many different values a kernel may have, 4 to 128.
+        backend: `native` or `tfmot`.
     """
 
     word: ClassVar[str] = "cluster"
@@ -87,6 +94,11 @@ class Cluster(Training):
     epochs: int = limited(4, 1, 10_000)
     learning_rate: float = limited(1e-4, 1e-9, 10)
     clusters: int = limited(16, 4, 128)
+    backend: Backend = "native"
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+        """TFMOT knows no teacher."""
+        return super().problem(before) or _no_teacher(self, self.backend)
 
 
 @dataclass(frozen=True)
@@ -119,12 +131,34 @@ class Distil(Training):
 
 @dataclass(frozen=True)
 class QuantizeAware(Training):
-    """Quantization-aware training to int8 (arXiv 1712.05877, section 3); zeros and clusters stay."""
+    """Quantization-aware training to int8 (arXiv 1712.05877, section 3); zeros and clusters stay.
+
+    Attributes:
+        bits: average information content of a weight to reach, 0.5 to 8. Below 8 kernels lose information while they
+            train, so that the file compresses to about that (arXiv 1612.01543); not together with clusters.
+        backend: `native` or `tfmot`.
+    """
 
     word: ClassVar[str] = "quantize-aware"
     last: ClassVar[bool] = True
 
     learning_rate: float = limited(1e-4, 1e-9, 10)
+    bits: float = limited(8.0, 0.5, 8)
+    backend: Backend = "native"
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+        """Clusters have values of their own; TFMOT knows no teacher and no bits."""
+        if self.bits < 8 and self.backend == "tfmot":
+            return f"bits is {self.bits:g} with backend tfmot", "Use the native back end."
+        if self.bits < 8 and any(isinstance(stage, Cluster) for stage in before):
+            return f"bits is {self.bits:g} after cluster", "Leave one of them out: both choose the values of kernels."
+        return super().problem(before) or _no_teacher(self, self.backend)
+
+
+def _no_teacher(stage: Training, backend: Backend) -> tuple[str, str] | None:
+    if backend == "tfmot" and stage.teacher > 0:
+        return f"{stage.word}: backend tfmot trains without a teacher", "Leave out teacher, or use backend: native."
+    return None
 
 
 def _undoes_clusters(word: str, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
