@@ -17,6 +17,7 @@ from keras import ops
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgeship.compress.entropy import KernelCoding
     from edgeship.types import Array
 
 #: Ranges move at most by this share of the distance to a batch's own range.
@@ -103,6 +104,13 @@ def kernel_scales(kernel: Array, channel_axes: tuple[int, ...]) -> Array:
     return scales
 
 
+def int8_numbers(kernel: Array, channel_axes: tuple[int, ...], step: float | None = None) -> Array:
+    """The int8 numbers that the file stores for a kernel on its grid: of one step, or of one for each channel."""
+    scales = kernel_scales(kernel, channel_axes) if step is None else np.float32(step)
+    numbers: Array = np.round(kernel / scales).astype(np.int8)
+    return numbers
+
+
 def snap(kernel: Array, channel_axes: tuple[int, ...]) -> Array:
     """The kernel on its int8 grid, as float32: what the fake-quantized layers compute with."""
     scales = kernel_scales(kernel, channel_axes)
@@ -111,21 +119,45 @@ def snap(kernel: Array, channel_axes: tuple[int, ...]) -> Array:
 
 
 class _QuantizedKernel:
-    """What the four layers share; mixed into a Keras layer that has a `kernel`."""
+    """What the four layers share; mixed into a Keras layer that has a `kernel`.
+
+    Args:
+        gain: the kernel in use is this times the variable, which so has a usual size in every layer: after folding
+            batch normalization, kernels differ by orders of magnitude, and one learning rate would not fit them.
+        step: the whole kernel lies on multiples of it (-127 to 127); None: of a step for each output channel.
+    """
 
     channel_axes: tuple[int, ...] = (-1,)
     kernel: Any
+    #: Chooses the numbers while an `entropy.EntropyCoder` rides along.
+    coding: KernelCoding | None = None
+
+    def __init__(self, *args: Any, gain: float = 1.0, step: float | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.gain = float(gain)
+        self.step = None if step is None else float(step)
+
+    def get_config(self) -> dict[str, Any]:
+        """Settings for `from_config`."""
+        config: dict[str, Any] = super().get_config()  # type: ignore[misc] # of the Keras layer mixed with
+        return {**config, "gain": self.gain, "step": self.step}
 
     def grid_kernel(self) -> Any:
         """The kernel rounded to its int8 grid; the gradient passes through (arXiv 1308.3432)."""
-        kernel = ops.convert_to_tensor(self.kernel)
+        kernel = self.gain * ops.convert_to_tensor(self.kernel)
+        if self.step is not None:
+            end = 127 * self.step
+            return tf.quantization.fake_quant_with_min_max_vars(kernel, -end, end, narrow_range=True)
+        rounded = self._by_channel(kernel) if self.coding is None else self.coding.rounded(kernel)
+        return kernel + ops.stop_gradient(rounded - kernel)
+
+    def _by_channel(self, kernel: Any) -> Any:
         rank = len(kernel.shape)
         channels = {axis % rank for axis in self.channel_axes}
         others = tuple(axis for axis in range(rank) if axis not in channels)
         largest = ops.max(ops.abs(kernel), axis=others, keepdims=True)
         scales = ops.where(largest > 1e-30, largest / 127.0, 1.0)
-        rounded = ops.round(kernel / scales) * scales
-        return kernel + ops.stop_gradient(rounded - kernel)
+        return ops.round(kernel / scales) * scales
 
 
 @keras.saving.register_keras_serializable(package="edgeship")
@@ -198,6 +230,8 @@ QUANTIZED: Mapping[type[keras.layers.Layer], type[keras.layers.Layer]] = {
     keras.layers.Conv2DTranspose: QuantizedConv2DTranspose,
     keras.layers.Dense: QuantizedDense,
 }
+#: Settings of these layers that the plain ones do not have.
+QUANTIZED_SETTINGS = ("gain", "step")
 PLAIN = {quantized: plain for plain, quantized in QUANTIZED.items()}
 
 

@@ -1,8 +1,8 @@
 """Quantization-aware training to int8, native to Keras 3 (arXiv 1712.05877, section 3).
 
 `quantize_aware` folds the model and inserts fake quantization; the result trains like any model. `freeze` gives the
-final one: plain Keras layers whose kernels lie on their int8 grid, with frozen `FakeQuant` layers between them, which
-the TFLite converter turns into the same int8 numbers. `strip` leaves the fake quantization out.
+final one: layers whose kernels lie on their int8 grid, with frozen `FakeQuant` layers between them, which the TFLite
+converter turns into the same int8 numbers. `strip` leaves the fake quantization out.
 """
 
 from __future__ import annotations
@@ -17,15 +17,31 @@ import numpy as np
 
 from edgeship.compress.calibration import batches, observer
 from edgeship.compress.clustering import keep_int8_clusters, sharing
+from edgeship.compress.entropy import EntropyCoder, KernelCoding, importances
 from edgeship.compress.folded import checked_fold
 from edgeship.compress.graph import Graph, Ref, Step, build, read, unique_names
 from edgeship.compress.helpers import Helper, attach, helpers
 from edgeship.compress.kernels import channel_axes, prunable_kernel
-from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, calibrated, fake_quantized, kernel_scales, snap
+from edgeship.compress.layers import (
+    PLAIN,
+    QUANTIZED,
+    QUANTIZED_SETTINGS,
+    FakeQuant,
+    calibrated,
+    fake_quantized,
+    kernel_scales,
+    snap,
+)
 from edgeship.compress.place import PASSING, place
 from edgeship.compress.pruning import keep_zeros
-from edgeship.errors import DataError, UnsupportedModelError
+from edgeship.errors import DataError, InputError, UnsupportedModelError
 from edgeship.types import Array
+
+#: Root mean square of a kernel as usual initializers make it; learning rates are made for such kernels.
+_USUAL_SIZE = 0.1
+_FEWEST_BITS = 0.5
+#: Calibration batches that importances are estimated on.
+_IMPORTANCE_BATCHES = 16
 
 
 class RangeFreezer(Helper):
@@ -46,7 +62,9 @@ class RangeFreezer(Helper):
         """`freeze` checks the ranges, also of a model that came from a file."""
 
 
-def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share: float = 0.3) -> keras.Model:
+def quantize_aware(
+    model: keras.Model, calibration: Any = None, *, freeze_share: float = 0.3, bits: float = 8.0
+) -> keras.Model:
     """A new model that computes with int8 numbers in the forward pass and trains with straight-through gradients.
 
     Batch normalization is folded into the kernels first. Exact zeros in kernels (of an earlier `prune`) stay zero. A
@@ -54,37 +72,64 @@ def quantize_aware(model: keras.Model, calibration: Any = None, *, freeze_share:
     values (or 4).
     Use `edgeship.callbacks(new)` in `fit`, and `edgeship.finalize(new)` before saving or converting.
 
+    With `bits` below 8 the kernels keep their type, but lose information while they train until a weight carries so
+    many bits on average; the file has its usual size, and compresses to about `bits` a weight (arXiv 1612.01543).
+
     Args:
         model: functional or Sequential, float inputs. It is not changed.
         calibration: samples that set the activation ranges: an array (N, ...), a list or dictionary of arrays for
             several inputs, or an iterable of batches such as a tf.data.Dataset ((inputs, labels) or inputs; the first
             10,000 samples are read). None: the first training batches set them.
         freeze_share: share of the training, at its end, with frozen ranges.
+        bits: average information content of a weight to reach, 0.5 to 8; below 8 it needs `calibration`.
 
     Raises:
+        InputError: `bits` out of its range or together with clusters, or without calibration samples.
         UnsupportedModelError: names the layer and what to do.
         DataError: the calibration samples do not fit the model.
     """
+    if not _FEWEST_BITS <= bits <= 8 or (bits < 8 and calibration is None):
+        raise InputError(
+            f"bits={bits:g}" + (" without calibration samples" if calibration is None else ""),
+            remedy=f"Allowed: {_FEWEST_BITS:g} to 8; below 8 give calibration=samples.",
+        )
     for helper in helpers(model):
         helper.check()
     if fake_quantized(model):
         raise UnsupportedModelError(f"{model.name} is quantization-aware already")
     original = unique_names(read(model))
     given = iter(()) if calibration is None else batches(calibration, original)
-    first = next(given, None)
-    folded = checked_fold(model, original, first)
+    some = list(itertools.islice(given, _IMPORTANCE_BATCHES))
+    folded = checked_fold(model, original, some[0] if some else None)
     placed = place(folded)
-    if first is not None:
-        placed = _calibrate(folded, placed, itertools.chain([first], given))
-    steps = [replace(step, layer=QUANTIZED.get(step.layer, step.layer)) for step in placed.steps]
-    named = unique_names(placed.with_steps(steps))
+    if some:
+        placed = _calibrate(folded, placed, itertools.chain(some, given))
+    named = unique_names(placed.with_steps(_quantized(step) for step in placed.steps))
     quantized = build(named)
     keep_zeros(quantized)
     limits = _clustered(original)
     renamed = zip(placed.steps, named.steps, strict=True)
     keep_int8_clusters(quantized, {new.name: limits[old.name] for old, new in renamed if old.name in limits})
     attach(quantized, RangeFreezer(quantized, freeze_share))
+    if bits < 8:
+        if limits:
+            raise InputError(
+                f"{model.name} has clustered kernels and bits={bits:g} was asked for",
+                remedy="Use one of them: bits below 8 chooses the values of kernels itself.",
+            )
+        packed = [keras.tree.pack_sequence_as(named.structures[0], batch) for batch in some]
+        attach(quantized, EntropyCoder(quantized, importances(quantized, packed), bits, settle=freeze_share))
     return quantized
+
+
+def _quantized(step: Step) -> Step:
+    """The layer with a fake-quantized kernel, its variable brought to the usual size."""
+    if step.layer not in QUANTIZED:
+        return step
+    kernel, *bias = step.weights
+    size = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))
+    gain = float(np.float32(size / _USUAL_SIZE)) if size > 0 else 1.0
+    return replace(step.set(gain=gain, step=None), layer=QUANTIZED[step.layer], weights=(kernel / gain, *bias))
 
 
 def _clustered(original: Graph) -> dict[str, int]:
@@ -110,20 +155,38 @@ def freeze(model: keras.Model) -> keras.Model:
             remedy="Give quantize_aware(model, calibration=samples), or train before finalize.",
         )
     graph = read(model)
+    codings = _codings(model)
     steps = []
     input_scales: dict[Ref, float] = {}
     for step in graph.steps:
-        plain = _plain(step)
-        if plain.layer is FakeQuant:
-            low, high, *_ = plain.weights
-            input_scales[plain.output] = (float(high) - float(low)) / 255
-            plain = plain.set(frozen=True)
-        elif plain.layer in PASSING and plain.inputs[0] in input_scales:
-            input_scales[plain.output] = input_scales[plain.inputs[0]]
-        elif plain.layer in QUANTIZED and plain.inputs[0] in input_scales:
-            plain = _with_bias_on_grid(plain, input_scales[plain.inputs[0]])
-        steps.append(plain)
+        final = _on_grid(step, codings.get(step.name)) if step.layer in PLAIN else step
+        if final.layer is FakeQuant:
+            low, high, *_ = final.weights
+            input_scales[final.output] = (float(high) - float(low)) / 255
+            final = final.set(frozen=True)
+        elif final.layer in PASSING and final.inputs[0] in input_scales:
+            input_scales[final.output] = input_scales[final.inputs[0]]
+        elif step.layer in PLAIN and final.inputs[0] in input_scales:
+            final = _with_bias_on_grid(final, input_scales[final.inputs[0]])
+        steps.append(final)
     return build(graph.with_steps(steps))
+
+
+def _on_grid(step: Step, coding: KernelCoding | None) -> Step:
+    """The final layer: plain with a kernel of one step for each channel, or with its one step stated."""
+    kernel, *bias = step.weights
+    kernel = kernel * np.float32(step.config["gain"])
+    if coding is None:
+        return replace(_plain(step), weights=(snap(kernel, step.layer.channel_axes), *bias))
+    size = np.float32(coding.step)
+    weights = (coding.numbers(kernel) * size, *bias)
+    return replace(step.set(gain=1.0, step=float(size)), weights=weights)
+
+
+def _plain(step: Step) -> Step:
+    """The plain layer with the same weights."""
+    config = {key: value for key, value in step.config.items() if key not in QUANTIZED_SETTINGS}
+    return replace(step, layer=PLAIN[step.layer], config=config)
 
 
 def _with_bias_on_grid(step: Step, input_scale: float) -> Step:
@@ -131,10 +194,12 @@ def _with_bias_on_grid(step: Step, input_scale: float) -> Step:
     kernel, *bias = step.weights
     if not bias:
         return step
-    grid = input_scale * kernel_scales(kernel, QUANTIZED[step.layer].channel_axes).astype(np.float64).ravel()
+    axes, size = QUANTIZED.get(step.layer, step.layer).channel_axes, step.config.get("step")
+    scales = kernel_scales(kernel, axes) if size is None else np.broadcast_to(np.float64(size), bias[0].shape)
+    grid = input_scale * scales.astype(np.float64).ravel()
     # A channel of (nearly) zeros has no scale to speak of; the converter chooses one that holds the bias.
     snapped = np.where(np.abs(bias[0]) < 2**30 * grid, np.round(bias[0] / grid) * grid, bias[0])
-    dead = np.all(kernel == 0, axis=_other_axes(kernel, QUANTIZED[step.layer].channel_axes)).ravel()
+    dead = np.all(kernel == 0, axis=_other_axes(kernel, axes)).ravel() if size is None else np.zeros_like(grid, bool)
     return replace(step, weights=(kernel, np.where(dead, bias[0], snapped).astype(np.float32)))
 
 
@@ -147,22 +212,24 @@ def strip(model: keras.Model) -> keras.Model:
 
     For formats that have no fake quantization (TF.js, ONNX, float variants).
     """
-    graph = read(model)
+    graph, codings = read(model), _codings(model)
     moved: dict[Ref, Ref] = {}
     steps = []
     for step in (step.reading(moved) for step in graph.steps):
         if step.layer is FakeQuant:
             moved[step.output] = step.inputs[0]
         else:
-            steps.append(_plain(step))
+            steps.append(_stripped(step, codings.get(step.name)) if step.layer in PLAIN else step)
     return build(graph.with_steps(steps, moved))
 
 
-def _plain(step: Step) -> Step:
-    if step.layer not in PLAIN:
-        return step
-    kernel, *bias = step.weights
-    return replace(step, layer=PLAIN[step.layer], weights=(snap(kernel, step.layer.channel_axes), *bias))
+def _stripped(step: Step, coding: KernelCoding | None) -> Step:
+    final = _on_grid(step, coding) if step.config["step"] is None else step
+    return _plain(final) if final.layer in PLAIN else final
+
+
+def _codings(model: keras.Model) -> dict[str, KernelCoding | None]:
+    return {layer.name: layer.coding for layer in model.layers if type(layer) in PLAIN}
 
 
 def _calibrate(folded: Graph, placed: Graph, samples: Iterable[list[Array]]) -> Graph:

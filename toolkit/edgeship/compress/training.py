@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from edgeship.compress.graph import read
-from edgeship.compress.layers import QUANTIZED, FakeQuant, fake_quantized, kernel_scales
+from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, fake_quantized, int8_numbers
 from edgeship.compress.outputs import OutputKind, first_of, output_kinds
 from edgeship.errors import UnsupportedModelError
 from edgeship.metrics import VOID
@@ -142,9 +142,8 @@ def weight_bytes(model: keras.Model) -> int:
         if step.layer is FakeQuant:
             continue
         weights = list(step.weights)
-        if quantized and step.layer in QUANTIZED:
-            kernel = weights.pop(0)
-            grid = kernel / kernel_scales(kernel, QUANTIZED[step.layer].channel_axes)
-            parts.append(np.round(grid).astype(np.int8).tobytes())
+        if quantized and (step.layer in QUANTIZED or step.layer in PLAIN):
+            axes = QUANTIZED.get(step.layer, step.layer).channel_axes
+            parts.append(int8_numbers(weights.pop(0), axes, step.config.get("step")).tobytes())
         parts += [np.ascontiguousarray(weight).tobytes() for weight in weights]
     return len(gzip.compress(b"".join(parts), compresslevel=9, mtime=0))
