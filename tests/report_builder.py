@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeship.types import (
     Artifact,
+    Change,
     Dataset,
     DeviceInfo,
     Failure,
@@ -20,6 +21,7 @@ from edgeship.types import (
     Report,
     Source,
     Stage,
+    StageFile,
     TensorSpec,
 )
 from tests import tiny_tflite
@@ -111,6 +113,29 @@ def measurement(of: Artifact, median: float, seed: int) -> Measurement:
     )
 
 
+def stage_file(of: Artifact, accuracy: float, before: float, brotli: int, seed: int) -> StageFile:
+    """The file after a stage, on 5,000 validation images, of which the original has 85.32 % right."""
+    drop, step = (100 * (reference - accuracy) for reference in (0.8532, before))
+    changes = [Change(value, (value - 0.4, value + 0.4), "points") for value in (drop, step)]
+    timing = replace(measurement(of, 0.31, seed), brotli_bytes=brotli)
+    sizes = (of.size_bytes, brotli + 900, brotli)
+    return StageFile(of.id, of.sha256, "litert", 5000, accuracy, *changes, *sizes, timing)
+
+
+def stages(artifacts: list[Artifact]) -> tuple[Stage, ...]:
+    """What `small` did, file by file."""
+    by_id = {a.id: a for a in artifacts}
+    full, int8 = by_id["tflite/float32"], by_id["tflite/int8"]
+    reached = ("the schedule reached its sparsity at step 2,110",)
+    base = (stage_file(full, 0.8532, 0.8532, 288_120, 90), stage_file(int8, 0.8522, 0.8532, 77_509, 91))
+    pruned, aware = stage_file(int8, 0.8474, 0.8522, 51_020, 92), stage_file(int8, 0.8514, 0.8474, 50_874, 93)
+    return (
+        Stage("base", 0.8532, 287_958, 78_666, 0.0, 0, 0.0, (), 12_501_632, base),
+        Stage("prune", 0.8490, 171_204, 78_666, 0.5, 6, 312.4, reached, 12_501_632, (pruned,)),
+        Stage("quantize-aware", 0.8514, 61_330, 78_666, 0.5, 3, 190.8, (), 12_501_632, (aware,)),
+    )
+
+
 def build(folder: Path) -> Report:
     """The whole report; the artifacts' files lie in `folder`."""
     artifacts, found_gates, predictions, measurements = [], [], {}, []
@@ -144,13 +169,7 @@ def build(folder: Path) -> Report:
         recipe={"schema": "edgeship.recipe/1", "name": "small", "max_drop": 0.5, "seed": 7, "stages": [{"prune": {}}]},
         metric="accuracy",
         baseline=Prediction(folder / "predictions" / "original", "keras", 5000, BASE),
-        stages=(
-            Stage("base", 0.8532, 287_958, 78_666, 0.0, 0, 0.0),
-            Stage(
-                "prune", 0.8490, 171_204, 78_666, 0.5, 6, 312.4, ("the schedule reached its sparsity at step 2,110",)
-            ),
-            Stage("quantize-aware", 0.8514, 61_330, 78_666, 0.5, 3, 190.8),
-        ),
+        stages=stages(artifacts),
         artifacts=tuple(artifacts),
         predictions=predictions,
         gates=tuple(found_gates),

@@ -120,7 +120,7 @@ def _drops(files: _Files, kind: Literal["wide", "narrow"]) -> Chart:
     chart.line((x(0), 0), (x(0), chart.height - _FOOT), "zero")
     places = [(x(change.value), _ROW * number + _LANE) for number, change in enumerate(changes)]
     for (x1, y1), (x2, y2) in itertools.pairwise(places):
-        chart.path([(x1, y1), (x2, y1), (x2, y2)], "front")
+        chart.path([(x1, y1), (x2, y1), (x2, y2)], "step")
     for (row, _), change, place in zip(files, changes, places, strict=True):
         low, high = map(x, change.interval)
         chart.line((low, place[1]), (high, place[1]), "interval f0")
