@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import options, ui
+from edgeship.cli import options, sensitivity, ui
 
 
 @click.command()
@@ -111,19 +111,24 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
 
 @click.command()
 @click.argument("file", type=options.MODEL)
+@sensitivity.settings
 @options.loading
 @options.limits
 @ui.json_option
 def inspect(file: Path, **given: Any) -> int:
     """Show what a FILE is and what is in it.
 
-    Framework, inputs and outputs, parameters, bytes by layer.
+    Framework, inputs and outputs, parameters, bytes by layer. With --sensitivity: what the precision of each layer of a
+    trained model costs, and which few layers to keep above int8.
 
     \b
     Examples:
       edgeship inspect model.h5
       edgeship inspect builds/demo/artifacts/tflite/int8/model.tflite
+      edgeship inspect model.keras --sensitivity --data data.npz --html layers.html
     """
+    if given["sensitivity"]:
+        return sensitivity.run(file, given)
     from edgeship import standalone
 
     limits = options.make_limits(given["time_limit"], given["memory_limit"])

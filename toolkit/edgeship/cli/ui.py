@@ -84,13 +84,13 @@ def table(*columns: str, title: str = "") -> Table:
     return made
 
 
-def row(made: Table, *cells: str) -> None:
+def row(made: Table, *cells: str, style: str = "") -> None:
     """Add a row of plain text: what comes from outside is never read as markup or by the terminal."""
     from rich.text import Text
 
     from edgeship.report.view import clean_lines
 
-    made.add_row(*(Text(clean_lines(cell)) for cell in cells))
+    made.add_row(*(Text(clean_lines(cell)) for cell in cells), style=style)
 
 
 def say(text: str, *, err: bool = False) -> None:

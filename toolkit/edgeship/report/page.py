@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
@@ -32,6 +32,11 @@ def pages(report: Report) -> tuple[str, str]:
     html = _environment(markup=True).get_template("report.html.j2").render(**content, **_charts(report, table))
     markdown = _environment(markup=False).get_template("report.md.j2").render(**content)
     return html, re.sub(r"\n{3,}", "\n\n", markdown)
+
+
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """An HTML page of another template of ours; every value in it is escaped."""
+    return _environment(markup=True).get_template(template).render(**content)
 
 
 def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from edgeship.sensitivity.measure import (
 from edgeship.sensitivity.rounding import FLOAT, Kernel, Precision
 from edgeship.sensitivity.samples import Batches, batch_size, take
 from edgeship.sensitivity.simulate import Simulation
-from edgeship.types import Artifact, Dataset, Progress, ProgressCallback, Source
+from edgeship.types import Array, Artifact, Dataset, Progress, ProgressCallback, Source
 from edgeship.verify import Drop
 
 #: Calibration samples that noise is measured on; 128 give the SQNR of a layer to about 0.1 dB.
@@ -164,9 +164,7 @@ def _weights(kernels: tuple[Kernel, ...]) -> Weights:
         for bits, power in powers.values():
             power.add(kernel.values, kernel.at(Precision(weights=bits)))
         others = tuple(a for a in range(kernel.values.ndim) if a not in kernel.channel_axes)
-        largest = np.abs(kernel.values).max(axis=others)
-        median = float(np.median(largest[largest > 0])) if (largest > 0).any() else 0.0
-        spread = max(spread, float(largest.max()) / median) if median else spread
+        spread = max(spread, _spread(np.abs(kernel.values).max(axis=others)))
     count = sum(kernel.values.size for kernel in kernels)
     return Weights(count, {name: power.db for name, (_, power) in powers.items()}, spread)
 
@@ -176,6 +174,19 @@ def _activations(entry: Observed) -> Activations:
     assert entry.high is not None
     low, high = float(entry.low.min()), float(entry.high.max())
     p001, p999 = (float(value) for value in np.percentile(np.concatenate(entry.values), [0.1, 99.9]))
-    width = p999 - p001
-    outliers = (high - low) / width if width > 0 else 1.0
-    return Activations(low, high, p001, p999, outliers, len(entry.low), int((entry.low == entry.high).sum()))
+    return Activations(
+        low=low,
+        high=high,
+        p001=p001,
+        p999=p999,
+        outliers=(high - low) / (p999 - p001) if p999 > p001 else 1.0,
+        spread=_spread(entry.high - entry.low),
+        channels=len(entry.low),
+        dead=int((entry.low == entry.high).sum()),
+    )
+
+
+def _spread(ranges: Array) -> float:
+    """Largest over median of the ranges of channels, of those that are not zero."""
+    alive = ranges[ranges > 0]
+    return float(alive.max() / np.median(alive)) if len(alive) else 1.0

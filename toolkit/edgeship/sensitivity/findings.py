@@ -66,6 +66,7 @@ class Activations:
         low, high: smallest and largest value: what the int8 range covers.
         p001, p999: 0.1 and 99.9 percentile.
         outliers: (high - low) / (p999 - p001); the bits that outliers cost are its binary logarithm.
+        spread: largest over median range of the channels; the bits that the other channels lose, again as a logarithm.
         channels, dead: number of channels (last axis), and of those that never change.
     """
 
@@ -74,6 +75,7 @@ class Activations:
     p001: float
     p999: float
     outliers: float
+    spread: float
     channels: int
     dead: int
 
@@ -115,14 +117,14 @@ class Step:
 
     Attributes:
         layer: the Keras layer.
-        part: `output` (16-bit activations) or `weights` (float).
+        precision: `int16x8` or `float32`.
         drop: of the metric, after the step.
         scores_sqnr_db: at the end of the network, after the step.
         extra_bytes: estimated, of this step alone.
     """
 
     layer: str
-    part: str
+    precision: str
     drop: Drop
     scores_sqnr_db: float
     extra_bytes: int

@@ -1,8 +1,8 @@
 """Which few layers to keep more precise than int8, so that the metric stays within its limit.
 
 Greedy: of all layers and both steps up (16-bit activations; float), the one that leaves the least noise at the end of
-the network is taken, until the metric is within the limit. Noise, unlike the metric, changes measurably with every
-layer, also on few samples; the metric alone decides when it is enough.
+the network is taken, until the metric is within the limit or its drop cannot be told from none. Noise, unlike the
+metric, changes measurably with every layer, also on few samples; the metric alone decides when it is enough.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Search:
         steps: list[Step] = []
         left = choices(self._simulation)
         noise = self._noise.of(self._state())
-        while drop.value > self._options.max_drop and len(steps) < _MOST_STEPS:
+        while not self._enough(drop) and len(steps) < _MOST_STEPS:
             ranked = self._ranked([c for c in left if self._affordable(c)])
             if not ranked or ranked[0][0] > _USELESS * noise:
                 break
@@ -97,9 +97,13 @@ class Search:
             drop = self._task.drop(self._state())
             extra = chosen.extra_bytes - (before.extra_bytes if before else 0)
             steps.append(Step(chosen.layer, chosen.word, drop, decibels(noise), extra))
-        if drop.value <= self._options.max_drop:
+        if self._enough(drop):
             drop = self._spared(drop)
         return self._fix(tuple(steps), drop)
+
+    def _enough(self, drop: Drop) -> bool:
+        """Within the limit; or the interval holds zero, and chasing the rest would be chasing chance."""
+        return drop.value <= self._options.max_drop or drop.low <= 0
 
     def _spared(self, drop: Drop) -> Drop:
         """Give up what later choices have made needless, the dearest first."""
@@ -107,7 +111,7 @@ class Search:
             state = self._state()
             state[choice.layer] = INT8
             without = self._task.drop(state)
-            if without.value <= self._options.max_drop:
+            if self._enough(without):
                 del self._kept[choice.layer]
                 drop = without
         return drop
@@ -135,22 +139,22 @@ class Search:
 
     def _fix(self, steps: tuple[Step, ...], drop: Drop) -> Fix:
         precision = {choice.layer: choice.word for choice in self._kept.values()}
-        within = drop.value <= self._options.max_drop
-        verdict = "none" if not within else "mixed" if precision else "int8"
-        metric = self._task.metric
-        change = (
-            f"{metric.name} {'drops' if metric.direction == 'maximize' else 'rises'} by {drop_text(drop, metric.unit)}"
-        )
-        allowed = f"{self._options.max_drop:g} {'are' if metric.unit == 'points' else 'is'} allowed"
-        size = f"about {self._bytes():,} B instead of {self._size:,} B"
-        sentence = {
-            "int8": f"int8 everywhere is fine: {change}, {allowed}",
-            "mixed": f"keep {kept_text(precision)}: {change}, {allowed}; {size}",
-            "none": f"{kept_text(precision) or 'no layer kept more precise'} is not enough: {change}, {allowed}",
-        }[verdict]
-        if verdict != "none" and drop.high > self._options.max_drop:
-            sentence += f"; {drop.n} samples cannot exclude {signed(drop.high)}"
+        verdict = "none" if not self._enough(drop) else "mixed" if precision else "int8"
+        sentence = self._sentence(verdict, precision, drop)
         return Fix(verdict, precision, steps, drop, self._bytes(), sentence)
+
+    def _sentence(self, verdict: str, precision: Mapping[str, str], drop: Drop) -> str:
+        metric, limit = self._task.metric, self._options.max_drop
+        verb = "drops" if metric.direction == "maximize" else "rises"
+        change = f"{metric.name} {verb} by {drop_text(drop, metric.unit)}, {limit:g} allowed"
+        sizes = f"about {self._bytes():,} B instead of {self._size:,} B"
+        sentence = {
+            "int8": f"int8 everywhere is fine: {change}",
+            "mixed": f"keep {kept_text(precision)}; then {change}; {sizes}",
+            "none": f"no mix within the limits is enough: with {kept_text(precision) or 'int8 everywhere'}, {change}",
+        }[verdict]
+        unsure = verdict != "none" and drop.high > limit
+        return sentence + (f"; {drop.n:,} samples cannot exclude {signed(drop.high)}" if unsure else "")
 
 
 def drop_text(drop: Drop, unit: str) -> str:
