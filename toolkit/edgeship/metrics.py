@@ -62,6 +62,32 @@ def _decided(name: str, outputs: Array, labels: Array, threshold: float | None) 
     return _decide(scores, threshold)
 
 
+def worse_by(metric: Metric, before: float, after: float) -> float:
+    """How much worse `after` is (negative = better): points for metrics in 0..1, else percent of `before`."""
+    worse = before - after if metric.direction == "maximize" else after - before
+    return 100.0 * worse if metric.unit == "points" else 100.0 * worse / max(abs(before), 1e-12)
+
+
+def constant_guess(metric: Metric, task: str, labels: Array, scores: int) -> float:
+    """The metric of an answer that does not look at the input: the most frequent class, or the mean of the targets.
+
+    Args:
+        metric: of the task.
+        task: `Dataset.task`, not unlabelled.
+        labels: (N, ...), as the data has them.
+        scores: on the last axis of the model's output; 1 for a single score. Not used for values.
+    """
+    if task in ("regression", "reconstruction"):
+        rows = labels.reshape(len(labels), -1)
+        answer = np.broadcast_to(rows.mean(axis=0, dtype=np.float64), rows.shape).reshape(labels.shape)
+        return metric.value(metric.per_sample(answer, labels))
+    known = labels[labels != VOID] if task == "segmentation" else labels
+    most = int(np.bincount(known.ravel().astype(np.int64)).argmax()) if known.size else 0
+    one = np.array([most], np.float32) if scores == 1 else np.eye(scores, dtype=np.float32)[most]
+    answer = np.broadcast_to(one, (*labels.shape, scores))
+    return metric.value(metric.per_sample(answer, labels))
+
+
 class Accuracy:
     """Share of samples whose largest output is the label (top-1); share of right pixels for segmentation.
 

@@ -17,6 +17,7 @@ import numpy as np
 from edgeship.comparison import compare, equality, top1_agreement
 from edgeship.contracts import Metric
 from edgeship.errors import ArtifactError
+from edgeship.metrics import worse_by
 from edgeship.types import Array, Artifact, Gate, GateStatus
 
 #: Resamples of a bootstrap interval; 1,000 give the ends of a 95 % interval to about 1 % of its width.
@@ -58,6 +59,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "uint8": _8_BIT,
     "int8": _8_BIT,
     "int8-floatio": _8_BIT,
+    "mixed": _8_BIT,
 }
 
 
@@ -208,9 +210,7 @@ def paired_drop(metric: Metric, base: Array, found: Array, seed: int = 0) -> Dro
     """
 
     def drop(a: Array, b: Array) -> float:
-        before, after = metric.value(a), metric.value(b)
-        worse = before - after if metric.direction == "maximize" else after - before
-        return 100.0 * worse if metric.unit == "points" else 100.0 * worse / max(abs(before), 1e-12)
+        return worse_by(metric, metric.value(a), metric.value(b))
 
     n = len(base)
     if metric.unit == "points" and base.ndim == 1 and np.isin(base, (0, 1)).all() and np.isin(found, (0, 1)).all():

@@ -10,13 +10,15 @@ import numpy as np
 from edgeship import data, metrics
 from edgeship import source as sources
 from edgeship.compress.distill import distiller
+from edgeship.compress.features import Features
 from edgeship.compress.graph import input_structure
 from edgeship.compress.helpers import callbacks
+from edgeship.compress.outputs import output_kinds
 from edgeship.compress.training import Batches, EpochProgress, cosine, loss_for
 from edgeship.data.augment import augmentation
-from edgeship.errors import DataError, UnsupportedModelError
-from edgeship.recipe import QuantizeAware, Recipe, Training
-from edgeship.types import Array, Dataset, ProgressCallback, Source
+from edgeship.errors import DataError, InputError, UnsupportedModelError
+from edgeship.recipe import Distil, QuantizeAware, Recipe, Training
+from edgeship.types import Array, Dataset, ProgressCallback, Source, Stage
 
 if TYPE_CHECKING:
     from edgeship.compress.distill import Distiller
@@ -72,14 +74,15 @@ class Context:
 
     def fit(self, model: keras.Model, spec: Training) -> None:
         """Train `model` (or its student) in place by the stage's settings; its helpers ride along."""
-        if spec.teacher > 0 and not hasattr(model, "student"):
-            model = self.distiller(model, spec)
+        heads = len(model.outputs) if not hasattr(model, "student") else 0
+        if heads > 1 or (heads and spec.teacher > 0):
+            model = self.distiller(model, spec)  # labels belong to the first output: the teacher holds the others
         trained = getattr(model, "student", model)
         batches = self.batches(trained, "train")
         model.compile(
             cosine(spec.learning_rate, spec.epochs * len(batches)),
             self.loss(trained),
-            metrics=["accuracy"] if self._dataset.task in _DECISIONS else None,
+            metrics=["accuracy"] if self._dataset.task in _DECISIONS and len(trained.outputs) == 1 else None,
             jit_compile=False,
         )
         helpers = [*callbacks(model), EpochProgress(spec.word, spec.epochs, self.progress)]
@@ -91,9 +94,15 @@ class Context:
 
     def distiller(self, student: keras.Model, spec: Training) -> Distiller:
         """The student with the original as its teacher."""
-        linear: Any = "logits" if self._dataset.task in _DECISIONS else "values"
+        names = [*output_kinds(student)]
+        linear: dict[str, Any] = dict.fromkeys(names, "values")
+        if self._dataset.task in _DECISIONS:
+            linear[names[0]] = "logits"
+        inside = None
+        if isinstance(spec, Distil) and spec.features + spec.attention > 0:
+            inside = Features(spec.features, spec.attention)
         # Loaded anew: the model of the stages trains, where the student is that model.
-        return distiller(student, self.original(), spec.temperature, spec.teacher, linear=linear)
+        return distiller(student, self.original(), spec.temperature, spec.teacher, linear=linear, features=inside)
 
     def validate(self, model: keras.Model) -> float:
         """The task's metric on the validation split, in its own unit (accuracy 0..1)."""
@@ -102,6 +111,28 @@ class Context:
         batches = Batches(input_structure(model), self._inputs(samples), None, self.plan.batch_size)
         outputs = keras.tree.flatten(model.predict(batches, verbose=0))[0]
         return self._metric.value(self._metric.per_sample(np.asarray(outputs), samples.labels))
+
+    def check_student(self, model: keras.Model, base: Stage, after: Stage) -> None:
+        """Raise InputError where a trained `model` answers no better than a constant, though the original does."""
+        labels = data.load(self._dataset, "validation").labels
+        assert labels is not None  # checked at the start
+        guess = metrics.constant_guess(self._metric, self._dataset.task, labels, model.outputs[0].shape[-1])
+        worse = [metrics.worse_by(self._metric, guess, stage.metric) for stage in (base, after)]
+        if worse[0] < 0 <= worse[1]:
+            raise InputError(
+                f"{model.name} has learned nothing: its {self._metric.name} on {len(labels)} validation samples is "
+                f"{after.metric:.4g}, that of a constant answer {guess:.4g}, of the original {base.metric:.4g}",
+                remedy="Give distil more epochs, another learning_rate or a wider student, and check that a student of "
+                "your own prepares its inputs as the original does.",
+            )
+
+    def fall(self, before: Stage, after: Stage) -> tuple[str, ...]:
+        """A note where a stage lost more than the recipe allows in all."""
+        worse = metrics.worse_by(self._metric, before.metric, after.metric)
+        if not worse > self.plan.max_drop:
+            return ()
+        lost = f"{worse:.2f} {self._metric.unit}"
+        return (f"{self._metric.name} is {lost} worse than before the stage; the recipe allows {self.plan.max_drop:g}",)
 
     def _inputs(self, samples: data.Samples) -> dict[str, Array]:
         return {name: samples.inputs[name] for name in self._names}

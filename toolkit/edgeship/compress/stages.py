@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,15 +18,20 @@ from edgeship.compress import tfmot
 from edgeship.compress.clustering import cluster, most_values
 from edgeship.compress.context import Context, repeatable
 from edgeship.compress.finish import finalize
+from edgeship.compress.importance import taylor
 from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
 from edgeship.compress.macs import macs
 from edgeship.compress.pruning import prune
 from edgeship.compress.quantize import quantize_aware
+from edgeship.compress.structured import prune_channels
 from edgeship.compress.students import narrow
 from edgeship.compress.training import weight_bytes
 from edgeship.errors import RecipeError, UnsupportedModelError
-from edgeship.recipe import Cluster, Distil, Prune, QuantizeAware, Recipe, StageSpec, Training
+from edgeship.recipe import Cluster, Distil, Prune, PruneChannels, QuantizeAware, Recipe, StageSpec, Training
 from edgeship.types import Dataset, ProgressCallback, Source, Stage
+
+#: Training batches from which Taylor scores are taken.
+_TAYLOR_BATCHES = 32
 
 
 def _prune(model: keras.Model, spec: Prune, context: Context) -> keras.Model:
@@ -34,6 +40,33 @@ def _prune(model: keras.Model, spec: Prune, context: Context) -> keras.Model:
     pruned = prune(model, spec.sparsity, schedule=spec.schedule, ramp=spec.ramp)
     context.fit(pruned, spec)
     return finalize(pruned)
+
+
+def _prune_channels(model: keras.Model, spec: PruneChannels, context: Context) -> keras.Model:
+    whole = macs(model)
+    # Says at once, and by the whole model, what cannot be reached.
+    prune_channels(model, spec.macs, multiple_of=spec.multiple_of)
+    for part in spec.in_rounds():
+        left = part.macs * whole / macs(model)
+        if left < 1:  # else the round before went as far
+            importance = _importance(model, part, context)
+            model = prune_channels(model, left, importance=importance, multiple_of=part.multiple_of)
+        context.fit(model, part)
+        model = finalize(model)
+    return model
+
+
+def _importance(model: keras.Model, spec: PruneChannels, context: Context) -> Any:
+    if spec.importance != "taylor":
+        return spec.importance
+    if len(model.outputs) > 1:
+        raise UnsupportedModelError(
+            f"prune-channels: {model.name} has several outputs, labels belong to the first",
+            remedy="Use importance l1, which asks no labels.",
+        )
+    batches = context.batches(model, "train")
+    few = (batches[number] for number in range(min(len(batches), _TAYLOR_BATCHES)))
+    return taylor(model, few, context.loss(model))
 
 
 def _cluster(model: keras.Model, spec: Cluster, context: Context) -> keras.Model:
@@ -72,6 +105,7 @@ def _quantize_aware(model: keras.Model, spec: QuantizeAware, context: Context) -
 #: Settings of a stage -> what it does.
 METHODS: Mapping[type[StageSpec], Callable[[keras.Model, Any, Context], keras.Model]] = {
     Prune: _prune,
+    PruneChannels: _prune_channels,
     Cluster: _cluster,
     Distil: _distil,
     QuantizeAware: _quantize_aware,
@@ -93,13 +127,20 @@ class Runner:
 
     def run(self) -> Iterator[Stage]:
         """All stages in order, `model` being what each left; the first is the model as given."""
-        yield self._measured("base", 0, 0.0)
+        base = before = self._measured("base", 0, 0.0)
+        yield base
         for number, spec in enumerate(self._plan.stages):
             self._context.start(number)
             start = time.monotonic()
             self.model = METHODS[type(spec)](self.model, spec, self._context)
             epochs = spec.epochs if isinstance(spec, Training) else 0
-            yield self._measured(spec.word, epochs, time.monotonic() - start)
+            stage = self._measured(spec.word, epochs, time.monotonic() - start)
+            if isinstance(spec, Distil):
+                if spec.student != "self":
+                    self._context.check_student(self.model, base, stage)
+                stage = replace(stage, notes=(*stage.notes, *self._context.fall(before, stage)))
+            before = stage
+            yield stage
 
     def _measured(self, name: str, epochs: int, seconds: float) -> Stage:
         """The model as it is now, on the validation split."""

@@ -81,6 +81,49 @@ class Prune(Training):
 
 
 @dataclass(frozen=True)
+class PruneChannels(Training):
+    """Structured pruning: whole channels go, in rounds with fine-tuning between them.
+
+    Attributes:
+        epochs: of all rounds together; the last has the most.
+        macs: share of the multiply-accumulate operations that stays.
+        importance: of a channel: `l1` (magnitudes), `bn` (scales of batch normalization) or `taylor` (first-order
+            change of the loss on training samples, arXiv 1906.10771).
+        rounds: cuts by equal factors.
+        multiple_of: groups of channels that lose some keep a multiple of this number.
+    """
+
+    word: ClassVar[str] = "prune-channels"
+
+    epochs: int = limited(8, 1, 10_000)
+    macs: float = limited(0.5, 0.01, 0.99)
+    importance: Literal["l1", "bn", "taylor"] = "l1"
+    rounds: int = limited(3, 1, 100)
+    multiple_of: int = limited(8, 1, 256)
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+        """Each round trains; a channel less makes other clusters, and zeros of single weights are found after it."""
+        if self.rounds > self.epochs:
+            return f"{self.rounds} rounds in {self.epochs} epochs", "Give at least one epoch a round."
+        if any(isinstance(stage, Prune) for stage in before):
+            return f"{self.word} after prune", "Put prune after it: which single weights matter is seen then."
+        return _undoes_clusters(self.word, before)
+
+    def in_rounds(self) -> tuple[PruneChannels, ...]:
+        """One stage a round, the share of MACs being that of the model as given."""
+        early = max(1, self.epochs // (self.rounds + 1))
+        return tuple(
+            dataclasses.replace(
+                self,
+                rounds=1,
+                macs=self.macs ** (number / self.rounds),
+                epochs=early if number < self.rounds else self.epochs - early * (self.rounds - 1),
+            )
+            for number in range(1, self.rounds + 1)
+        )
+
+
+@dataclass(frozen=True)
 class Cluster(Training):
     """Weight clustering with fine-tuning (arXiv 1510.00149, section 3); zeros of an earlier prune are kept.
 
@@ -109,6 +152,8 @@ class Distil(Training):
         student: `self` (the model as the earlier stages left it, masks kept), `narrow` (the same architecture with
             `width` times the channels, trained from scratch), or `module:function` that returns a Keras model.
         width: for `narrow`, 0 < width < 1.
+        features: weight of the loss that compares intermediate features (arXiv 1412.6550), 0..1000.
+        attention: weight of the loss that compares attention maps (arXiv 1612.03928), 0..1000.
     """
 
     word: ClassVar[str] = "distil"
@@ -117,6 +162,8 @@ class Distil(Training):
     teacher: float = limited(0.5, 0, 1)
     student: str = "self"
     width: float = limited(0.5, 0.01, 0.99)
+    features: float = limited(0.0, 0, 1000)
+    attention: float = limited(0.0, 0, 1000)
 
     def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
         """A student is known by its name; a new one knows nothing of clusters."""
@@ -168,4 +215,6 @@ def _undoes_clusters(word: str, before: tuple[StageSpec, ...]) -> tuple[str, str
 
 
 #: The word in a recipe -> its settings.
-STAGES: Mapping[str, type[StageSpec]] = {cls.word: cls for cls in (Prune, Cluster, Distil, QuantizeAware)}
+STAGES: Mapping[str, type[StageSpec]] = {
+    cls.word: cls for cls in (Prune, PruneChannels, Cluster, Distil, QuantizeAware)
+}
