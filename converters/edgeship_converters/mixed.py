@@ -12,12 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgeship.errors import InputError, UnsupportedModelError
+from edgeship.types import LAYER_PRECISIONS
 from edgeship_converters import aeq
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import Operator, described, modernize, name_apart, read, text, write
-
-#: What a layer may be given; the rest of the file is int8.
-PRECISIONS = ("int8", "int16x8", "float32")
 
 #: Operators that give back values of their input, or means of a few: their output has the precision of their input.
 _PASSING = {
@@ -62,16 +60,16 @@ def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples)
 
     Args:
         content: a float32 .tflite file with the signature `serving_default`.
-        precision: name of a Keras layer (or of an input) -> one of `PRECISIONS`; all others are int8.
+        precision: name of a Keras layer (or of an input) -> one of `LAYER_PRECISIONS`; all others are int8.
         calibration: samples that set the ranges of activations.
 
     Raises:
         InputError: an unknown precision, or a layer that the file does not have.
         UnsupportedModelError: an operator cannot be quantized, or LiteRT cannot run the file.
     """
-    unknown = sorted(set(precision.values()) - set(PRECISIONS))
+    unknown = sorted(set(precision.values()) - set(LAYER_PRECISIONS))
     if unknown:
-        raise InputError(f"unknown precision {unknown[0]!r}", remedy=f"Allowed: {', '.join(PRECISIONS)}.")
+        raise InputError(f"unknown precision {unknown[0]!r}", remedy=f"Allowed: {', '.join(LAYER_PRECISIONS)}.")
     model = read(content)
     name_apart(model)
     modernize(model)
@@ -108,7 +106,7 @@ def _spread(nodes: Sequence[_Node], starts: Mapping[_Start, str]) -> dict[str, s
     for start, word in starts.items():
         if word != "int8":
             chosen |= dict.fromkeys(_readers(nodes, start.tensors), "int16x8")
-    for start, word in sorted(starts.items(), key=lambda item: PRECISIONS.index(item[1])):
+    for start, word in sorted(starts.items(), key=lambda item: LAYER_PRECISIONS.index(item[1])):
         if word != "int8":
             chosen |= dict.fromkeys(start.operators, word)
     return chosen

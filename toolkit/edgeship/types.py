@@ -35,9 +35,13 @@ VARIANTS: Mapping[str, str] = {
     "int8-floatio": "int8 inside, float inputs and outputs",
     "int16x8": "int8 weights, int16 activations, inputs and outputs",
     "int16x8-floatio": "int16x8 inside, float inputs and outputs",
+    "mixed": "int8, some layers in int16x8 or float32, float inputs and outputs",
     "uint8": "weights stored in 8 bits, float arithmetic",
     "uint16": "weights stored in 16 bits, float arithmetic",
 }
+
+#: What a layer of a file of variant `mixed` may be.
+LAYER_PRECISIONS = ("int8", "int16x8", "float32")
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ class Artifact:
         verification: UNVERIFIED until `verify` has run the file in its own runtime.
         preprocessing: of the data that it was made and verified with; what it expects of others.
         layers: bytes of constants by layer, in the order of the graph, for a file that does not name its layers.
+        notes: what a person should know about the file.
     """
 
     path: Path
@@ -169,6 +174,7 @@ class Artifact:
     verification: Verification = "UNVERIFIED"
     preprocessing: Preprocessing = Preprocessing()
     layers: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -329,6 +335,28 @@ class Stage:
     files: tuple[StageFile, ...] = ()
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One of the recipes that a recipe tries in order, and what became of it.
+
+    Attributes:
+        recipe: its name.
+        outcome: `good` (within the limit), `undecided` (the interval spans it), `bad`, `failed` (nothing came of it),
+            or `skipped`.
+        chosen: whether the files of the build are made by it.
+        reason: one sentence for a person.
+        seconds: wall time of this run; what was remembered from an earlier one takes none.
+        file: what it gives on the validation split; None where nothing came of it.
+    """
+
+    recipe: str
+    outcome: Literal["good", "undecided", "bad", "failed", "skipped"]
+    chosen: bool
+    reason: str
+    seconds: float
+    file: StageFile | None = None
+
+
 GateStatus = Literal["pass", "fail", "inconclusive"]
 
 
@@ -396,6 +424,7 @@ class Report:
         metric_direction: of `metric`; None (unknown) keeps the report from drawing what is best.
         command: how to make it again: the words of a command line, or a single Python expression.
         data_options: how the data was divided and scaled: the fields of `edgeship.data.DataOptions`.
+        attempts: what a recipe that tries several others tried, in order; empty for any other recipe.
     """
 
     name: str
@@ -416,6 +445,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     metric_direction: Literal["maximize", "minimize"] | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def best(self) -> Artifact | None:
@@ -446,13 +476,49 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """How a file of a bundle lies there compressed.
+
+    Attributes:
+        name: of the compressed file.
+        encoding: `br` or `zstd` (see `edgeship.encodings`).
+        sha256, size_bytes: of the compressed file.
+    """
+
+    name: str
+    encoding: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """One file of a bundle.
+
+    Attributes:
+        name, sha256, size_bytes: of the file that a device uses.
+        stored: what lies in the bundle instead; None: the file itself.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    stored: Stored | None = None
+
+    @property
+    def wire(self) -> Stored | BundleFile:
+        """What lies in the bundle: its name, SHA-256 and size."""
+        return self.stored or self
+
+
+@dataclass(frozen=True)
 class Bundle:
     """What is delivered: a folder whose `manifest.json` (schema `edgeship.manifest/1`) names and hashes all the rest.
 
     Attributes:
         kind: what it is for: `device`.
         artifact: `format/variant` of the model in it.
-        entry: name of the file that a runtime opens.
+        entry: name of the file that a runtime opens, once decoded.
         sha256: of manifest.json, and through it of the whole bundle.
         files: everything but the manifest.
     """
@@ -463,12 +529,17 @@ class Bundle:
     artifact: str
     entry: str
     sha256: str
-    files: tuple[FileEntry, ...]
+    files: tuple[BundleFile, ...]
 
     @property
     def size_bytes(self) -> int:
         """Sum over all files but the manifest, uncompressed."""
         return sum(f.size_bytes for f in self.files)
+
+    @property
+    def wire_bytes(self) -> int:
+        """Sum over all files but the manifest, as they lie in the bundle."""
+        return sum(f.wire.size_bytes for f in self.files)
 
 
 @dataclass(frozen=True)
@@ -490,6 +561,7 @@ class ConvertOptions:
 
     Attributes:
         calibration: the dataset whose `calibration` split sets activation ranges; None where none was given.
+        precision: of variant `mixed`: layer -> `int16x8` or `float32`; layers that are not named are int8.
         labels: class names to deliver with the file.
         preprocessing: of the data, to deliver with the file.
     """
@@ -497,3 +569,4 @@ class ConvertOptions:
     calibration: Dataset | None = None
     labels: tuple[str, ...] = ()
     preprocessing: Preprocessing = Preprocessing()
+    precision: Mapping[str, str] = field(default_factory=dict)

@@ -12,8 +12,8 @@ import click
 from edgeship.cli import options, ui
 
 if TYPE_CHECKING:
+    from edgeship.pipeline.precision import SensitivityRequest
     from edgeship.sensitivity.findings import Sensitivity
-    from edgeship.sensitivity.run import Request
 
 #: Width of the bars in the terminal, in characters.
 _BAR = 12
@@ -50,16 +50,16 @@ settings = options.together(
 )
 
 
-def request(model: Path, given: Mapping[str, Any]) -> Request:
+def request(model: Path, given: Mapping[str, Any]) -> SensitivityRequest:
     """What to look at. Raises click.UsageError where there is no data."""
     from edgeship.data import DataOptions
+    from edgeship.pipeline.precision import SensitivityRequest
     from edgeship.sensitivity.findings import Options
-    from edgeship.sensitivity.run import Request
 
     if given["data"] is None:
         raise click.UsageError("--sensitivity needs --data: what a layer costs is measured on samples")
     seed = given["seed"] or 0
-    return Request(
+    return SensitivityRequest(
         model=model,
         data=given["data"],
         options=Options(
@@ -79,7 +79,7 @@ def request(model: Path, given: Mapping[str, Any]) -> Request:
 def run(model: Path, given: Mapping[str, Any]) -> int:
     """Measure and show; the last line is the fix and the next command."""
     from edgeship.files import write_text
-    from edgeship.sensitivity.run import sensitivity
+    from edgeship.pipeline.precision import sensitivity
 
     asked = request(model, given)
     with ui.progress_bars() as progress:
