@@ -38,6 +38,8 @@ _START_BITS = 6.0
 _UPDATES = 100
 #: Choosing steps looks at no more weights of a kernel than this.
 _MOST_WEIGHTS = 50_000
+#: The factor of all steps is searched from 2^-60 to 2^60, to within 0.01 %.
+_FACTORS, _HALVINGS = 60.0, 20
 #: The promise is kept within this share: the weights go on training after the last choice of steps.
 _TOLERANCE = 0.03
 
@@ -105,7 +107,7 @@ class EntropyCoder(Helper):
         importance: F of each of these kernels, in order (see `importances`).
         bits: average over all coded weights.
         ramp: share of the training until `bits` is reached.
-        settle: share of the training, at its end, with unchanged steps.
+        settle: share of the training, at its end, with unchanged steps and codes.
     """
 
     def __init__(
@@ -119,19 +121,16 @@ class EntropyCoder(Helper):
         self._due = 0.0
         floor = 1e-6 * max(importance)
         self._shapes = [max(value, floor, 1e-30) ** -0.5 for value in importance]
-        self._factor: float | None = None
         for layer in self._layers:
             layer.coding = KernelCoding()
         self._choose(max(bits, _START_BITS))
 
     def advance(self, progress: float) -> None:
         """Choose steps and code lengths for where training has come, 0..1."""
-        if progress < self._due:
+        # Steps and codes stand still at the end: each change rounds many weights anew, which must be trained for.
+        if progress < self._due or progress > 1 - self._settle:
             return
         self._due = progress + 1 / _UPDATES
-        if progress > 1 - self._settle:
-            self._refresh()
-            return
         along = min(1.0, progress / self._ramp)
         start = max(self.bits, _START_BITS)
         self._choose(start + (self.bits - start) * (1 - (1 - along) ** 2))
@@ -154,11 +153,10 @@ class EntropyCoder(Helper):
     def _choose(self, bits: float) -> None:
         """Find the factor of all steps at which the kernels carry `bits`, and set them."""
         sizes = [_sample(np.abs(_kernel(layer))) for layer in self._layers]
-        low, high = (-60.0, 60.0) if self._factor is None else (self._factor - 1.0, self._factor + 1.0)
-        for _ in range(24 if self._factor is None else 12):
+        low, high = -_FACTORS, _FACTORS
+        for _ in range(_HALVINGS):
             middle = (low + high) / 2
             low, high = (middle, high) if self._coded(sizes, middle)[0] > bits else (low, middle)
-        self._factor = high
         for layer, (step, lengths) in zip(self._layers, self._coded(sizes, high)[1], strict=True):
             layer.coding.step.assign(step)
             layer.coding.lengths.assign(lengths)
@@ -180,11 +178,6 @@ class EntropyCoder(Helper):
             )
             found.append((step, lengths))
         return total / sum(layer.kernel.shape.num_elements() for layer in self._layers), found
-
-    def _refresh(self) -> None:
-        for layer in self._layers:
-            magnitudes = np.abs(layer.coding.numbers(_kernel(layer)).astype(np.int32))
-            layer.coding.lengths.assign(_code_lengths(magnitudes))
 
 
 def coded_layers(model: keras.Model) -> list[Any]:
