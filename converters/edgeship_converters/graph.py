@@ -66,7 +66,14 @@ class FrozenGraph:
         return _all_nodes(self.graph_def)
 
 
-def freeze(source: Source, *, static_batch: int | None, fake_quant: bool, unroll: bool = False) -> FrozenGraph:
+def freeze(
+    source: Source,
+    *,
+    static_batch: int | None,
+    fake_quant: bool,
+    unroll: bool = False,
+    prepare: Callable[[Any], Any] | None = None,
+) -> FrozenGraph:
     """Freeze a trained model.
 
     Args:
@@ -76,6 +83,7 @@ def freeze(source: Source, *, static_batch: int | None, fake_quant: bool, unroll
         fake_quant: keep the fake quantization of quantization-aware training; False gives the same network in plain
             float layers, its weights on the quantization grid.
         unroll: replace the loops of recurrent layers by their steps.
+        prepare: what is done to the loaded model first; it keeps inputs and outputs.
 
     Raises:
         UnsupportedModelError: the model keeps state or tables, or its loops cannot be unrolled.
@@ -95,6 +103,8 @@ def freeze(source: Source, *, static_batch: int | None, fake_quant: bool, unroll
         from edgeship.compress.quantize import strip
 
         model = strip(model)
+    if prepare is not None:
+        model = prepare(model)
     if unroll:
         _unroll(model, source)
     frozen = _trace(model, source, static_batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgeship.errors import DataError, UnsupportedModelError
-from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
+from edgeship.types import Artifact, ConvertOptions, Dataset, Source, TensorSpec
 from edgeship_converters import from_tflite, onnx_int8
+from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.onnx_canonical import canonical_model
@@ -55,7 +57,7 @@ class ONNXConverter:
                 "onnx/int8 needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize float16.",
             )
-        plain = _export(source, variant)
+        plain = _export(source, variant, options.calibration if variant == "int8" else None)
         model = plain.model
         if variant == "float16":
             model = _to_float16(model)
@@ -78,8 +80,8 @@ class _Exported(NamedTuple):
     outputs: tuple[TensorSpec, ...]
 
 
-def _export(source: Source, variant: str) -> _Exported:
-    """The float32 model, canonical; without loops where the variant cannot have any."""
+def _export(source: Source, variant: str, calibration: Dataset | None) -> _Exported:
+    """The float32 model, canonical; without loops where the variant cannot have any; with biases for int8."""
     if source.kind == "tflite":
         model = from_tflite.to_onnx(source, OPSET)
         if variant != "float32" and _has_loops(model):
@@ -89,7 +91,8 @@ def _export(source: Source, variant: str) -> _Exported:
             )
         model = canonical_model(model, source.inputs, source.outputs, rename=True)
         return _Exported(model, source.inputs, source.outputs)
-    frozen = freeze(source, static_batch=None, fake_quant=False)
+    prepare = functools.partial(corrected, source=source, calibration=calibration, activations=True)
+    frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
     model = _from_graph(frozen)
     if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
         # Neither quantizer reaches into the loop of an RNN.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import tempfile
@@ -14,8 +15,9 @@ from typing import Any
 from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
 from edgeship.report.layers import tflite_layers
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
-from edgeship_converters import from_tflite
+from edgeship_converters import from_tflite, mixed
 from edgeship_converters.calibration import Samples, batches
+from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
@@ -24,7 +26,13 @@ from edgeship_converters.slim import slim
 FILE = "model.tflite"
 
 #: Variants with integer activations -> the dtype of inputs and outputs.
-_INTEGER = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
+_INTEGER = {
+    "int8": "int8",
+    "int8-floatio": "float32",
+    "int16x8": "int16",
+    "int16x8-floatio": "float32",
+    "mixed": "float32",
+}
 #: Operators that keep something from one inference to the next.
 _STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"}
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
@@ -44,7 +52,7 @@ class TFLiteConverter:
     """
 
     format = "tflite"
-    variants = ("float32", "float16", "dynamic", "int8", "int8-floatio", "int16x8", "int16x8-floatio")
+    variants = ("float32", "float16", "dynamic", "int8", "int8-floatio", "int16x8", "int16x8-floatio", "mixed")
     equivalents: Mapping[str, str] = {"uint8": "dynamic"}
 
     def missing(self) -> Sequence[str]:
@@ -66,32 +74,52 @@ class TFLiteConverter:
                 remedy="Add --data, or use --quantize dynamic.",
             )
         if source.kind == "tflite":
-            content, ends = from_tflite.to_tflite(source, variant, options), (source.inputs, source.outputs)
-            floats = _float_operator(content) if variant in _INTEGER else None
+            first = "float32" if variant == "mixed" else variant
+            content, ends = from_tflite.to_tflite(source, first, options), (source.inputs, source.outputs)
+            floats = _float_operator(content) if first in _INTEGER else None
             if floats is not None:
                 raise _not_quantized(variant, floats)
             made_by = versions("ai-edge-litert", *(() if variant == "float32" else ("ai-edge-quantizer", "numpy")))
         else:
             content, ends = _from_graph(source, variant, options, calibrate=calibrate)
-            made_by = versions("tensorflow", "keras", "numpy")
+            made_by = versions("tensorflow", "keras", "numpy", *(("ai-edge-quantizer",) if variant == "mixed" else ()))
+        notes: tuple[str, ...] = ()
+        if variant == "mixed":
+            content, notes = _mixed(content, ends[0], options)
         delivered = slim(content)
         specs = _read(delivered, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
         made = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)
-        return replace(made, layers=tflite_layers(delivered, names=content))
+        return replace(made, layers=tflite_layers(delivered, names=content), notes=notes)
+
+
+def _mixed(content: bytes, inputs: tuple[TensorSpec, ...], options: ConvertOptions) -> tuple[bytes, tuple[str, ...]]:
+    """A float file with a precision for each layer, and which operators had to stay float."""
+    assert options.calibration is not None  # asked for before
+    found = mixed.quantize(content, options.precision, batches(options.calibration, inputs, 1))
+    names = ", ".join(name.rstrip(";") for name in found.left_float)
+    note = f"in float32 for want of a 16-bit form in LiteRT, or of one for these scales: {names}"
+    return found.content, (note,) if names else ()
 
 
 def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibrate: bool) -> tuple[bytes, _Ends]:
     """Convert with TensorFlow; ranges come from the calibration samples or, without `calibrate`, from the model."""
     own_ranges = variant in _INTEGER and not calibrate
-    frozen = freeze(source, static_batch=1, fake_quant=own_ranges)
+    correct = functools.partial(
+        corrected, source=source, calibration=options.calibration, activations=variant.startswith("int8")
+    )
+    # What a mixed file keeps in which precision was found without it.
+    prepare = correct if calibrate and variant != "mixed" else None
+    frozen = freeze(source, static_batch=1, fake_quant=own_ranges, prepare=prepare)
     if variant in _INTEGER and frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
         frozen = freeze(source, static_batch=1, fake_quant=own_ranges, unroll=True)
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
         _save(frozen, saved)
         samples = None
-        if calibrate:
+        if variant == "mixed":  # quantized afterwards
+            variant = "float32"
+        elif calibrate:
             assert options.calibration is not None
             samples = batches(options.calibration, frozen.inputs, 1)
         return _run(saved, variant, samples), (frozen.inputs, frozen.outputs)
