@@ -1,17 +1,21 @@
 import hashlib
+import io
 import json
 import os
 import shutil
 from dataclasses import replace
 
+import brotli
 import numpy as np
 import pytest
+import zstandard
 from tests import report_builder, tiny_tflite
 
 from edgeship import bundle, report
 from edgeship.artifact import hash_files, write_sidecar
-from edgeship.bundle import device_bundle, verify_bundle
+from edgeship.bundle import device_bundle, read_file, verify_bundle
 from edgeship.cli import cli, failures
+from edgeship.encodings import encode
 from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
 from edgeship.types import Artifact, Dataset, Gate, Prediction, Preprocessing, Report, Source, TensorSpec
 
@@ -100,7 +104,7 @@ def test_a_bundle_holds_all_a_device_needs(build, made):
     found = verify_bundle(made)
     assert (found.kind, found.name, found.artifact, found.entry) == ("device", "net", "tflite/float32", "model.tflite")
     assert found.sha256 == hashlib.sha256((made / "manifest.json").read_bytes()).hexdigest()
-    assert found.size_bytes == sum(len(v) for k, v in contents(made).items() if k != "manifest.json")
+    assert found.wire_bytes == sum(len(v) for k, v in contents(made).items() if k != "manifest.json")
     manifest = json.loads((made / "manifest.json").read_text())
     assert manifest["schema"] == "edgeship.manifest/1"
     assert manifest["labels"] == ["left", "right", "<b>up</b>"]
@@ -137,16 +141,17 @@ def test_golden_samples_check_the_file_on_a_device(made):
     """As a device would: run the delivered file on the delivered inputs, with what the manifest says."""
     from ai_edge_litert.interpreter import Interpreter
 
+    bundle = verify_bundle(made)
     manifest = json.loads((made / "manifest.json").read_text())
     golden = manifest["golden"]
-    inputs = np.load(made / golden["inputs"]["x"], allow_pickle=False)
-    outputs = np.load(made / golden["outputs"]["probabilities"], allow_pickle=False)
+    inputs = np.load(io.BytesIO(read_file(bundle, golden["inputs"]["x"])), allow_pickle=False)
+    outputs = np.load(io.BytesIO(read_file(bundle, golden["outputs"]["probabilities"])), allow_pickle=False)
     assert len(inputs) == golden["samples"] == 8
     own, other = golden["tolerances"]
     assert (own["runtime"], other["runtime"]) == ("litert", "*")
     assert 0 < own["max_abs"]["probabilities"] < other["max_abs"]["probabilities"] < 0.01
     assert own["agreement"] == {"probabilities": 0.875}
-    interpreter = Interpreter(model_path=str(made / manifest["entry"]))
+    interpreter = Interpreter(model_content=read_file(bundle, bundle.entry))
     interpreter.allocate_tensors()
     for x, expected in zip(inputs, outputs, strict=True):
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x[None])
@@ -162,9 +167,13 @@ def test_the_same_build_gives_the_same_bytes_and_is_reused(build, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
+#: As it lies in the bundle.
+MODEL = "model.tflite.br"
+
+
 def edit(name, change):
     def tamper(folder):
-        path = folder / name
+        (path,) = folder.glob(name)
         path.write_bytes(change(path.read_bytes()))
 
     return tamper
@@ -186,8 +195,8 @@ def rename(old, new):
 
 def link(folder):
     outside = folder.parent / "outside.tflite"
-    shutil.move(folder / "model.tflite", outside)
-    (folder / "model.tflite").symlink_to(outside)
+    shutil.move(folder / MODEL, outside)
+    (folder / MODEL).symlink_to(outside)
 
 
 def link_folder(folder):
@@ -198,15 +207,16 @@ def link_folder(folder):
 @pytest.mark.parametrize(
     ("tamper", "message"),
     [
-        (edit("model.tflite", lambda b: b[:-1] + bytes([b[-1] ^ 1])), "SHA-256 is another one"),
-        (edit("model.tflite", lambda b: b + b"x"), "has not the"),
-        (edit("golden/output_0.npy", lambda b: b[:-4] + b"abcd"), "SHA-256 is another one"),
+        (edit(MODEL, lambda b: b[:-1] + bytes([b[-1] ^ 1])), "SHA-256 is another one"),
+        (edit(MODEL, lambda b: b + b"x"), "has not the"),
+        (edit("golden/output_0.npy*", lambda b: b[:-4] + b"abcd"), "SHA-256 is another one"),
         (edit("manifest.json", lambda b: b[:-30]), "not JSON"),
         (edit("manifest.json", lambda b: b"\xff" + b), "not UTF-8"),
         (edit("manifest.json", lambda b: b + b" " * (5 << 20)), "larger than"),
         (edit("manifest.json", lambda b: b"[]"), "schema is"),
         (lambda f: (f / "manifest.json").unlink(), "has no manifest.json"),
-        (lambda f: (f / "model.tflite").unlink(), "model.tflite is missing"),
+        (lambda f: (f / MODEL).unlink(), "model.tflite.br is missing"),
+        (lambda f: (f / "model.tflite").write_bytes(b""), "'model.tflite' is not named"),
         (lambda f: (f / "extra.bin").write_bytes(b""), "'extra.bin' is not named"),
         (lambda f: (f / "golden" / "extra.npy").write_bytes(b""), "'golden/extra.npy' is not named"),
         (link, "is a link"),
@@ -239,6 +249,97 @@ def test_tampering_is_found(made, tamper, message):
     tamper(made)
     with pytest.raises(ArtifactError, match=message):
         verify_bundle(made)
+
+
+def stored(content, encoding="br", **changes):
+    """A sender who means ill: the compressed model is another one, and the manifest agrees about what was sent."""
+
+    def tamper(folder):
+        (folder / MODEL).unlink()
+        name = changes.pop("name", MODEL)
+        (folder / name).write_bytes(content)
+        data = json.loads((folder / "manifest.json").read_text())
+        data["files"][0].update(changes)
+        digest = hashlib.sha256(content).hexdigest()
+        wire = {"name": name, "encoding": encoding, "sha256": digest, "size_bytes": len(content)}
+        data["files"][0]["stored"] = wire
+        (folder / "manifest.json").write_text(json.dumps(data))
+
+    return tamper
+
+
+PLAIN = tiny_tflite.model_bytes()
+ZEROS = bytes(16 << 20)
+BOMB_BYTES = 100 << 20
+LONG_WINDOW = zstandard.ZstdCompressionParameters(window_log=27)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"),
+    [
+        (stored(brotli.compress(PLAIN)[:-9]), "cut off"),
+        (stored(zstandard.compress(PLAIN)[:-9], "zstd"), "announced|zstd"),
+        (stored(b""), "cut off"),
+        (stored(b"", "zstd"), "decodes to 0 bytes"),
+        (stored(PLAIN), "not valid br"),
+        (stored(PLAIN, "zstd"), "not valid zstd"),
+        (stored(zstandard.compress(PLAIN)), "not valid br"),
+        (stored(brotli.compress(PLAIN) + b"more"), "not valid br"),
+        (stored(brotli.compress(PLAIN[:-1])), f"decodes to {len(PLAIN) - 1:,} bytes, {len(PLAIN):,} were announced"),
+        (stored(brotli.compress(PLAIN + b"x")), f"more than the {len(PLAIN):,} bytes"),
+        (stored(brotli.compress(ZEROS, quality=1)), f"more than the {len(PLAIN):,} bytes"),
+        (stored(zstandard.compress(ZEROS), "zstd"), f"more than the {len(PLAIN):,} bytes"),
+        (stored(brotli.compress(ZEROS, quality=1), size_bytes=BOMB_BYTES), "more than is plausible"),
+        (stored(zstandard.compress(ZEROS), "zstd", size_bytes=BOMB_BYTES), "more than is plausible"),
+        (stored(brotli.compress(PLAIN), size_bytes=1 << 40), "size_bytes"),
+        (stored(brotli.compress(PLAIN), size_bytes=2 << 30), "2,147,483,648 are allowed"),
+        (stored(zstandard.ZstdCompressor(compression_params=LONG_WINDOW).compress(ZEROS), "zstd"), "not valid zstd"),
+        (stored(brotli.compress(PLAIN[:-1] + b"x")), "SHA-256 is another one"),
+        (stored(brotli.compress(PLAIN), sha256="0" * 64), "SHA-256 is another one"),
+        (stored(brotli.compress(PLAIN), "gzip"), "gzip"),
+        (stored(brotli.compress(PLAIN), "identity"), "identity"),
+        (stored(brotli.compress(PLAIN), name="model.tflite"), "names a file twice"),
+        (stored(brotli.compress(PLAIN), name="GOLDEN/input_0.npy"), "names a file twice"),
+        (manifest(lambda d: d["files"][0]["stored"].update(name="../model.tflite.br")), r"stored"),
+        (manifest(lambda d: d["files"][0]["stored"].update(name="/etc/passwd")), r"stored"),
+        (manifest(lambda d: d["files"][0].update(stored=None)), "model.tflite is missing"),
+        (manifest(lambda d: d["files"][0].pop("stored")), "stored"),
+        (manifest(lambda d: d["files"][0]["stored"].update(size_bytes=1)), "has not the 1 bytes"),
+    ],
+)
+def test_compressed_files_are_decoded_within_bounds(made, tamper, message):
+    (made / "GOLDEN").mkdir(exist_ok=True)
+    tamper(made)
+    with pytest.raises(ArtifactError, match=message):
+        verify_bundle(made)
+
+
+def test_files_are_stored_by_the_smallest_way_or_as_they_are(tmp_path, made):
+    bundle = verify_bundle(made)
+    for entry in bundle.files:
+        plain = read_file(bundle, entry.name)
+        forms = {"br": len(encode(plain, "br")), "zstd": len(encode(plain, "zstd")), None: len(plain)}
+        way = entry.stored.encoding if entry.stored else None
+        assert len((made / entry.wire.name).read_bytes()) == forms[way] == min(forms.values())
+        assert hashlib.sha256(plain).hexdigest() == entry.sha256
+    assert bundle.wire_bytes < 0.9 * bundle.size_bytes
+    hard = make_build(tmp_path / "hard", PLAIN + np.random.default_rng(0).bytes(200_000))
+    model = device_bundle(hard, tmp_path / "out").files[0]
+    assert model.stored is None
+    assert read_file(verify_bundle(tmp_path / "out"), "model.tflite").startswith(PLAIN)
+
+
+def test_a_file_that_is_not_there_cannot_be_read(made):
+    with pytest.raises(ArtifactError, match=r"holds no 'other\.tflite'") as caught:
+        read_file(verify_bundle(made), "other.tflite")
+    assert "model.tflite" in caught.value.remedy
+
+
+def test_a_file_that_changed_after_the_check_is_not_used(made):
+    bundle = verify_bundle(made)
+    (made / MODEL).write_bytes(brotli.compress(PLAIN[:-1] + b"x"))
+    with pytest.raises(ArtifactError, match="SHA-256 is another one"):
+        read_file(bundle, "model.tflite")
 
 
 def test_no_folder_is_no_bundle(tmp_path):

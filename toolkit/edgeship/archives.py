@@ -37,12 +37,17 @@ def check_zip(path: Path, error: type[InputError], *, ratio: int | None = MAX_RA
     seen: set[str] = set()
     for member in members:
         _check_name(path, member, seen, error)
-        if ratio is not None and member.file_size > max(_RATIO_FLOOR, ratio * max(1, member.compress_size)):
+        if ratio is not None and implausible(member.file_size, member.compress_size, ratio):
             raise error(f"{path.name}: {member.filename} unpacks to {member.file_size:,} bytes, more than is plausible")
     total = sum(member.file_size for member in members)
     if total > MAX_BYTES:
         raise error(f"{path.name} unpacks to {total:,} bytes", remedy=f"The limit is {MAX_BYTES:,} bytes.")
     return members
+
+
+def implausible(size_bytes: int, compressed_bytes: int, ratio: int = MAX_RATIO) -> bool:
+    """Whether compressed content announces more than real models and data decode to."""
+    return size_bytes > max(_RATIO_FLOOR, ratio * max(1, compressed_bytes))
 
 
 def _check_name(path: Path, member: zipfile.ZipInfo, seen: set[str], error: type[InputError]) -> None:

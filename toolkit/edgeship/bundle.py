@@ -5,7 +5,8 @@
     golden/input_0.npy ...    a few test inputs
     golden/output_0.npy ...   what the file gives for them
 
-Made from a build folder alone; the same build gives the same bytes.
+A file that gets smaller by it is stored compressed, as `model.tflite.br` or `.zst`; the manifest says how. Made from a
+build folder alone; the same build gives the same bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,24 @@ from edgeship import golden as golden_samples
 from edgeship import plugins
 from edgeship.artifact import hash_files
 from edgeship.codec import from_data, to_data
+from edgeship.encodings import MAX_BYTES, SUFFIXES, decode, smallest
 from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
 from edgeship.files import whole_folder, write_text
 from edgeship.golden import Golden, Tolerance
 from edgeship.report import schema
 from edgeship.report.store import LIMIT_BYTES, check_files, loads
 from edgeship.report.view import rows
-from edgeship.types import Artifact, Bundle, FileEntry, Measurement, Preprocessing, Report, TensorSpec
+from edgeship.types import (
+    Artifact,
+    Bundle,
+    BundleFile,
+    FileEntry,
+    Measurement,
+    Preprocessing,
+    Report,
+    Stored,
+    TensorSpec,
+)
 
 SCHEMA = "edgeship.manifest/1"
 MANIFEST = "manifest.json"
@@ -57,7 +69,7 @@ def device_bundle(build: Path, out: Path, *, force: bool = False) -> Bundle:
     tolerances = golden_samples.tolerances(artifact, golden, runtime.name)
     golden_samples.check(artifact, golden, runtime.run(artifact, golden.inputs), tolerances[0])
     with whole_folder(out) as folder:
-        files = hash_files(folder, _write_files(folder, artifact, golden))
+        files = [_store(folder, entry) for entry in hash_files(folder, _write_files(folder, artifact, golden))]
         manifest = _manifest(report, artifact, golden, tolerances)
         manifest["files"] = to_data(files)
         manifest["lineage"]["report_sha256"] = hashlib.sha256(report_text.encode()).hexdigest()
@@ -72,7 +84,9 @@ def device_bundle(build: Path, out: Path, *, force: bool = False) -> Bundle:
 def verify_bundle(path: Path) -> Bundle:
     """Check a bundle that may come from anywhere: its manifest, and that the folder holds exactly the files it names.
 
-    Raises ArtifactError naming what is wrong; nothing outside the folder is read.
+    Compressed files must decode to what the manifest says.
+
+    Raises ArtifactError naming what is wrong; nothing outside the folder is read, and memory is bounded.
     """
     try:
         text = _manifest_text(path)
@@ -80,18 +94,68 @@ def verify_bundle(path: Path) -> Bundle:
         schema.check(manifest, SCHEMA, MANIFEST)
     except InputError as error:
         raise ArtifactError(f"{path} is not a bundle: {error.message}", remedy=error.remedy) from error
-    files = tuple(from_data(FileEntry, entry) for entry in manifest["files"])
+    files = tuple(from_data(BundleFile, entry) for entry in manifest["files"])
     _check_names(path, manifest, files)
     for entry in files:
-        if (path / entry.name).stat().st_size != entry.size_bytes:
-            raise ArtifactError(f"{path / entry.name} has not the {entry.size_bytes:,} bytes that {MANIFEST} states")
-    for entry, found in zip(files, hash_files(path, [f.name for f in files]), strict=True):
-        if entry.sha256 != found.sha256:
+        if (path / entry.wire.name).stat().st_size != entry.wire.size_bytes:
             raise ArtifactError(
-                f"{path / entry.name} is not the file that {MANIFEST} names: its SHA-256 is another one"
+                f"{path / entry.wire.name} has not the {entry.wire.size_bytes:,} bytes that {MANIFEST} states"
             )
+    for entry, found in zip(files, hash_files(path, [f.wire.name for f in files]), strict=True):
+        if entry.wire.sha256 != found.sha256:
+            raise ArtifactError(
+                f"{path / entry.wire.name} is not the file that {MANIFEST} names: its SHA-256 is another one"
+            )
+    for entry in files:
+        if entry.stored is not None:
+            for _ in _decoded(path, entry):
+                pass
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Bundle(path, manifest["kind"], manifest["name"], manifest["artifact"], manifest["entry"], digest, files)
+
+
+def read_file(bundle: Bundle, name: str) -> bytes:
+    """A file of a bundle as a device uses it, decoded.
+
+    Raises ArtifactError where the bundle has no such file, or it is not what the manifest says.
+    """
+    entry = next((entry for entry in bundle.files if entry.name == name), None)
+    if entry is None:
+        named = ", ".join(entry.name for entry in bundle.files)
+        raise ArtifactError(f"{bundle.path} holds no {name!r}", remedy=f"It holds {named}.")
+    return b"".join(_decoded(bundle.path, entry))
+
+
+def _decoded(path: Path, entry: BundleFile) -> Iterator[bytes]:
+    """The pieces of a file. Raises ArtifactError, after the last one at the latest, if it is not the named one."""
+    where = path / entry.wire.name
+    if entry.stored is None:
+        pieces: Iterable[bytes] = (where.read_bytes(),)
+    else:
+        pieces = decode(where.read_bytes(), entry.stored.encoding, entry.size_bytes)
+    digest = hashlib.sha256()
+    try:
+        for piece in pieces:
+            digest.update(piece)
+            yield piece
+    except ArtifactError as error:
+        raise ArtifactError(f"{where}: {error.message}", remedy=error.remedy) from error
+    if digest.hexdigest() != entry.sha256:
+        raise ArtifactError(f"{where} is not {entry.name} as {MANIFEST} names it: the SHA-256 is another one")
+
+
+def _store(folder: Path, entry: FileEntry) -> BundleFile:
+    """Replace a file by its smallest compressed form where that pays."""
+    plain = folder / entry.name
+    found = smallest(plain.read_bytes())
+    if found is None:
+        return BundleFile(entry.name, entry.sha256, entry.size_bytes)
+    encoding, content = found
+    name = entry.name + SUFFIXES[encoding]
+    (folder / name).write_bytes(content)
+    plain.unlink()
+    stored = Stored(name, encoding, hashlib.sha256(content).hexdigest(), len(content))
+    return BundleFile(entry.name, entry.sha256, entry.size_bytes, stored)
 
 
 def _choose(report: Report) -> Artifact:
@@ -124,7 +188,7 @@ def _check_out(out: Path) -> str | None:
         text = _manifest_text(out)
         manifest = schema.parse(text, MANIFEST)
         schema.check(manifest, SCHEMA, MANIFEST)
-        ours = {MANIFEST, *(entry["name"] for entry in manifest["files"])}
+        ours = {MANIFEST, *((entry["stored"] or entry)["name"] for entry in manifest["files"])}
     except InputError:
         ours = set()
     if not ours.issuperset(_listing(out)):
@@ -148,17 +212,23 @@ def _listing(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _check_names(path: Path, manifest: Mapping[str, Any], files: tuple[FileEntry, ...]) -> None:
+def _check_names(path: Path, manifest: Mapping[str, Any], files: tuple[BundleFile, ...]) -> None:
     """The schema has refused absolute names and `..`; here names meet the folder and each other."""
     names = [entry.name for entry in files]
-    if len({name.casefold() for name in (MANIFEST, *names)}) != len(names) + 1:
+    stored = [entry.wire.name for entry in files]
+    # Decoding writes the plain names beside the stored ones: none may stand for two files.
+    every = {name.casefold() for name in (MANIFEST, *names, *(entry.stored.name for entry in files if entry.stored))}
+    if len(every) != 1 + len(names) + sum(entry.stored is not None for entry in files):
         raise ArtifactError(f"{path}: {MANIFEST} names a file twice")
+    total = sum(entry.size_bytes for entry in files)
+    if total > MAX_BYTES:
+        raise ArtifactError(f"{path}: the files of {MANIFEST} take {total:,} bytes, {MAX_BYTES:,} are allowed")
     present = set(_listing(path)) - {MANIFEST}
-    for missing in sorted(set(names) - present):
+    for missing in sorted(set(stored) - present):
         raise ArtifactError(f"{path}: {missing} is missing")
-    for extra in sorted(present - set(names)):
+    for extra in sorted(present - set(stored)):
         raise ArtifactError(f"{path}: {extra!r} is not named in {MANIFEST}")
-    for name in names:
+    for name in stored:
         if (path / name).is_symlink() or not (path / name).is_file():
             raise ArtifactError(f"{path}: {name} is a link or no regular file")
     golden = manifest["golden"]

@@ -46,7 +46,8 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool)
     """Pack the best file of a BUILD for delivery.
 
     The manifest has files with SHA-256, inputs and outputs with ranges, labels, golden samples with tolerances, and
-    lineage. The smallest TFLite file that passed its gates is taken; a build without one is refused.
+    lineage. The smallest TFLite file that passed its gates is taken; a build without one is refused. Files are stored
+    compressed (brotli or zstd) where that makes them smaller.
 
     \b
     Example:
@@ -58,7 +59,8 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool)
     made = bundles.device_bundle(build, place, force=force)
 
     def show() -> None:
-        ui.say(f"{kind} bundle: {place} {made.artifact} {made.size_bytes:,} B in {len(made.files)} files")
+        sizes = f"{made.wire_bytes:,} B in {len(made.files)} files, {made.size_bytes:,} B decoded"
+        ui.say(f"{kind} bundle: {place} {made.artifact} {sizes}")
 
     ui.emit(made, as_json, show)
     return 0

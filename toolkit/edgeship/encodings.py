@@ -1,0 +1,98 @@
+"""Compressed forms of files: brotli (RFC 7932) and zstd (RFC 8878), under their names in HTTP, `br` and `zstd`.
+
+One place that compresses, so that what a report says is what a bundle carries, and one that decodes what may come from
+anywhere: never more bytes than were announced, in little memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+
+import brotli
+import zstandard
+
+from edgeship.archives import implausible
+from edgeship.errors import ArtifactError
+
+#: Name of an encoding -> what files end in; the names web servers look for beside a file.
+SUFFIXES = {"br": ".br", "zstd": ".zst"}
+#: A file is stored compressed where that takes away at least this share of it: decoding costs a device time and code.
+WORTH = 0.03
+#: Largest decoded file: a .tflite file cannot be larger, because its references have 32 bits.
+MAX_BYTES = 2 << 30
+
+_CHUNK = 1 << 20
+#: Level 19 uses this much; decoders are allowed to refuse more (RFC 8878, section 3.1.1.1.2).
+_ZSTD_WINDOW = 8 << 20
+
+
+def encode(content: bytes, encoding: str) -> bytes:
+    """Compress for delivery: made once, sent often. `gzip` level 9, `br` quality 11, `zstd` level 19.
+
+    The same content gives the same bytes with the same versions of the libraries.
+    """
+    ways: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": lambda plain: gzip.compress(plain, compresslevel=9, mtime=0),
+        "br": lambda plain: bytes(brotli.compress(plain, quality=11)),
+        "zstd": lambda plain: zstandard.ZstdCompressor(level=19).compress(plain),
+    }
+    return ways[encoding](content)
+
+
+def smallest(content: bytes) -> tuple[str, bytes] | None:
+    """The encoding with the fewest bytes, and those; None where compression does not pay (`WORTH`)."""
+    found = [(name, encode(content, name)) for name in SUFFIXES]
+    name, encoded = min(found, key=lambda pair: len(pair[1]))
+    return (name, encoded) if len(encoded) <= (1 - WORTH) * len(content) else None
+
+
+def decode(encoded: bytes, encoding: str, size_bytes: int) -> Iterator[bytes]:
+    """Decode piece by piece; memory is bounded whatever the content says.
+
+    Args:
+        encoded: what came.
+        encoding: `br` or `zstd`.
+        size_bytes: how long the result was announced to be.
+
+    Yields:
+        Pieces of the result, `size_bytes` in all.
+
+    Raises:
+        ArtifactError: the announced size is implausible, the content is broken, shorter or longer. What was yielded
+            before must not be used then.
+    """
+    if encoding not in SUFFIXES:
+        raise ArtifactError(f"the encoding {encoding!r} is unknown", remedy=f"Known are {', '.join(SUFFIXES)}.")
+    if size_bytes > MAX_BYTES or implausible(size_bytes, len(encoded)):
+        raise ArtifactError(f"{len(encoded):,} bytes would decode to {size_bytes:,}, more than is plausible")
+    decoders = {"br": _brotli, "zstd": _zstd}
+    total = 0
+    try:
+        for piece in decoders[encoding](encoded):
+            total += len(piece)
+            if total > size_bytes:
+                raise ArtifactError(f"it decodes to more than the {size_bytes:,} bytes that were announced")
+            yield piece
+    except (brotli.error, zstandard.ZstdError) as error:
+        raise ArtifactError(f"it is not valid {encoding}: {error}") from error
+    if total != size_bytes:
+        raise ArtifactError(f"it decodes to {total:,} bytes, {size_bytes:,} were announced")
+
+
+def _brotli(encoded: bytes) -> Iterator[bytes]:
+    decoder = brotli.Decompressor()
+    piece = decoder.process(encoded, output_buffer_limit=_CHUNK)
+    while True:
+        yield piece
+        if decoder.is_finished():
+            return
+        if decoder.can_accept_more_data():  # all was taken and the end was not among it
+            raise ArtifactError("it is cut off")
+        piece = decoder.process(b"", output_buffer_limit=_CHUNK)
+
+
+def _zstd(encoded: bytes) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(encoded)
+    while piece := reader.read(_CHUNK):
+        yield piece
