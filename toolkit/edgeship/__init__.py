@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from edgeship.compress import callbacks as callbacks
     from edgeship.compress import cluster as cluster
     from edgeship.compress import distiller as distiller
+    from edgeship.compress import equalize as equalize
     from edgeship.compress import finalize as finalize
     from edgeship.compress import narrow as narrow
     from edgeship.compress import prune as prune
+    from edgeship.compress import prune_channels as prune_channels
     from edgeship.compress import quantize_aware as quantize_aware
     from edgeship.compress import strip as strip
+    from edgeship.compress import taylor as taylor
+    from edgeship.compress.macs import macs as macs
     from edgeship.errors import EdgeshipError as EdgeshipError
     from edgeship.errors import GateFailed as GateFailed
     from edgeship.errors import InputError as InputError
@@ -40,11 +44,15 @@ _HOMES = {
     "cluster": "edgeship.compress",
     "convert": "edgeship.api",
     "distiller": "edgeship.compress",
+    "equalize": "edgeship.compress",
     "finalize": "edgeship.compress",
     "narrow": "edgeship.compress",
+    "macs": "edgeship.compress.macs",
     "prune": "edgeship.compress",
+    "prune_channels": "edgeship.compress",
     "quantize_aware": "edgeship.compress",
     "strip": "edgeship.compress",
+    "taylor": "edgeship.compress",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one list of names, tested against the type-checking imports

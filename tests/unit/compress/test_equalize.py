@@ -128,3 +128,24 @@ def test_quantization_aware_models_are_refused(trained, digits):
 
     with pytest.raises(UnsupportedModelError, match="quantization-aware already"):
         equalize(quantize_aware(trained, digits[0][:32]))
+
+
+def test_as_a_stage_of_a_recipe(trained, digits, tmp_path):
+    from edgeship import data, source
+    from edgeship.compress.run import compress
+    from edgeship.errors import RecipeError
+    from edgeship.recipe import SCHEMA, parse
+
+    found = source.inspect(source.save_live(trained, tmp_path))
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), digits, strict=True))
+    dataset = data.from_arrays(arrays, found.inputs, found.outputs, data.DataOptions(), tmp_path)
+    plan = {"schema": SCHEMA, "name": "equal", "stages": ["equalize"], "variants": ["int8"]}
+    (tmp_path / "out").mkdir()
+    result = compress(found, dataset, plan, None, tmp_path / "out", lambda _: None)
+    base, equal = result.stages
+    assert (equal.name, equal.epochs) == ("equalize", 0)
+    assert equal.metric == pytest.approx(base.metric, abs=0.005)
+    with pytest.raises(RecipeError, match="equalize after cluster would undo it"):
+        parse({**plan, "stages": ["cluster", "equalize"]}, "recipe")
+    with pytest.raises(RecipeError, match="relu6 is 'drop'"):
+        parse({**plan, "stages": [{"equalize": {"relu6": "drop"}}]}, "recipe")

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgeship.compress.clustering import cluster as cluster
     from edgeship.compress.distill import distiller as distiller
+    from edgeship.compress.equalize import equalize as equalize
     from edgeship.compress.features import Features as Features
     from edgeship.compress.finish import finalize as finalize
     from edgeship.compress.helpers import callbacks as callbacks
+    from edgeship.compress.importance import taylor as taylor
     from edgeship.compress.pruning import prune as prune
     from edgeship.compress.quantize import quantize_aware as quantize_aware
     from edgeship.compress.quantize import strip as strip
+    from edgeship.compress.structured import prune_channels as prune_channels
     from edgeship.compress.students import narrow as narrow
 
 _HOMES = {
@@ -24,11 +27,14 @@ _HOMES = {
     "callbacks": "edgeship.compress.helpers",
     "cluster": "edgeship.compress.clustering",
     "distiller": "edgeship.compress.distill",
+    "equalize": "edgeship.compress.equalize",
     "finalize": "edgeship.compress.finish",
     "narrow": "edgeship.compress.students",
     "prune": "edgeship.compress.pruning",
+    "prune_channels": "edgeship.compress.structured",
     "quantize_aware": "edgeship.compress.quantize",
     "strip": "edgeship.compress.quantize",
+    "taylor": "edgeship.compress.importance",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one list of names

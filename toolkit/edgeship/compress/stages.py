@@ -17,6 +17,7 @@ from edgeship import references
 from edgeship.compress import tfmot
 from edgeship.compress.clustering import cluster, most_values
 from edgeship.compress.context import Context, repeatable
+from edgeship.compress.equalize import equalize
 from edgeship.compress.finish import finalize
 from edgeship.compress.importance import taylor
 from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
@@ -27,7 +28,7 @@ from edgeship.compress.structured import prune_channels
 from edgeship.compress.students import narrow
 from edgeship.compress.training import weight_bytes
 from edgeship.errors import RecipeError, UnsupportedModelError
-from edgeship.recipe import Cluster, Distil, Prune, PruneChannels, QuantizeAware, Recipe, StageSpec, Training
+from edgeship.recipe import Cluster, Distil, Equalize, Prune, PruneChannels, QuantizeAware, Recipe, StageSpec, Training
 from edgeship.types import Dataset, ProgressCallback, Source, Stage
 
 #: Training batches from which Taylor scores are taken.
@@ -94,6 +95,10 @@ def _student(model: keras.Model, spec: Distil) -> keras.Model:
     return student
 
 
+def _equalize(model: keras.Model, spec: Equalize, context: Context) -> keras.Model:
+    return equalize(model, context.calibration(model), relu6_to_relu=spec.relu6 == "relu")
+
+
 def _quantize_aware(model: keras.Model, spec: QuantizeAware, context: Context) -> keras.Model:
     if spec.backend == "tfmot":
         return tfmot.quantize_aware(model, spec, context)
@@ -108,6 +113,7 @@ METHODS: Mapping[type[StageSpec], Callable[[keras.Model, Any, Context], keras.Mo
     PruneChannels: _prune_channels,
     Cluster: _cluster,
     Distil: _distil,
+    Equalize: _equalize,
     QuantizeAware: _quantize_aware,
 }
 

@@ -13,20 +13,33 @@ works wherever a name does. Stages run in the order written; variants are made a
 
 from __future__ import annotations
 
-from edgeship.recipe.parse import SCHEMA, Recipe, check_variants, load, parse, shipped
-from edgeship.recipe.stages import STAGES, Cluster, Distil, Prune, QuantizeAware, StageSpec, Training
+from edgeship.recipe.parse import SCHEMA, Recipe, check_variants, conversion, load, parse, shipped
+from edgeship.recipe.stages import (
+    STAGES,
+    Cluster,
+    Distil,
+    Equalize,
+    Prune,
+    PruneChannels,
+    QuantizeAware,
+    StageSpec,
+    Training,
+)
 
 __all__ = [
     "SCHEMA",
     "STAGES",
     "Cluster",
     "Distil",
+    "Equalize",
     "Prune",
+    "PruneChannels",
     "QuantizeAware",
     "Recipe",
     "StageSpec",
     "Training",
     "check_variants",
+    "conversion",
     "load",
     "parse",
     "shipped",

@@ -177,6 +177,23 @@ class Distil(Training):
 
 
 @dataclass(frozen=True)
+class Equalize(StageSpec):
+    """Cross-layer equalization before quantization (arXiv 1906.04721, section 4.1); no training.
+
+    Attributes:
+        relu6: `keep`, which is in the way of equalization, or `relu`, which puts relu in its place.
+    """
+
+    word: ClassVar[str] = "equalize"
+
+    relu6: Literal["keep", "relu"] = "keep"
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+        """Each channel gets a factor of its own."""
+        return _undoes_clusters(self.word, before)
+
+
+@dataclass(frozen=True)
 class QuantizeAware(Training):
     """Quantization-aware training to int8 (arXiv 1712.05877, section 3); zeros and clusters stay.
 
@@ -216,5 +233,5 @@ def _undoes_clusters(word: str, before: tuple[StageSpec, ...]) -> tuple[str, str
 
 #: The word in a recipe -> its settings.
 STAGES: Mapping[str, type[StageSpec]] = {
-    cls.word: cls for cls in (Prune, PruneChannels, Cluster, Distil, QuantizeAware)
+    cls.word: cls for cls in (Prune, PruneChannels, Cluster, Distil, Equalize, QuantizeAware)
 }
