@@ -237,3 +237,18 @@ def test_what_is_added_to_an_input_stays():
     channels, _ = check_removal(keras.Model(image, layers.Conv2D(2, 1, name="out")(layers.Add()([image, x]))))
     assert sizes(channels) == {"inner": 8}
     assert channels.kept["back"] == "it is combined with the input image"
+
+
+def test_shared_layers_lose_the_same_channels_everywhere():
+    left, right = keras.Input((6, 6, 3)), keras.Input((6, 6, 3))
+    eye = keras.Sequential(
+        [keras.Input((6, 6, 3)), layers.Conv2D(8, 3, name="see"), layers.BatchNormalization(), layers.ReLU()],
+        name="eye",
+    )
+    shared = layers.Conv2D(6, 3, name="again")
+    both = layers.Concatenate()([shared(eye(left)), shared(eye(right))])
+    out = layers.Dense(2, name="out")(layers.Flatten()(both))
+    channels, smaller = check_removal(zoo._lively(keras.Model([left, right], out)))
+    assert sizes(channels) == {"see": 8, "again": 6}
+    assert sum(layer.name == "again" for layer in smaller.layers) == 1
+    assert smaller.get_layer("out").kernel.shape == (2 * 2 * (3 + 3), 2)

@@ -140,4 +140,4 @@ def _counted(setting: Any, count: int) -> Any:
     """A number of channels in the settings: the number itself, or the end of a shape that states it."""
     if isinstance(setting, int):
         return count
-    return (*setting[:-1], count if setting[-1] != -1 else -1)
+    return (*setting[:-1], count)

@@ -353,7 +353,7 @@ def _reshape(walk: _Walk, step: Step) -> None:
         for place, column in enumerate(everywhere.T):
             others = np.unique(column)
             walk.join(np.full(len(others), made[place]), others)
-    if "target_shape" in step.config:
+    if step.config.get("target_shape", (-1,))[-1] != -1:
         walk.slice(step, "target_shape", -1, made, "counts")
     walk.channels[step.output] = made
 

@@ -34,6 +34,7 @@ __all__ = [
     "Equalize",
     "Prune",
     "PruneChannels",
+    "PruneChannels",
     "QuantizeAware",
     "Recipe",
     "StageSpec",
