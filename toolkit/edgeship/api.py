@@ -77,7 +77,8 @@ def convert(
     """
     given = {"quantize": quantize, "to": to, "out": out, **options}
     options.setdefault("command", (_call("convert", model, data, given),))
-    return _run(model, data, _recipe("auto", quantize, options), to, out, options)
+    plain = recipes.conversion(_words(quantize))
+    return _run(model, data, _recipe(plain, (), options), to, out, options)
 
 
 def _call(function: str, model: Any, data: Data | None, options: Mapping[str, Any]) -> str:
@@ -102,8 +103,7 @@ def _words(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def _recipe(recipe: str | recipes.Recipe, quantize: str | Sequence[str], options: dict[str, Any]) -> recipes.Recipe:
     found = recipes.load(recipe) if isinstance(recipe, str) else recipe
-    changes = {"max_drop": options.pop("max_drop", None), "variants": list(_words(quantize)) or None}
-    return recipes.parse(found.to_data() | {k: v for k, v in changes.items() if v is not None}, found.name)
+    return found.changed(max_drop=options.pop("max_drop", None), variants=_words(quantize))
 
 
 def _run(

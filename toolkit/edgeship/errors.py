@@ -10,6 +10,7 @@
     │   ├── OutputError               2  the output folder is foreign or cannot be written
     │   ├── ArtifactError             2  an exported file is missing, broken or not what its sidecar says
     │   └── UnsupportedModelError     2  a format cannot hold this model (names the layer or op and the reason)
+    ├── TimeSpent                     1  training would take longer than the recipe allows
     ├── UnavailableError              3  something needed is not here; the remedy is the command that gets it
     │   ├── MissingPackageError       3  a Python or Node package
     │   ├── TargetUnavailable         3  a device or a runtime on it
@@ -86,6 +87,12 @@ class ArtifactError(InputError):
 
 class UnsupportedModelError(InputError):
     """A format cannot hold this model; the message names the layer or op and the reason."""
+
+
+class TimeSpent(EdgeshipError):
+    """Training would take longer than the recipe allows; only the attempt that trains is lost."""
+
+    exit_code = 1
 
 
 class UnavailableError(EdgeshipError):

@@ -103,7 +103,7 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
         else:
             dataset = steps.open_data(worker, request.data, source, request.data_options)
         original = steps.reference(worker, source, dataset, progress)
-    base = Baseline(dataset, original, original, checks.make_metric(request.metric, dataset, original), policy)
+    base = Baseline(dataset, original, {}, checks.make_metric(request.metric, dataset, original), policy)
     gates: list[Gate] = []
     failures: list[Failure] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -50,15 +50,6 @@ def _command() -> tuple[str, ...]:
     return ("edgeship", *sys.argv[1:])
 
 
-def _recipe(name: str, max_drop: float | None, seed: int | None, variants: tuple[str, ...]) -> Recipe:
-    """A recipe with the command line's changes, validated again."""
-    from edgeship import recipe
-
-    found = recipe.load(name)
-    changes: dict[str, Any] = {"max_drop": max_drop, "seed": seed, "variants": list(variants) or None}
-    return recipe.parse(found.to_data() | {k: v for k, v in changes.items() if v is not None}, name)
-
-
 @click.command()
 @options.out("builds/demo")
 @options.force
@@ -74,6 +65,7 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
       edgeship demo
     """
     from edgeship import pipeline
+    from edgeship import recipe as recipes
     from edgeship.demo import trained_baseline
     from edgeship.types import Plan
 
@@ -82,7 +74,7 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
     request = pipeline.Request(
         model=model,
         data="digits",
-        recipe=_recipe("auto", DEMO_MAX_DROP, None, ()),
+        recipe=recipes.load("auto").changed(max_drop=DEMO_MAX_DROP),
         targets=("local",),
         plan=Plan(min_seconds=0.5),
         out=out or Path("builds/demo"),
@@ -122,6 +114,7 @@ def build(model: Path, **given: Any) -> int:
       edgeship build model.keras --data data.npz
       edgeship build model.h5 --data images/ --recipe int8-qat --to tflite --max-drop 1
     """
+    from edgeship import recipe as recipes
     from edgeship.errors import DataError
     from edgeship.pipeline.steps import check_model
 
@@ -131,8 +124,9 @@ def build(model: Path, **given: Any) -> int:
             "build needs data: to verify accuracy, and to calibrate or train",
             remedy="Add --data (digits, a .npz file, a folder of images, module:function), or use: edgeship convert",
         )
-    recipe = _recipe(given["recipe_name"], given["max_drop"], given["seed"], given["variants"])
-    return _finish(_request(model, recipe, given, given["targets"] or ("local",)), given["as_json"])
+    found = recipes.load(given["recipe_name"])
+    found = found.changed(max_drop=given["max_drop"], seed=given["seed"], variants=given["variants"])
+    return _finish(_request(model, found, given, given["targets"] or ("local",)), given["as_json"])
 
 
 @click.command()
@@ -160,8 +154,11 @@ def convert(model: Path, **given: Any) -> int:
       edgeship convert model.keras --to tflite --to onnx
       edgeship convert model.h5 --to tflite --quantize int8 --data data.npz
     """
-    recipe = _recipe("auto", given["max_drop"], given["seed"], given["variants"] or ("float32",))
-    return _finish(_request(model, recipe, given, ()), given["as_json"])
+    from edgeship import recipe as recipes
+
+    plain = recipes.conversion(given["variants"] or ("float32",))
+    plain = plain.changed(max_drop=given["max_drop"], seed=given["seed"])
+    return _finish(_request(model, plain, given, ()), given["as_json"])
 
 
 def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[str, ...]) -> Request:
@@ -215,10 +212,11 @@ def compress(model: Path, **given: Any) -> int:
       edgeship compress model.keras --data data.npz --recipe small --out smaller/
     """
     from edgeship import pipeline
+    from edgeship import recipe as recipes
     from edgeship.codec import to_data
 
-    recipe = _recipe(given["recipe_name"], None, given["seed"], ())
-    request = _request(model, recipe, {**given, "formats": ()}, ())
+    found = recipes.load(given["recipe_name"]).changed(seed=given["seed"])
+    request = _request(model, found, {**given, "formats": ()}, ())
     with ui.progress_bars() as progress:
         path, stages = pipeline.compress_only(request, progress)
 

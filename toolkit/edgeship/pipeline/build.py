@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,12 +24,14 @@ from edgeship.errors import (
     UnavailableError,
 )
 from edgeship.files import storage_errors
-from edgeship.pipeline import checks, exports, folder, steps
-from edgeship.pipeline.attribution import attribute, timed
+from edgeship.pipeline import checks, exports, folder, precision, steps
+from edgeship.pipeline.attempts import Choice, Scene, choose
+from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.exports import Export, ExportPlan
-from edgeship.pipeline.request import Request, provenance, request_key
+from edgeship.pipeline.request import Request, convert_options, provenance, request_key
 from edgeship.pipeline.validation import leading, open_validation
+from edgeship.recipe import Recipe
 from edgeship.source import why_not_trainable
 from edgeship.types import (
     Artifact,
@@ -44,7 +46,7 @@ from edgeship.types import (
     Source,
     Stage,
 )
-from edgeship.verify import GatePolicy, Outputs
+from edgeship.verify import GatePolicy
 
 #: What a graph without its weights may take; a larger file has repeated itself.
 _GRAPH_BYTES = 64 << 10
@@ -61,45 +63,71 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     InputError (nothing is written) for a model, dataset, recipe or output folder that cannot be used.
     """
     report.require()
-    export_plan = exports.plan(request.formats, request.recipe.variants)
     for target in request.targets:
         plugins.target(target)
     with Worker(request.limits) as worker:
-        source, dataset = open_inputs(worker, request, export_plan, progress)
-        key = request_key(request, source, dataset)
-        folder.check(request.out, key, force=request.force, inputs=(request.model,))
-        compressed = steps.compress(worker, source, dataset, request.recipe, request.metric, progress)
-        trained, stages = compressed.source, compressed.stages
-        base = baseline(worker, request, (source, trained), dataset, export_plan.exports, progress)
-        folder.claim(
-            request.out, key, provenance(request, source, dataset), force=request.force, inputs=(request.model,)
-        )
-        folder.start(request.out, [export.id for export in export_plan.exports])
-        options = convert_options(request, dataset)
-        made, failures = convert_all(request, worker, trained, options, export_plan, progress)
-        held = open_validation(worker, source, dataset, request.metric, progress) if stages else None
-        models = (source, *compressed.models)
-        found = attribute(worker, held, models, stages, leading(export_plan.exports), options, progress)
-    checked = verify_all(request, made, base, progress)
+        made = make(worker, request, progress)
+    checked = verify_all(request, made.files, made.base, progress)
     artifacts = [c.artifact for c in checked]
-    checks.write_golden(request.out, artifacts, base, progress)
-    measurements, unmeasured = measure_all(request, artifacts, dataset, progress)
+    checks.write_golden(request.out, artifacts, made.base, progress)
+    measurements, unmeasured = measure_all(request, artifacts, made.base.dataset, progress)
+    stages = made.stages
     if request.targets:
-        found = timed(found, request.out, request.targets[0], dataset, request.plan, progress)
-    failures = (*failures, *(f for c in checked for f in c.failures), *unmeasured)
-    results = Results(source, base, found.stages, tuple(checked), measurements, failures)
-    made_report = compose(request, results, (*export_plan.notes, *found.notes))
-    report.write(made_report, request.out)
-    return made_report
+        stages = timed(stages, request.out, request.targets[0], made.base.dataset, request.plan, progress)
+    failures = (*made.failures, *(f for c in checked for f in c.failures), *unmeasured)
+    found = compose(request, Results(replace(made, stages=stages), tuple(checked), measurements, failures))
+    report.write(found, request.out)
+    return found
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of a request, before it is verified and measured.
+
+    Attributes:
+        stages: what each stage did.
+        failures: what could not be made.
+    """
+
+    source: Source
+    base: Baseline
+    plan: ExportPlan
+    choice: Choice
+    stages: Attribution
+    files: tuple[tuple[Export, Artifact], ...]
+    failures: tuple[Failure, ...]
+
+
+def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
+    """All that needs a worker: read, compress, convert. Raises as `build`."""
+    possible = exports.plan(request.formats, exports.every_variant(request.recipe))
+    source, dataset = open_inputs(worker, request, possible, progress)
+    key, inputs = request_key(request, source, dataset), (request.model,)
+    folder.check(request.out, key, force=request.force, inputs=inputs)
+    choosing = request.recipe.stages or request.recipe.attempts
+    held = open_validation(worker, source, dataset, request.metric, progress) if choosing else None
+    choice = choose(Scene(worker, request, source, dataset, held), progress)
+    plan = exports.plan_for(request.formats, request.recipe, choice.recipe)
+    models = {e.id: source if e.id in plan.as_given else choice.compressed.source for e in plan.exports}
+    base = baseline(worker, request, source, models, dataset, progress)
+    folder.claim(request.out, key, provenance(request, source, dataset), force=request.force, inputs=inputs)
+    folder.start(request.out, [export.id for export in plan.exports])
+    options = convert_options(request, dataset)
+    files, failures = convert_all(request, worker, models, options, (plan, choice.recipe), progress)
+    by_stage = (source, *choice.compressed.models)
+    leader = leading([export for export in plan.exports if export.id not in plan.as_given])
+    if leader is not None and choice.compressed.stages:  # every stage in the precision of the file that is delivered
+        wanted = (choice.recipe, request.metric)
+        options, _ = precision.resolve(worker, choice.compressed.source, leader, options, wanted, progress)
+    stages = attribute(worker, held, by_stage, choice.compressed.stages, leader, options, progress)
+    return Made(source, base, plan, choice, stages, tuple(files), failures)
 
 
 @dataclass(frozen=True)
 class Results:
     """What the steps of one build gave."""
 
-    source: Source
-    base: Baseline
-    stages: tuple[Stage, ...]
+    made: Made
     checked: tuple[Checked, ...]
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...]
@@ -130,58 +158,62 @@ def open_inputs(
 def baseline(
     worker: Worker,
     request: Request,
-    models: tuple[Source, Source],
+    source: Source,
+    models: Mapping[str, Source],
     dataset: Dataset,
-    planned: Sequence[Export],
     progress: ProgressCallback,
 ) -> Baseline:
-    """Outputs of the original, and of the model that is converted (`models`), on the test split."""
-    source, trained = models
+    """Outputs of the original, and of what each export (by id) is made from, on the test split."""
     original = steps.reference(worker, source, dataset, progress)
     metric = checks.make_metric(request.metric, dataset, original)
-    converted = original if trained is source else steps.reference(worker, trained, dataset, progress)
-    stripped: dict[str, Outputs] = {}
-    if trained.fake_quantized:
-        plain = steps.reference(worker, trained, dataset, progress, stripped=True)
-        stripped = {export.id: plain for export in planned if steps.strips(trained, export)}
-    for name, array in (*original.arrays.items(), *converted.arrays.items()):
-        if not checks.finite(array):
-            raise SourceError(
-                f"the model itself gives NaN or infinite values in output {name!r} for the test samples",
-                remedy="Check the samples (range, --scale) and the model: nothing can be held against such outputs.",
-            )
+    known = {(source.sha256, False): original}
+    for export_id, model in models.items():
+        which = (model.sha256, steps.strips(model, export_id))
+        if which not in known:
+            known[which] = steps.reference(worker, model, dataset, progress, stripped=which[1])
+    for outputs in known.values():
+        for name, array in outputs.arrays.items():
+            if not checks.finite(array):
+                raise SourceError(
+                    f"the model itself gives NaN or infinite values in output {name!r} for the test samples",
+                    remedy="Check the samples (range, --scale) and the model: nothing can be held against such "
+                    "outputs.",
+                )
     policy = GatePolicy(request.recipe.max_drop, request.recipe.inconclusive)
-    return Baseline(dataset, original, converted, metric, policy, stripped)
-
-
-def convert_options(request: Request, dataset: Dataset) -> ConvertOptions:
-    """What converters get beside the model; probe inputs calibrate nothing."""
-    calibration = dataset if request.data is not None else None
-    return ConvertOptions(calibration, labels=dataset.classes, preprocessing=dataset.preprocessing)
+    expected = {e: known[(model.sha256, steps.strips(model, e))] for e, model in models.items()}
+    return Baseline(dataset, original, expected, metric, policy)
 
 
 def convert_all(
     request: Request,
     worker: Worker,
-    trained: Source,
+    models: Mapping[str, Source],
     options: ConvertOptions,
-    export_plan: ExportPlan,
+    planned: tuple[ExportPlan, Recipe],
     progress: ProgressCallback,
 ) -> tuple[list[tuple[Export, Artifact]], tuple[Failure, ...]]:
-    """Convert to every planned format and variant; what fails is recorded and the others go on."""
+    """Make every planned export of its model (by id); what fails is recorded and the others go on.
+
+    `planned`: with the recipe whose work is delivered.
+    """
+    export_plan, recipe = planned
     made: list[tuple[Export, Artifact]] = []
     failures: list[Failure] = []
     total = len(export_plan.exports)
     for done, export in enumerate(export_plan.exports):
         progress(Progress("convert", done, total, export.id))
         try:
-            converted = steps.convert(worker, trained, export, options)
+            wanted = (request.recipe if export.id in export_plan.as_given else recipe, request.metric)
+            model = models[export.id]
+            precise, notes = precision.resolve(worker, model, export, options, wanted, progress)
+            converted = steps.convert(worker, model, export, precise)
         except (StorageFullError, OutputError):
             raise
         except EdgeshipError as error:
             failures.append(checks.failure(export, "convert", error))
             folder.drop_artifact(request.out, export.id)  # that of an earlier run must not stand for it
             continue
+        converted = replace(converted, notes=(*notes, *converted.notes))
         made.append((export, folder.add_artifact(request.out, converted)))
     progress(Progress("convert", total, total))
     return made, tuple(failures)
@@ -218,26 +250,27 @@ def measure_all(
     return tuple(found), tuple(failures)
 
 
-def compose(request: Request, results: Results, notes: Sequence[str]) -> Report:
+def compose(request: Request, results: Results) -> Report:
     """Put everything into one value; the original's own per-sample results are kept beside those of the files."""
-    base = results.base
+    made = results.made
+    base = made.base
     original = None
     if base.metric is not None:
         rows = base.per_sample(base.original)
-        original = checks.keep_prediction(request.out, ("original",), results.source.loader, base.metric, rows)
+        original = checks.keep_prediction(request.out, ("original",), made.source.loader, base.metric, rows)
     predictions: dict[str, Prediction] = {}
     for item in results.checked:
         predictions.update(item.predictions)
     return Report(
         name=request.model.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=results.source,
+        source=made.source,
         dataset=base.dataset if request.data is not None else None,
         recipe=request.recipe.to_data(),
         metric=base.metric.name if base.metric is not None else None,
         metric_direction=base.metric.direction if base.metric is not None else None,
         baseline=original,
-        stages=results.stages,
+        stages=made.stages.stages,
         artifacts=tuple(item.artifact for item in results.checked),
         predictions=predictions,
         gates=tuple(gate for item in results.checked for gate in item.gates),
@@ -245,9 +278,22 @@ def compose(request: Request, results: Results, notes: Sequence[str]) -> Report:
         failures=results.failures,
         environment=environment(),
         command=request.command,
-        warnings=(*notes, *_left_out(results.failures), *_swollen(results)),
+        warnings=(
+            *made.plan.notes,
+            *made.stages.notes,
+            *_left_out(results.failures),
+            *_swollen(results),
+            *_said(results),
+        ),
         data_options=asdict(request.data_options) if request.data is not None else {},
+        attempts=made.choice.attempts,
     )
+
+
+def _warnings(results: Results) -> tuple[str, ...]:
+    made = results.made
+    of_files = (*_left_out(results.failures), *_swollen(results), *_said(results))
+    return (*made.plan.notes, *made.stages.notes, *of_files)
 
 
 def _left_out(failures: Sequence[Failure]) -> list[str]:
@@ -257,12 +303,17 @@ def _left_out(failures: Sequence[Failure]) -> list[str]:
 
 def _swollen(results: Results) -> list[str]:
     """8-bit files that are larger than the float weights: loops that had to be unrolled."""
-    limit = 4 * results.source.parameters + _GRAPH_BYTES
+    limit = 4 * results.made.source.parameters + _GRAPH_BYTES
     return [
         f"{a.id} has {a.size_bytes:,} bytes, more than the float weights: recurrent layers are unrolled for integers"
         for a in (item.artifact for item in results.checked)
         if a.variant.startswith(("int", "uint")) and a.size_bytes > limit
     ]
+
+
+def _said(results: Results) -> list[str]:
+    """What there is to know about single files."""
+    return [f"{item.artifact.id}: {note}" for item in results.checked for note in item.artifact.notes]
 
 
 def environment() -> dict[str, str]:

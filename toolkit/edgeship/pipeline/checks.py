@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,21 +31,20 @@ class Baseline:
 
     Attributes:
         original: outputs of the model as the user gave it, for the metric gate.
-        converted: outputs of the model that was converted (after compression), for parity.
+        converted: by artifact id, outputs of the model that it was converted from (after compression), for parity; of
+            others it is the original's.
         metric: None where there are no labels; then parity alone decides.
-        stripped: by artifact id, where the converter takes fake quantization out: outputs of that plain network.
     """
 
     dataset: Dataset
     original: verify.Outputs
-    converted: verify.Outputs
+    converted: Mapping[str, verify.Outputs]
     metric: Metric | None
     policy: verify.GatePolicy
-    stripped: Mapping[str, verify.Outputs] = field(default_factory=dict)
 
     def expected(self, artifact_id: str) -> verify.Outputs:
         """What a file of this id is held against in parity."""
-        return self.stripped.get(artifact_id, self.converted)
+        return self.converted.get(artifact_id, self.original)
 
     def per_sample(self, outputs: verify.Outputs) -> Array:
         """Per-sample rows of the metric for the first output."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from edgeship import plugins, recipe
+from edgeship import plugins
 from edgeship.errors import DataError, InputError
+from edgeship.recipe import Recipe, check_variants
 from edgeship.types import VARIANTS
 
 #: Variants whose activation ranges come from calibration samples (or from quantization-aware training).
-CALIBRATED = ("int8", "int8-floatio", "int16x8", "int16x8-floatio")
+CALIBRATED = ("int8", "int8-floatio", "int16x8", "int16x8-floatio", "mixed")
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,15 @@ class Export:
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What will be made, and what a person should know about it."""
+    """What will be made, and what a person should know about it.
+
+    Attributes:
+        as_given: ids of the files that are made from the model as given, whatever the recipe makes of it.
+    """
 
     exports: tuple[Export, ...]
     notes: tuple[str, ...]
+    as_given: frozenset[str] = frozenset()
 
 
 def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
@@ -43,7 +49,7 @@ def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
     A format without a variant of that name makes its declared equivalent, which is noted. Raises InputError for an
     unknown format or variant, or a format asked for by name that has none of the variants.
     """
-    recipe.check_variants(tuple(variants), "--quantize")
+    check_variants(tuple(variants), "--quantize")
     known = plugins.names("converters")
     for name in formats:
         if name not in known:
@@ -70,6 +76,26 @@ def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
         if not any(_nearest(name, variant, []) for name in formats or known):
             raise InputError(f"none of the formats has the variant {variant!r}", remedy="See: edgeship plugins")
     return ExportPlan(tuple(exports.values()), tuple(notes))
+
+
+def plan_for(formats: Sequence[str], recipe: Recipe, chosen: Recipe) -> ExportPlan:
+    """The exports of a build.
+
+    Args:
+        formats: as for `plan`.
+        recipe: the one that was asked for.
+        chosen: itself, or that of its attempts whose model is delivered.
+    """
+    if chosen is recipe:
+        return plan(formats, recipe.variants)
+    found = plan(formats, tuple(dict.fromkeys((*recipe.variants, *chosen.variants))))
+    of_the_model = {export.id for export in plan(formats, chosen.variants).exports}
+    return replace(found, as_given=frozenset(e.id for e in found.exports if e.id not in of_the_model))
+
+
+def every_variant(recipe: Recipe) -> tuple[str, ...]:
+    """What a recipe may make, whichever of its attempts is chosen."""
+    return tuple(dict.fromkeys((*recipe.variants, *(v for attempt in recipe.attempts for v in attempt.variants))))
 
 
 def _lacking(format_name: str) -> str:

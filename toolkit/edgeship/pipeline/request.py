@@ -10,7 +10,7 @@ from edgeship import cache
 from edgeship.child import Limits
 from edgeship.data import DataOptions
 from edgeship.recipe import Recipe
-from edgeship.types import Dataset, Plan, Source
+from edgeship.types import ConvertOptions, Dataset, Plan, Source
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,21 @@ def request_key(request: Request, source: Source, dataset: Dataset) -> str:
     Which files are wanted, and the limits they are held to, may change from run to run: the folder then holds what the
     last run asked for. Versions are no part of it either, so an update of edgeship continues in place.
     """
-    training = {k: v for k, v in request.recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
+    training = training_of(request.recipe)
     return cache.digest(source=source.sha256, dataset=dataset.sha256, augment=dataset.augment, training=training)
+
+
+def training_of(recipe: Recipe) -> dict[str, Any]:
+    """The part of a recipe that determines what is trained."""
+    tried = [training_of(attempt) for attempt in recipe.attempts]
+    chosen = {k: v for k, v in recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
+    return chosen | ({"attempts": tried} if tried else {})
+
+
+def convert_options(request: Request, dataset: Dataset) -> ConvertOptions:
+    """What converters get beside the model; probe inputs calibrate nothing."""
+    calibration = dataset if request.data is not None else None
+    return ConvertOptions(calibration, labels=dataset.classes, preprocessing=dataset.preprocessing)
 
 
 def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, Any]:

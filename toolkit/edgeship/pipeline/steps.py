@@ -23,6 +23,7 @@ from edgeship.files import write_text
 from edgeship.names import artifact_slug
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
+from edgeship.pipeline.request import training_of
 from edgeship.recipe import Recipe
 from edgeship.references import is_reference
 from edgeship.source import inspect
@@ -45,7 +46,7 @@ from edgeship.verify import Outputs
 #: How many test samples a benchmark cycles through.
 BENCHMARK_SAMPLES = 16
 #: What keeps the fake quantization of quantization-aware training.
-_FAKE_QUANTIZED = (("tflite", "int8"), ("tflite", "int8-floatio"))
+_FAKE_QUANTIZED = ("tflite/int8", "tflite/int8-floatio")
 
 
 def file_sha256(path: Path) -> str:
@@ -119,10 +120,9 @@ def compress(
         relative = _with_paths(result, lambda path: path.relative_to(place))  # the entry is moved when complete
         (place / "compressed.json").write_text(codec.to_json(relative))
 
-    settings = {k: v for k, v in recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
     named = [metric or "", *dataset.augment, *(name for stage in recipe.stages for name in stage.references())]
     code = code_sha256(name for name in named if is_reference(name))
-    parts = {**_content(source, dataset), "recipe": settings, "metric": metric, "augment": dataset.augment}
+    parts = {**_content(source, dataset), "recipe": training_of(recipe), "metric": metric, "augment": dataset.augment}
     key = cache.key_with_code("compress", source.code_sha256, code, **parts)
     place = cache.entry("compress", key, train)
     found = codec.from_json(Compressed, (place / "compressed.json").read_text())
@@ -142,12 +142,12 @@ def _content(source: Source, dataset: Dataset) -> dict[str, Any]:
     return {"source": source.sha256, "names": names, "dataset": dataset.sha256}
 
 
-def strips(source: Source, export: Export) -> bool:
-    """Whether an exported file is the network without the fake quantization of quantization-aware training.
+def strips(source: Source, export_id: str) -> bool:
+    """Whether an exported file (`format/variant`) is the network without its fake quantization.
 
     Only TFLite turns it into int8 arithmetic; everywhere else it goes, and the weights stay on their int8 grid.
     """
-    return source.fake_quantized and (export.format, export.variant) not in _FAKE_QUANTIZED
+    return source.fake_quantized and export_id not in _FAKE_QUANTIZED
 
 
 def reference(
@@ -211,6 +211,7 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
         names=[spec.name for spec in (*source.inputs, *source.outputs)],
         export=export.id,
         calibration=calibration,
+        precision=dict(options.precision),
         labels=options.labels,
         preprocessing=codec.to_data(options.preprocessing),
     )

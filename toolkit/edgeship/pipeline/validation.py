@@ -111,5 +111,6 @@ def weigh(
         size_bytes=size.raw_bytes,
         gzip_bytes=size.gzip_bytes,
         brotli_bytes=size.brotli_bytes,
+        zstd_bytes=size.zstd_bytes,
     )
     return Weighed(artifact, rows, file)

@@ -34,7 +34,6 @@ __all__ = [
     "Equalize",
     "Prune",
     "PruneChannels",
-    "PruneChannels",
     "QuantizeAware",
     "Recipe",
     "StageSpec",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from edgeship.errors import RecipeError
-from edgeship.recipe.stages import STAGES, StageSpec, limited
-from edgeship.types import VARIANTS
+from edgeship.recipe.stages import STAGES, StageSpec, Training, limited
+from edgeship.types import LAYER_PRECISIONS, VARIANTS
 
 SCHEMA = "edgeship.recipe/1"
 
@@ -23,8 +23,17 @@ class Recipe:
     """What to do. `variants` are made for every format that has them (or an equivalent).
 
     Attributes:
+        attempts: recipes that are tried in this order on the validation split; the first that is good enough is done,
+            and its variants join `variants`, which are then made from the model as given. Limits and seed of this
+            recipe hold for all of them.
+        undecided: what an attempt counts as whose drop is within the limit, where there are too few validation samples
+            to be sure of any: `accept` takes it, `reject` goes on.
+        minutes: no attempt is trained beyond this much time for all of them together.
         max_drop: limit of the metric gate, in the metric's drop unit (points).
         inconclusive: what a gate whose interval spans its limit means: `fail` or `pass`.
+        precision: of variant `mixed`: layer -> `int16x8` or `float32`, layers that are not named are int8; or `auto`,
+            which measures and chooses the fewest layers that `max_drop` needs.
+        max_growth: how much larger than the int8 file `auto` may make it, as a share.
         calibration_samples: how many training samples set activation ranges.
         batch_size: of all training stages.
         seed: of everything random.
@@ -34,8 +43,13 @@ class Recipe:
     purpose: str = ""
     stages: tuple[StageSpec, ...] = ()
     variants: tuple[str, ...] = ("float32",)
+    attempts: tuple[Recipe, ...] = ()
+    undecided: Literal["accept", "reject"] = "reject"
+    minutes: float = limited(30, 0, 100_000)
     max_drop: float = limited(0.5, 0, 100)
     inconclusive: Literal["fail", "pass"] = "fail"
+    precision: str | Mapping[str, str] = "auto"
+    max_growth: float = limited(1.0, 0, 4)
     calibration_samples: int = limited(200, 1, 100_000)
     batch_size: int = limited(64, 1, 65_536)
     seed: int = limited(0, 0, 2**31 - 1)
@@ -45,7 +59,30 @@ class Recipe:
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain["stages"] = [{s.word: dataclasses.asdict(s)} for s in self.stages]
         plain["variants"] = list(self.variants)
+        plain["attempts"] = [attempt.to_data() for attempt in self.attempts]
         return {"schema": SCHEMA, **plain}
+
+    @property
+    def trains(self) -> bool:
+        """Whether a stage needs training data; other stages need calibration samples at most."""
+        return any(isinstance(stage, Training) for stage in self.stages)
+
+    def changed(
+        self, *, max_drop: float | None = None, seed: int | None = None, variants: Sequence[str] = ()
+    ) -> Recipe:
+        """The recipe with other limits (None: as it is), or for some variants only, validated again.
+
+        Of `attempts`, those stay that make one of the variants. Raises RecipeError.
+        """
+        data = self.to_data()
+        data |= {key: value for key, value in (("max_drop", max_drop), ("seed", seed)) if value is not None}
+        if variants:
+            check_variants(tuple(variants), "--quantize")
+            tried = [(a, [v for v in a["variants"] if v in variants]) for a in data["attempts"]]
+            data["attempts"] = [a | {"variants": left} for a, left in tried if left]
+            made = {v for a in data["attempts"] for v in a["variants"]}
+            data["variants"] = [v for v in variants if v not in made]
+        return parse(data, self.name)
 
 
 def shipped() -> tuple[str, ...]:
@@ -77,6 +114,12 @@ def load(name_or_path: str) -> Recipe:
     return parse(data, name_or_path)
 
 
+def conversion(variants: Sequence[str]) -> Recipe:
+    """The recipe that makes these variants of a model as it is. Raises RecipeError for an unknown one."""
+    check_variants(tuple(variants), "--quantize")
+    return Recipe("convert", "conversion, no training", variants=tuple(variants))
+
+
 def parse(data: Any, where: str) -> Recipe:
     """Validate plain data as a recipe; `where` names it in errors. Raises RecipeError."""
     if not isinstance(data, dict):
@@ -88,9 +131,29 @@ def parse(data: Any, where: str) -> Recipe:
         values["stages"] = tuple(_stage(item, where) for item in _sequence(values["stages"], f"{where}: stages"))
     if "variants" in values:
         values["variants"] = tuple(_sequence(values["variants"], f"{where}: variants"))
+    if values.get("attempts"):
+        values.setdefault("variants", ())
+        values["attempts"] = tuple(
+            _attempt(item, where) for item in _sequence(values["attempts"], f"{where}: attempts")
+        )
+    else:
+        values.pop("attempts", None)
     recipe = _build(Recipe, values, where)
     _check(recipe, where)
     return recipe
+
+
+def _attempt(item: Any, where: str) -> Recipe:
+    """A recipe by its name, or written out."""
+    if isinstance(item, dict):
+        found = parse({"schema": SCHEMA, **item}, f"{where}: attempts")
+    elif isinstance(item, str):
+        found = load(item)
+    else:
+        raise RecipeError(f"{where}: an attempt is the name of a recipe or a mapping, not {type(item).__name__}")
+    if found.attempts:
+        raise RecipeError(f"{where}: the attempt {found.name!r} has attempts itself", remedy="List those instead.")
+    return found
 
 
 def check_variants(variants: tuple[str, ...], where: str) -> None:
@@ -148,9 +211,15 @@ def _check(recipe: Recipe, where: str) -> None:
         raise RecipeError(f"{where}: variants names one twice: {', '.join(recipe.variants)}")
     if not recipe.name:
         raise RecipeError(f"{where}: name is empty")
-    if not recipe.variants:
+    if not recipe.variants and not recipe.attempts:
         raise RecipeError(f"{where}: variants is empty", remedy=f"Name at least one of: {', '.join(VARIANTS)}.")
+    names = [attempt.name for attempt in recipe.attempts]
+    if len(set(names)) < len(names):
+        raise RecipeError(f"{where}: attempts names one twice: {', '.join(names)}")
+    if recipe.attempts and recipe.stages:
+        raise RecipeError(f"{where} has attempts and stages", remedy="Write the stages into an attempt.")
     _check_limits(recipe, where)
+    _check_precision(recipe.precision, where)
     for number, stage in enumerate(recipe.stages):
         _check_limits(stage, where)
         if stage.last and number + 1 < len(recipe.stages):
@@ -158,6 +227,21 @@ def _check(recipe: Recipe, where: str) -> None:
         problem = stage.problem(recipe.stages[:number])
         if problem is not None:
             raise RecipeError(f"{where}: {problem[0]}", remedy=problem[1])
+
+
+def _check_precision(precision: Any, where: str) -> None:
+    """`auto`, or a mapping of layers to precisions."""
+    if precision == "auto":
+        return
+    if not isinstance(precision, dict) or not all(isinstance(layer, str) for layer in precision):
+        raise RecipeError(
+            f"{where}: precision is {precision!r}", remedy="Allowed: auto, or a mapping such as {conv2d_3: int16x8}."
+        )
+    for layer, word in precision.items():
+        if word not in LAYER_PRECISIONS:
+            raise RecipeError(
+                f"{where}: precision of {layer} is {word!r}", remedy=f"Allowed: {', '.join(LAYER_PRECISIONS)}."
+            )
 
 
 def _check_limits(settings: Recipe | StageSpec, where: str) -> None:

@@ -141,6 +141,7 @@ def _shortener(places: Mapping[str, str]) -> Callable[[str], str]:
 def _read_words(data: dict[str, Any]) -> None:
     """Turn the words for numbers that JSON does not have into numbers again, where the schema allows them."""
     files = [file for stage in data["stages"] for file in stage.get("files", ())]
+    files += [attempt["file"] for attempt in data.get("attempts", ()) if attempt["file"]]
     changes = [file[name] for file in files for name in ("drop", "step")]
     single = (data["baseline"] or {},)
     for holder in (*data["gates"], *data["stages"], *files, *changes, *data["predictions"].values(), *single):

@@ -70,10 +70,10 @@ class Row:
         return self.artifact.id + (" UNVERIFIED" if self.status == "UNVERIFIED" else "")
 
     @property
-    def compressed(self) -> tuple[int, int] | None:
-        """Bytes after gzip and brotli, where they were measured."""
+    def compressed(self) -> tuple[int, int, int] | None:
+        """Bytes after gzip, brotli and zstd, where they were measured."""
         measured = next((t.measurement for t in self.timings), None)
-        return (measured.gzip_bytes, measured.brotli_bytes) if measured else None
+        return (measured.gzip_bytes, measured.brotli_bytes, measured.zstd_bytes) if measured else None
 
 
 @dataclass(frozen=True)
