@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from edgeship.compress import narrow as narrow
     from edgeship.compress import prune as prune
     from edgeship.compress import prune_channels as prune_channels
-    from edgeship.compress import prune_channels as prune_channels
     from edgeship.compress import quantize_aware as quantize_aware
     from edgeship.compress import strip as strip
-    from edgeship.compress import taylor as taylor
-    from edgeship.compress.macs import macs as macs
     from edgeship.compress import taylor as taylor
     from edgeship.compress.macs import macs as macs
     from edgeship.errors import EdgeshipError as EdgeshipError
@@ -51,13 +48,10 @@ _HOMES = {
     "finalize": "edgeship.compress",
     "macs": "edgeship.compress.macs",
     "narrow": "edgeship.compress",
-    "macs": "edgeship.compress.macs",
     "prune": "edgeship.compress",
-    "prune_channels": "edgeship.compress",
     "prune_channels": "edgeship.compress",
     "quantize_aware": "edgeship.compress",
     "strip": "edgeship.compress",
-    "taylor": "edgeship.compress",
     "taylor": "edgeship.compress",
 }
 

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from edgeship.compress.finish import finalize as finalize
     from edgeship.compress.helpers import callbacks as callbacks
     from edgeship.compress.importance import taylor as taylor
-    from edgeship.compress.importance import taylor as taylor
     from edgeship.compress.pruning import prune as prune
     from edgeship.compress.quantize import quantize_aware as quantize_aware
     from edgeship.compress.quantize import strip as strip
-    from edgeship.compress.structured import prune_channels as prune_channels
     from edgeship.compress.structured import prune_channels as prune_channels
     from edgeship.compress.students import narrow as narrow
 
@@ -34,10 +32,8 @@ _HOMES = {
     "narrow": "edgeship.compress.students",
     "prune": "edgeship.compress.pruning",
     "prune_channels": "edgeship.compress.structured",
-    "prune_channels": "edgeship.compress.structured",
     "quantize_aware": "edgeship.compress.quantize",
     "strip": "edgeship.compress.quantize",
-    "taylor": "edgeship.compress.importance",
     "taylor": "edgeship.compress.importance",
 }
 
