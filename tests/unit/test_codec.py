@@ -24,7 +24,7 @@ _VALUES = [
     Artifact(Path("x"), "tflite", "int8", (FileEntry("m.tflite", "ab", 3),), (_SPEC,), (), "s", made_by={"a": "1"}),
     Measurement(
         *("tflite/int8", "ab", "local", "litert", "measured"),
-        *((0.1, 0.2), (1, 1), 20, 1.0, 2.0, 3.0, None, 3, 2, 1, 1),
+        *((0.1, 0.2), (1, 1), 20, 1.0, 2.0, 3.0, None, 3, 2, 1, 2, 1),
         DeviceInfo("local", "measured", {"cores": "2"}),
         ("a note",),
     ),

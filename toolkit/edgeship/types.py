@@ -36,6 +36,8 @@ VARIANTS: Mapping[str, str] = {
     "int16x8": "int8 weights, int16 activations, inputs and outputs",
     "int16x8-floatio": "int16x8 inside, float inputs and outputs",
     "mixed": "int8, some layers in int16x8 or float32, float inputs and outputs",
+    "int4": "weights stored in 4 bits, float arithmetic",
+    "int4-mixed": "weights stored in 2, 4 or 8 bits by layer, float arithmetic",
     "uint8": "weights stored in 8 bits, float arithmetic",
     "uint16": "weights stored in 16 bits, float arithmetic",
 }
@@ -236,7 +238,7 @@ class Measurement:
         latency_ms: every sample of the steady state, in order, milliseconds per inference of one sample.
         round_lengths: how many samples each interleaved round gave, in order.
         peak_memory_mib: resident peak of the whole measuring process; None where the target cannot tell.
-        size_bytes, gzip_bytes, brotli_bytes: of all files of the artifact.
+        size_bytes, gzip_bytes, brotli_bytes, zstd_bytes: of all files of the artifact.
         notes: warnings with their remedy (unstable, too few runs for p99, outliers).
         key: hash of what it was measured with: files, samples, plan, machine, versions; empty outside a build.
     """
@@ -256,6 +258,7 @@ class Measurement:
     size_bytes: int
     gzip_bytes: int
     brotli_bytes: int
+    zstd_bytes: int
     threads: int
     device: DeviceInfo
     notes: tuple[str, ...] = ()
@@ -290,7 +293,7 @@ class StageFile:
         metric: of the file, in the metric's own unit.
         drop: against the original model in its own framework.
         step: against the file before, in the order of stages and files; for the first the same as `drop`.
-        size_bytes, gzip_bytes, brotli_bytes: of all files of the artifact.
+        size_bytes, gzip_bytes, brotli_bytes, zstd_bytes: of all files of the artifact.
         measurement: latency, taken side by side with that of the other stages; None where none was wanted.
     """
 
@@ -304,6 +307,7 @@ class StageFile:
     size_bytes: int
     gzip_bytes: int
     brotli_bytes: int
+    zstd_bytes: int
     measurement: Measurement | None = None
 
 

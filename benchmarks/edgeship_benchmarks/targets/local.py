@@ -93,6 +93,7 @@ class LocalTarget:
             size_bytes=size.raw_bytes,
             gzip_bytes=size.gzip_bytes,
             brotli_bytes=size.brotli_bytes,
+            zstd_bytes=size.zstd_bytes,
             threads=threads,
             device=DeviceInfo(self.name, "measured", {**facts, **loaded.versions}),
             notes=(*loaded.warnings, *found),

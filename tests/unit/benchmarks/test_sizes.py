@@ -27,6 +27,7 @@ def test_sums_over_all_files(tmp_path: Path) -> None:
     assert found.raw_bytes == 13_000
     assert found.gzip_bytes == sum(len(gzip.compress(b, 9, mtime=0)) for b in (b"{}" * 4000, noise))
     assert 5000 < found.brotli_bytes < found.gzip_bytes < 5200
+    assert 5000 < found.zstd_bytes < 5200
     assert found == sizes(artifact(tmp_path, "model.json", "weights.bin"))
 
 
@@ -35,6 +36,7 @@ def test_missing_file(tmp_path: Path) -> None:
         sizes(artifact(tmp_path, "gone.bin"))
 
 
-def test_brotli_comes_with_the_base_install() -> None:
+def test_compressors_come_with_the_base_install() -> None:
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
-    assert any(name.startswith("brotli") for name in project["dependencies"])
+    for wanted in ("brotli", "zstandard"):
+        assert any(name.startswith(wanted) for name in project["dependencies"])

@@ -31,6 +31,7 @@ def measured(rounds: list[np.ndarray], **facts: str) -> Measurement:
         size_bytes=1,
         gzip_bytes=1,
         brotli_bytes=1,
+        zstd_bytes=1,
         threads=1,
         device=DeviceInfo("local", "measured", facts),
     )
