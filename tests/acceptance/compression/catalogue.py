@@ -27,6 +27,22 @@ _AEQ_RECIPES = {
 }
 
 
+_TFMOT = {
+    "tfmot-qat": {"qat": True},
+    "tfmot-prune-50": {"prune": 0.5},
+    "tfmot-prune-75": {"prune": 0.75},
+    "tfmot-cluster-32": {"cluster": 32},
+    "tfmot-cluster-16": {"cluster": 16},
+    "tfmot-pqat-50": {"prune": 0.5, "qat": True},
+    "tfmot-pqat-75": {"prune": 0.75, "qat": True},
+    "tfmot-cqat-16": {"cluster": 16, "per_channel": True, "qat": True},
+    "tfmot-cqat-8": {"cluster": 8, "per_channel": True, "qat": True},
+    "tfmot-pcqat-50-16": {"prune": 0.5, "cluster": 16, "qat": True},
+    "tfmot-pcqat-75-16": {"prune": 0.75, "cluster": 16, "qat": True},
+    "tfmot-pcqat-75-8": {"prune": 0.75, "cluster": 8, "qat": True},
+}
+
+
 def _all() -> list[Method]:
     return [
         Peer(YARDSTICK, "plain", {"variant": "int8"}, packages=_TF, tasks=tuple(TASKS)),
@@ -38,6 +54,9 @@ def _all() -> list[Method]:
             for name, recipe in _AEQ_RECIPES.items()
         ),
         Peer("ort-static", "ort", {"kind": "static"}, packages=_ORT),
+        *(Peer(name, "tfmot", settings, environment="peer-tfmot", form="keras2") for name, settings in _TFMOT.items()),
+        Peer("nncf-ptq", "nncf", environment="peer-nncf", form="onnx"),
+        Peer("mct-ptq", "mct", environment="peer-mct", form="keras2"),
         Peer("ort-dynamic", "ort", {"kind": "dynamic"}, packages=_ORT),
     ]
 

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -120,6 +121,9 @@ def run(cell: Cell, folder: Path = records.FOLDER) -> Record:
         raise
     except EdgeshipError as error:
         record = replace(record, failure=f"{type(error).__name__}: {error.message}")
+    except Exception as error:  # noqa: BLE001 - a bug of ours costs its own cell, not those after it
+        traceback.print_exc()
+        record = replace(record, failure=f"bug: {type(error).__name__}: {error}")
     trained = sum(float(stage.get("seconds", 0)) for stage in record.stages)  # also where it came from a cache
     record = replace(record, seconds=round(max(time.monotonic() - started, trained), 1))
     records.write(record, folder)

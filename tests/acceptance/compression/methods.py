@@ -132,6 +132,7 @@ class Peer:
         also: other scripts that it uses.
         settings: what it is told.
         environment: name of a lock in `requirements/`; empty for this project's own environment.
+        form: of the base that the script reads, where it cannot read the Keras 3 file: `keras2` or `onnx`.
         packages: whose versions the file depends on, where the environment is ours.
     """
 
@@ -140,6 +141,7 @@ class Peer:
     settings: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     environment: str = ""
+    form: str = ""
     packages: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ("cifar10",)
     seeds: tuple[int, ...] = (0,)
@@ -150,6 +152,8 @@ class Peer:
         files = [_PEERS / f"{name}.py" for name in (self.script, *self.also, "common")]
         if self.environment:
             files.append(environments.lock(self.environment))
+        if self.form:
+            files.append(Path(__file__).with_name("prepare.py"))
         return {
             "settings": dict(self.settings),
             "code": code.digest(files),
@@ -171,7 +175,10 @@ class Peer:
             "settings": dict(self.settings),
         }
         (work.folder / "request.json").write_text(json.dumps(request))
-        _run([str(python), "-m", f"tests.acceptance.compression.peers.{self.script}", str(work.folder)], self.name)
+        package = "tests.acceptance.compression"
+        if self.form:
+            _run([sys.executable, "-m", f"{package}.prepare", str(work.folder), self.form], self.name)
+        _run([str(python), "-m", f"{package}.peers.{self.script}", str(work.folder)], self.name)
         result = json.loads((work.folder / "result.json").read_text())
         return Made(**{**result, "file": work.folder / result["file"]})
 
@@ -192,7 +199,8 @@ def _run(command: Sequence[str], name: str) -> None:
     except subprocess.TimeoutExpired:
         raise ChildTimeout(f"{name} did not end within {time.monotonic() - started:.0f} s") from None
     if done.returncode:
-        raise EdgeshipError(f"{name} ended with status {done.returncode}: {done.stderr.strip()[-600:]}")
+        last = (done.stderr.strip().splitlines() or [""])[-1]  # what was raised; paths of this machine stay out
+        raise EdgeshipError(f"{name}: {last[:400].replace(str(code.ROOT), '')}")
 
 
 def _version(package: str) -> str:

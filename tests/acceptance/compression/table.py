@@ -91,7 +91,7 @@ def _parameters(base: Record) -> str:
 def _row(group: Sequence[Record]) -> str:
     first = group[0]
     name = f"**{first.method}**" if METHODS[first.method].ours else first.method
-    name += " (yardstick)" if first.method == YARDSTICK else ""
+    name = "tf-int8 (yardstick)" if first.method == YARDSTICK else name
     name += " †" if any(r.stale for r in group) else ""
     name += " (its own gate fails)" if any(r.gate not in ("", "pass") for r in group) else ""
     sizes = [f"{np.mean([r.sizes[way] for r in group]):,.0f}" for way in ("brotli", "raw", "gzip")]

@@ -92,8 +92,8 @@ def sweep(
         if best is None or value > best[0]:
             best = (value, made, settings)
     if best is None:
-        assert problem is not None, "a sweep has candidates"
-        raise problem
+        reasons = " / ".join(sorted({row["failed"] for row in tried}))
+        raise RuntimeError(f"no candidate could be made: {reasons}") from problem
     return best[1], best[2], tried
 
 

@@ -6,17 +6,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.compression.peers.common import Request, finish, onnx_accuracy, request, sweep
+from tests.acceptance.compression.peers.common import finish, onnx_accuracy, request, sweep
 
 
-def float_model(asked: Request, folder: Path) -> Path:
+def float_model(base: str, folder: Path) -> Path:
     """The base as float ONNX, prepared as ONNX Runtime's documentation asks for before quantization."""
     import keras
     import tensorflow as tf
     import tf2onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    model = keras.models.load_model(asked.base, compile=False)
+    model = keras.models.load_model(base, compile=False)
     given = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="input")
     function = tf.function(lambda x: model(x, training=False), input_signature=[given])
     tf2onnx.convert.from_function(function, [given], opset=18, output_path=str(folder / "float.onnx"))
@@ -63,7 +63,7 @@ def main() -> None:
     asked = request()
     x, y = asked.split("validation")
     with tempfile.TemporaryDirectory() as folder:
-        model = float_model(asked, Path(folder))
+        model = float_model(asked.base, Path(folder))
         if asked.settings["kind"] == "dynamic":
             content, chosen, tried = dynamic(model), {}, []
         else:
