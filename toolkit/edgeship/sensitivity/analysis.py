@@ -64,8 +64,7 @@ def analyse(
         SourceError: the model gives values that are not finite.
     """
     simulation, task, noise, watched = _open(source, dataset, options)
-    units, batches = len(simulation.units), -(-len(watched.rows) // watched.size)
-    counter = _Counter(units * (4 + batches) + 2, progress)
+    counter = _Counter(_measurements(simulation, watched), progress)
     task.tick = counter.tick
     observed = observe(simulation, watched, counter.tick)
     layers = _layers(simulation, task, noise, observed, options)
@@ -88,6 +87,14 @@ def analyse(
         layers=layers,
         fix=Search(simulation, (task, noise), options, size).run(),
     )
+
+
+def _measurements(simulation: Simulation, watched: Batches) -> int:
+    """How many ticks there will be: by layer and batch, by value of the metric; the search takes one or more."""
+    drops = 3
+    for kernels in simulation.kernels.values():
+        drops += 2 + bool(kernels) + any(kernel.unfolded is not None for kernel in kernels)
+    return drops + len(simulation.units) * -(-len(watched.rows) // watched.size)
 
 
 def propose(

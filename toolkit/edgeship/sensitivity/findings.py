@@ -141,7 +141,8 @@ class Fix:
         steps: in the order in which they were chosen.
         drop: with `precision`.
         estimated_bytes: of the file with `precision`.
-        sentence: for a person.
+        advice: what to do, in a few words.
+        sentence: the same with what it brings and costs.
     """
 
     verdict: str
@@ -149,6 +150,7 @@ class Fix:
     steps: tuple[Step, ...]
     drop: Drop
     estimated_bytes: int
+    advice: str
     sentence: str
 
 

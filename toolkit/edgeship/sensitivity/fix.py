@@ -30,7 +30,7 @@ _USELESS = 0.98
 
 #: Bytes of a file beside its weights, estimated from files of TensorFlow's converter: for each layer an operator and
 #: its tensors, for each output channel a bias, a scale and a zero point; for each change of precision an operator.
-_LAYER_BYTES, _CHANNEL_BYTES, _CHANGE_BYTES, _FILE_BYTES = 400, 16, 250, 2_000
+_LAYER_BYTES, _CHANNEL_BYTES, _CHANGE_BYTES, _FILE_BYTES = 400, 16, 200, 2_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def choices(simulation: Simulation) -> list[Choice]:
             found.append(Choice(unit.name, "int16x8", 4 * channels + 2 * _CHANGE_BYTES))
         if kernels:
             weights = sum(kernel.values.size for kernel in kernels)
-            found.append(Choice(unit.name, "float32", 3 * weights + 2 * _CHANGE_BYTES))
+            extra = 3 * weights - _CHANNEL_BYTES * channels + 2 * _CHANGE_BYTES
+            found.append(Choice(unit.name, "float32", extra))
     return found
 
 
@@ -140,21 +141,25 @@ class Search:
     def _fix(self, steps: tuple[Step, ...], drop: Drop) -> Fix:
         precision = {choice.layer: choice.word for choice in self._kept.values()}
         verdict = "none" if not self._enough(drop) else "mixed" if precision else "int8"
-        sentence = self._sentence(verdict, precision, drop)
-        return Fix(verdict, precision, steps, drop, self._bytes(), sentence)
+        advice = {
+            "int8": "int8 everywhere is fine",
+            "mixed": f"keep {kept_text(precision)}",
+            "none": f"no mix within the limits is enough, not even {kept_text(precision)}"
+            if precision
+            else "int8 costs too much, and no layer's precision helps within the limits",
+        }[verdict]
+        return Fix(verdict, precision, steps, drop, self._bytes(), advice, f"{advice}{self._outcome(verdict, drop)}")
 
-    def _sentence(self, verdict: str, precision: Mapping[str, str], drop: Drop) -> str:
+    def _outcome(self, verdict: str, drop: Drop) -> str:
+        """What the metric does then, and the bytes."""
         metric, limit = self._task.metric, self._options.max_drop
         verb = "drops" if metric.direction == "maximize" else "rises"
-        change = f"{metric.name} {verb} by {drop_text(drop, metric.unit)}, {limit:g} allowed"
-        sizes = f"about {self._bytes():,} B instead of {self._size:,} B"
-        sentence = {
-            "int8": f"int8 everywhere is fine: {change}",
-            "mixed": f"keep {kept_text(precision)}; then {change}; {sizes}",
-            "none": f"no mix within the limits is enough: with {kept_text(precision) or 'int8 everywhere'}, {change}",
-        }[verdict]
+        joint = "; then" if verdict == "mixed" else ":"
+        found = f"{joint} {metric.name} {verb} by {drop_text(drop, metric.unit)}, {limit:g} allowed"
+        if verdict == "mixed":
+            found += f"; about {self._bytes():,} B instead of {self._size:,} B"
         unsure = verdict != "none" and drop.high > limit
-        return sentence + (f"; {drop.n:,} samples cannot exclude {signed(drop.high)}" if unsure else "")
+        return found + (f"; {drop.n:,} samples cannot exclude {signed(drop.high)}" if unsure else "")
 
 
 def drop_text(drop: Drop, unit: str) -> str:
