@@ -117,6 +117,23 @@ def stage_table(report: Report) -> Table:
     return _filled(columns, [_stage_cells(found) for found in stage_rows(report)], title)
 
 
+def attempt_table(report: Report) -> Table:
+    """What a recipe tried in order, on the validation samples, and why each was taken or not."""
+    rows = [
+        (
+            attempt.recipe,
+            f"{attempt.file.metric:.4f}" if attempt.file else "",
+            f"{attempt.file.brotli_bytes:,}" if attempt.file else "",
+            f"{attempt.seconds:.0f}" if attempt.outcome != "skipped" else "",
+            "taken" if attempt.chosen else attempt.outcome,
+            attempt.reason,
+        )
+        for attempt in report.attempts
+    ]
+    columns = ("tried", f">{report.metric}", ">brotli", ">seconds", "outcome", "why")
+    return _filled(columns, rows, "what was tried, on the validation samples")
+
+
 def _filled(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> Table:
     """A table without the columns for which nothing was found."""
     shown = [i for i in range(len(columns)) if any(cells[i] for cells in rows)]
@@ -193,7 +210,9 @@ def ratio_text(ratio: Ratio) -> str:
 
 
 def print_report(report: Report) -> None:
-    """The tables of a build: its files, and what the stages of its recipe did."""
+    """The tables of a build: what was tried, its files, and what the stages of its recipe did."""
+    if report.attempts:
+        print_table(attempt_table(report))
     print_table(report_table(report))
     if report.stages:
         print_table(stage_table(report))

@@ -36,11 +36,13 @@ class Choice:
         recipe: the one that was asked for, or the attempt that was chosen.
         compressed: what its stages made.
         attempts: what was tried; empty for a recipe without attempts.
+        notes: that none was good enough.
     """
 
     recipe: Recipe
     compressed: Compressed
     attempts: tuple[Attempt, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ def choose(scene: Scene, progress: ProgressCallback) -> Choice:
         if found.compressed is not None and _enough(scene, found.attempt):
             chosen = found
         progress(Progress("attempts", number + 1, len(recipe.attempts), f"{plan.name}: {found.attempt.reason}"))
-    chosen = chosen or _best(tried)
-    assert chosen.compressed is not None  # `_best` takes no other
-    attempts = tuple(replace(t.attempt, chosen=t is chosen) for t in tried)
-    return Choice(chosen.recipe, chosen.compressed, attempts)
+    best = chosen or _best(tried)
+    assert best.compressed is not None  # `_best` takes no other
+    attempts = tuple(replace(t.attempt, chosen=t is best) for t in tried)
+    text = f"no attempt of {recipe.name!r} was good enough on the validation samples; {best.recipe.name} came nearest"
+    return Choice(best.recipe, best.compressed, attempts, () if chosen else (text,))
 
 
 @dataclass(frozen=True)

@@ -293,7 +293,7 @@ def compose(request: Request, results: Results) -> Report:
 def _warnings(results: Results) -> tuple[str, ...]:
     made = results.made
     of_files = (*_left_out(results.failures), *_swollen(results), *_said(results))
-    return (*made.plan.notes, *made.stages.notes, *of_files)
+    return (*made.choice.notes, *made.plan.notes, *made.stages.notes, *of_files)
 
 
 def _left_out(failures: Sequence[Failure]) -> list[str]:
