@@ -89,6 +89,14 @@ def test_same_seed_same_weights(given, tmp_path):
     assert [stage.metric for stage in first.stages] == [stage.metric for stage in second.stages]
 
 
+def test_a_model_that_takes_its_input_in_a_list_trains(given, trained, tmp_path):
+    """`keras.Model([image], ...)`, which is how the MLPerf Tiny models were made."""
+    listed = keras.Model([trained.inputs[0]], trained.outputs[0], name="listed")
+    found = source.inspect(source.save_live(listed, tmp_path))
+    result = run((found, given[1]), recipe(QUANTIZE, batch_size=256), tmp_path / "out")
+    assert [stage.name for stage in result.stages] == ["base", "quantize-aware"]
+
+
 def test_batches_follow_the_seed(trained, digits):
     def first(seed):
         return Batches(input_structure(trained), {"image": digits[0]}, digits[1], 32, seed)[0][1].tolist()

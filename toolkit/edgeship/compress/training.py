@@ -69,7 +69,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no typ
         targets = None if self._targets is None else np.asarray(self._targets[chosen])
         if self._augment is not None and self._random is not None and targets is not None:
             inputs, targets = self._augment(inputs, targets, self._random)
-        x = keras.tree.pack_sequence_as(self._structure, [inputs[name] for name in self._inputs])
+        # Keras's own adapter for generators takes no lists.
+        x = keras.tree.lists_to_tuples(
+            keras.tree.pack_sequence_as(self._structure, [inputs[name] for name in self._inputs])
+        )
         return (x,) if targets is None else (x, targets)
 
     def on_epoch_end(self) -> None:
@@ -138,7 +141,7 @@ def weight_bytes(model: keras.Model) -> int:
     """Bytes of the weights under gzip as stored: float32, or int8 kernels and 4-byte biases once quantization-aware."""
     parts: list[bytes] = []
     quantized = fake_quantized(model)
-    for step in read(model).steps:
+    for step, *_ in read(model).calls().values():
         if step.layer is FakeQuant:
             continue
         weights = list(step.weights)
