@@ -13,6 +13,8 @@ Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs, where names are "for de
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,11 +41,14 @@ def slim(content: bytes) -> bytes:
         content: a file as a converter made it.
 
     Returns:
-        A file with the same computation, inputs, outputs and signatures; `content` itself if that is no larger.
+        A file with the same computation, inputs, outputs and signatures. `content` itself if that is no larger, or has
+        an archive behind the flatbuffer: there TFLite Metadata keeps files, found by their place in the whole.
 
     Raises:
         EdgeshipError: the rewritten file does not read back as it was meant.
     """
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        return content
     model = flatfile.read(content)
     _forget_notes(model)
     _share_buffers(model)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,9 @@ def test_slim_twice_is_slim_once(converted: tuple[bytes, Any]) -> None:
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_compute_the_same(shared_data: Path, name: str) -> None:
     before = (shared_data / name).read_bytes()
+    if zipfile.is_zipfile(io.BytesIO(before)):  # labels, which the file carries by TFLite Metadata
+        assert slim.slim(before) == before
+        before = before[: before.index(b"PK\x03\x04")]
     after = slim.slim(before)
     assert_same_computation(before, after)
     assert_smaller(before, after)
