@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgeship.api import build as build
     from edgeship.api import convert as convert
+    from edgeship.api import layer_sensitivity as layer_sensitivity
     from edgeship.compress import Features as Features
     from edgeship.compress import callbacks as callbacks
     from edgeship.compress import cluster as cluster
@@ -46,6 +47,7 @@ _HOMES = {
     "distiller": "edgeship.compress",
     "equalize": "edgeship.compress",
     "finalize": "edgeship.compress",
+    "layer_sensitivity": "edgeship.api",
     "macs": "edgeship.compress.macs",
     "narrow": "edgeship.compress",
     "prune": "edgeship.compress",

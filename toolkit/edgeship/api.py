@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeship import pipeline
 from edgeship import recipe as recipes
 from edgeship.data import DataOptions
 from edgeship.errors import DataError
 from edgeship.types import Array, ProgressCallback, Report
+
+if TYPE_CHECKING:
+    from edgeship.sensitivity.findings import Sensitivity
 
 _TUPLES = {4: ("x_train", "y_train", "x_test", "y_test"), 2: ("x", "y")}
 #: A dataset: what `--data` takes, (x_train, y_train, x_test, y_test), (x, y) to be divided, or a mapping with the keys
@@ -79,6 +82,37 @@ def convert(
     options.setdefault("command", (_call("convert", model, data, given),))
     plain = recipes.conversion(_words(quantize))
     return _run(model, data, _recipe(plain, (), options), to, out, options)
+
+
+def layer_sensitivity(model: Any, data: Data, **options: Any) -> Sensitivity:
+    """Which layers of a trained model pay for int8, 4 bits and pruning, and which few to keep above int8.
+
+    Args:
+        model: as for `build`; a model that Keras 3 reads.
+        data: as for `build`; with labels.
+        options: fields of `edgeship.sensitivity.findings.Options` (samples, sparsity, max_drop, max_growth, metric,
+            seed) and of `edgeship.pipeline.precision.SensitivityRequest` (data_options, limits, custom_objects,
+            allow_unsafe); and progress, which is called with `edgeship.types.Progress`.
+
+    Returns:
+        `layers`, the most damaging first, and `fix`: `fix.sentence` says what to do, `fix.precision` is what the recipe
+        key `precision` takes.
+
+    Raises:
+        UnsupportedModelError: names a layer that cannot be simulated.
+        InputError: a model, dataset or option that cannot be used.
+    """
+    from edgeship.pipeline.precision import SensitivityRequest, sensitivity
+    from edgeship.sensitivity.findings import Options
+
+    progress: ProgressCallback = options.pop("progress", lambda _: None)
+    names = [field.name for field in fields(Options)]
+    settings = Options(**{name: options.pop(name) for name in names if name in options})
+    with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
+        path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch))
+        given = _data(data, Path(scratch))
+        assert given is not None
+        return sensitivity(SensitivityRequest(path, given, settings, **options), progress)
 
 
 def _call(function: str, model: Any, data: Data | None, options: Mapping[str, Any]) -> str:
