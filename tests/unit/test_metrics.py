@@ -10,7 +10,15 @@ from sklearn.metrics import jaccard_score, roc_auc_score
 
 from edgeship.contracts import Metric
 from edgeship.errors import DataError, InputError
-from edgeship.metrics import Accuracy, AreaUnderCurve, MeanIntersectionOverUnion, MeanSquaredError, get_metric
+from edgeship.metrics import (
+    Accuracy,
+    AreaUnderCurve,
+    MeanIntersectionOverUnion,
+    MeanSquaredError,
+    constant_guess,
+    get_metric,
+    worse_by,
+)
 from edgeship.types import Dataset, TensorSpec
 
 RNG = np.random.default_rng(7)
@@ -159,3 +167,24 @@ def test_a_metric_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         get_metric("my_metric_of_test:broken", dataset("regression")).per_sample(outputs, labels)
     with pytest.raises(DataError, match="there is no 'absent' in my_metric_of_test"):
         get_metric("my_metric_of_test:absent", dataset("regression"))
+
+
+def test_worse_by_has_the_unit_of_a_drop() -> None:
+    assert worse_by(Accuracy(), 0.9, 0.85) == pytest.approx(5)
+    assert worse_by(MeanSquaredError(), 2.0, 2.5) == pytest.approx(25)
+    assert worse_by(MeanSquaredError(), 2.0, 1.0) == pytest.approx(-50)
+
+
+def test_a_constant_guess() -> None:
+    """The most frequent class, whatever the form of the scores; the mean of the targets; void pixels do not count."""
+    labels = np.array([2, 2, 1, 0, 2])
+    assert constant_guess(Accuracy(), "classification", labels, 3) == pytest.approx(0.6)
+    assert constant_guess(AreaUnderCurve(), "classification", labels, 3) == pytest.approx(0.5)
+    for scores in (1, 2):
+        assert constant_guess(Accuracy(), "binary", np.array([1, 1, 0]), scores) == pytest.approx(2 / 3)
+        assert constant_guess(Accuracy(), "binary", np.array([0, 1, 0]), scores) == pytest.approx(2 / 3)
+    pixels = np.array([[[1, 255], [1, 0]]])
+    assert constant_guess(Accuracy(), "segmentation", pixels, 3) == pytest.approx(2 / 3)
+    assert constant_guess(MeanIntersectionOverUnion(), "segmentation", pixels, 3) == pytest.approx(1 / 3)
+    targets = np.array([[0.0, 10.0], [2.0, 10.0]], np.float32)
+    assert constant_guess(MeanSquaredError(), "regression", targets, 2) == pytest.approx(0.5)

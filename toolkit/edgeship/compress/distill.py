@@ -141,7 +141,7 @@ class Distiller(keras.Model):  # type: ignore[misc] # Keras ships no types
             compiled = None if weights is None else weights[head.name]
             if weights is not None and compiled is None and head.kinds[0] == "other":
                 # Nothing else sets the unit of values that have no loss of their own.
-                losses = relative_error(theirs, ours)
+                losses = relative_error(theirs, ours, centred=True)
             else:
                 losses = head.losses(ours, theirs, self.temperature)
             share = 1.0 if weights is None or compiled is None else self.weight * compiled

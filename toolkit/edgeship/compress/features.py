@@ -21,6 +21,8 @@ from edgeship.errors import InputError, UnsupportedModelError
 MOST = 1000.0
 #: Keeps divisions by the size of a feature away from zero.
 _EPSILON = 1e-8
+#: Variance that values have at least, as a share of their mean square.
+_LEAST_SPREAD = 0.01
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,16 @@ def attention_map(value: Any, positions: tuple[int | None, ...]) -> Any:
     return squares / (ops.sqrt(ops.sum(ops.square(squares), axis=-1, keepdims=True)) + _EPSILON)
 
 
-def relative_error(target: Any, value: Any) -> Any:
-    """(N,): the mean squared error of each sample, in units of the batch's mean square of `target`."""
-    scale = ops.mean(ops.square(target)) + _EPSILON
-    errors = ops.square(target - value) / scale
+def relative_error(target: Any, value: Any, *, centred: bool = False) -> Any:
+    """(N,): the mean squared error of each sample, in units of the batch's mean square of `target`.
+
+    `centred`: of its variance instead, so that a constant answer has an error of about 1.
+    """
+    scale = ops.mean(ops.square(target))
+    if centred:
+        # A batch of one sample, or of equal ones, has no variance.
+        scale = ops.mean(ops.var(target, axis=0)) + _LEAST_SPREAD * scale
+    errors = ops.square(target - value) / (scale + _EPSILON)
     return ops.mean(ops.reshape(errors, (ops.shape(errors)[0], -1)), axis=-1)
 
 
