@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import edgeship
-from edgeship.compress.entropy import KernelCoding, coded_layers, importances, information_bits
+from edgeship.compress.entropy import KernelCoding, carried_bits, coded_layers, importances, information_bits
 from edgeship.compress.helpers import helpers
 from edgeship.compress.layers import PLAIN, fake_quantized, int8_numbers
 from edgeship.errors import InputError
@@ -60,6 +60,8 @@ def test_the_bits_are_reached_and_accuracy_stays(coded, trained, accuracy):
     total = sum(n.size for n in found.values())
     bits = sum(information_bits(n) * n.size for n in found.values()) / total
     assert bits <= BITS * 1.03
+    assert carried_bits(final) == pytest.approx(bits)
+    assert carried_bits(model) is None
     stored = b"".join(n.tobytes() for n in found.values())
     assert len(brotli.compress(stored)) < 1.15 * BITS / 8 * total
     assert accuracy(final) >= accuracy(trained) - 0.02

@@ -23,7 +23,7 @@ import tensorflow as tf
 from keras import ops
 
 from edgeship.compress.helpers import Helper
-from edgeship.compress.layers import QuantizedDepthwiseConv2D, _QuantizedKernel
+from edgeship.compress.layers import QuantizedDepthwiseConv2D, QuantizedKernel, int8_numbers
 from edgeship.compress.outputs import OutputKind, output_kinds
 from edgeship.errors import InputError
 from edgeship.types import Array
@@ -147,8 +147,7 @@ class EntropyCoder(Helper):
 
     def reached(self) -> float:
         """Bits a weight now."""
-        numbers = [layer.coding.numbers(_kernel(layer)) for layer in self._layers]
-        return float(np.average([information_bits(n) for n in numbers], weights=[n.size for n in numbers]))
+        return _bits([layer.coding.numbers(_kernel(layer)) for layer in self._layers])
 
     def _choose(self, bits: float) -> None:
         """Find the factor of all steps at which the kernels carry `bits`, and set them."""
@@ -180,12 +179,26 @@ class EntropyCoder(Helper):
         return total / sum(layer.kernel.shape.num_elements() for layer in self._layers), found
 
 
+def carried_bits(model: keras.Model) -> float | None:
+    """Bits a weight that the coded kernels of a finalized model carry; None where none is coded."""
+    numbers = [
+        int8_numbers(np.asarray(layer.kernel), layer.channel_axes, layer.step)
+        for layer in model.layers
+        if isinstance(layer, QuantizedKernel) and layer.step is not None
+    ]
+    return _bits(numbers) if numbers else None
+
+
+def _bits(numbers: Sequence[Array]) -> float:
+    return float(np.average([information_bits(n) for n in numbers], weights=[n.size for n in numbers]))
+
+
 def coded_layers(model: keras.Model) -> list[Any]:
     """The layers of a quantization-aware model whose kernels can be coded."""
     return [
         layer
         for layer in model.layers
-        if isinstance(layer, _QuantizedKernel) and not isinstance(layer, QuantizedDepthwiseConv2D)
+        if isinstance(layer, QuantizedKernel) and not isinstance(layer, QuantizedDepthwiseConv2D)
     ]
 
 

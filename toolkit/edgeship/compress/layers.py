@@ -118,7 +118,7 @@ def snap(kernel: Array, channel_axes: tuple[int, ...]) -> Array:
     return snapped
 
 
-class _QuantizedKernel:
+class QuantizedKernel:
     """What the four layers share; mixed into a Keras layer that has a `kernel`.
 
     Args:
@@ -161,7 +161,7 @@ class _QuantizedKernel:
 
 
 @keras.saving.register_keras_serializable(package="edgeship")
-class QuantizedConv2D(_QuantizedKernel, keras.layers.Conv2D):  # type: ignore[misc] # Keras ships no types
+class QuantizedConv2D(QuantizedKernel, keras.layers.Conv2D):  # type: ignore[misc] # Keras ships no types
     """Conv2D with an int8 kernel in the forward pass; kernel (h, w, in, out)."""
 
     channel_axes = (3,)
@@ -173,7 +173,7 @@ class QuantizedConv2D(_QuantizedKernel, keras.layers.Conv2D):  # type: ignore[mi
 
 
 @keras.saving.register_keras_serializable(package="edgeship")
-class QuantizedDepthwiseConv2D(_QuantizedKernel, keras.layers.DepthwiseConv2D):  # type: ignore[misc] # Keras ships no types
+class QuantizedDepthwiseConv2D(QuantizedKernel, keras.layers.DepthwiseConv2D):  # type: ignore[misc] # Keras ships no types
     """DepthwiseConv2D with an int8 kernel in the forward pass; kernel (h, w, in, multiplier)."""
 
     channel_axes = (2, 3)
@@ -192,7 +192,7 @@ class QuantizedDepthwiseConv2D(_QuantizedKernel, keras.layers.DepthwiseConv2D): 
 
 
 @keras.saving.register_keras_serializable(package="edgeship")
-class QuantizedConv2DTranspose(_QuantizedKernel, keras.layers.Conv2DTranspose):  # type: ignore[misc] # Keras ships no types
+class QuantizedConv2DTranspose(QuantizedKernel, keras.layers.Conv2DTranspose):  # type: ignore[misc] # Keras ships no types
     """Conv2DTranspose with an int8 kernel in the forward pass; kernel (h, w, out, in)."""
 
     channel_axes = (2,)
@@ -212,7 +212,7 @@ class QuantizedConv2DTranspose(_QuantizedKernel, keras.layers.Conv2DTranspose): 
 
 
 @keras.saving.register_keras_serializable(package="edgeship")
-class QuantizedDense(_QuantizedKernel, keras.layers.Dense):  # type: ignore[misc] # Keras ships no types
+class QuantizedDense(QuantizedKernel, keras.layers.Dense):  # type: ignore[misc] # Keras ships no types
     """Dense with an int8 kernel in the forward pass; kernel (in, out)."""
 
     channel_axes = (1,)

@@ -15,9 +15,11 @@ import keras
 
 from edgeship import references
 from edgeship.compress import tfmot
+from edgeship.compress.blocks import prune_blocks
 from edgeship.compress.clustering import cluster, most_values
 from edgeship.compress.context import Context, repeatable
 from edgeship.compress.equalize import equalize
+from edgeship.compress.entropy import carried_bits
 from edgeship.compress.finish import finalize
 from edgeship.compress.importance import taylor
 from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
@@ -31,8 +33,8 @@ from edgeship.errors import RecipeError, UnsupportedModelError
 from edgeship.recipe import Cluster, Distil, Equalize, Prune, PruneChannels, QuantizeAware, Recipe, StageSpec, Training
 from edgeship.types import Dataset, ProgressCallback, Source, Stage
 
-#: Training batches from which Taylor scores are taken.
-_TAYLOR_BATCHES = 32
+#: Training batches from which scores of channels and branches are taken.
+_SCORED_BATCHES = 32
 
 
 def _prune(model: keras.Model, spec: Prune, context: Context) -> keras.Model:
@@ -45,16 +47,31 @@ def _prune(model: keras.Model, spec: Prune, context: Context) -> keras.Model:
 
 def _prune_channels(model: keras.Model, spec: PruneChannels, context: Context) -> keras.Model:
     whole = macs(model)
-    # Says at once, and by the whole model, what cannot be reached.
-    prune_channels(model, spec.macs, multiple_of=spec.multiple_of)
+    if spec.blocks:
+        model = prune_blocks(model, spec.blocks, lambda shorter: _mean_loss(shorter, context))
+    if spec.macs * whole < macs(model):
+        # Says at once, and by the whole model, what cannot be reached.
+        prune_channels(model, spec.macs * whole / macs(model), multiple_of=spec.multiple_of)
     for part in spec.in_rounds():
         left = part.macs * whole / macs(model)
-        if left < 1:  # else the round before went as far
+        if left < 1:  # else what went before was enough
             importance = _importance(model, part, context)
             model = prune_channels(model, left, importance=importance, multiple_of=part.multiple_of)
         context.fit(model, part)
         model = finalize(model)
     return model
+
+
+def _mean_loss(model: keras.Model, context: Context) -> float:
+    model.compile(loss=context.loss(model))
+    found = model.evaluate(_few(model, context), steps=_SCORED_BATCHES, return_dict=True, verbose=0)
+    return float(found["loss"])
+
+
+def _few(model: keras.Model, context: Context) -> Iterator[Any]:
+    """Training batches to take scores from."""
+    batches = context.batches(model, "train")
+    return (batches[number % len(batches)] for number in range(_SCORED_BATCHES))
 
 
 def _importance(model: keras.Model, spec: PruneChannels, context: Context) -> Any:
@@ -65,9 +82,7 @@ def _importance(model: keras.Model, spec: PruneChannels, context: Context) -> An
             f"prune-channels: {model.name} has several outputs, labels belong to the first",
             remedy="Use importance l1, which asks no labels.",
         )
-    batches = context.batches(model, "train")
-    few = (batches[number] for number in range(min(len(batches), _TAYLOR_BATCHES)))
-    return taylor(model, few, context.loss(model))
+    return taylor(model, _few(model, context), context.loss(model))
 
 
 def _cluster(model: keras.Model, spec: Cluster, context: Context) -> keras.Model:
@@ -165,4 +180,6 @@ class Runner:
         clustered, values = most_values(self.model)
         kind = "int8 numbers" if self._context.int8 else "values"
         total = len(prunable_kernels(self.model))
-        return (f"{clustered} of {total} kernels have at most {values} different {kind} each",) if clustered else ()
+        notes = [f"{clustered} of {total} kernels have at most {values} different {kind} each"] if clustered else []
+        bits = carried_bits(self.model)
+        return (*notes, *([f"kernels carry {bits:.2f} bits a weight"] if bits is not None else []))
