@@ -206,9 +206,7 @@ def test_an_unsupported_layer_is_named(layer, message):
 
 
 def test_models_that_cannot_be_looked_through_are_refused():
-    shared, image = layers.Dense(3, name="twice"), keras.Input((3,))
-    with pytest.raises(UnsupportedModelError, match="twice is used 2 times"):
-        edgeship.quantize_aware(keras.Model(image, shared(shared(image))))
+    image = keras.Input((3,))
     with pytest.raises(UnsupportedModelError, match="is not a layer"):
         edgeship.quantize_aware(keras.Model(image, keras.ops.sin(image)))
     with pytest.raises(UnsupportedModelError, match="without input shape"):

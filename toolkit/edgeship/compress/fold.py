@@ -38,8 +38,19 @@ def fold(graph: Graph) -> Graph:
             moved[step.output] = step.inputs[0]
         else:
             # Fake quantization is defined on float32, whatever precision the model was trained in.
-            steps += (part.set(dtype="float32") for part in _normalised(step, refs))
+            steps += (part.set(dtype="float32") for part in _of_one_layer(step, _normalised(step, refs)))
     return _fold_batch_norm(graph.with_steps(steps, moved), refs)
+
+
+def _of_one_layer(step: Step, parts: Iterable[Step]) -> Iterable[Step]:
+    """What a call was rewritten to; the weights of a layer that is used several times stay those of one layer."""
+    number = 0
+    for part in parts:
+        if part.weights and part.key is None and step.key is not None:
+            number += 1
+            yield replace(part, key=(step.key, number))
+        else:
+            yield part
 
 
 def unsupported(step: Step, reason: str) -> UnsupportedModelError:
@@ -265,17 +276,30 @@ _EXPANSIONS: Mapping[type[keras.layers.Layer], Callable[[Step, Refs], Iterable[S
 
 def _fold_batch_norm(graph: Graph, refs: Refs) -> Graph:
     """Batch normalization into the kernel before it, or as a depthwise convolution."""
-    uses = graph.consumers()
-    steps: list[Step] = []
+    while folds := _foldable(graph):
+        norms = {id(norm) for norm in folds.values()}
+        steps = (_into_kernel(step, folds[step]) if step in folds else step for step in graph.steps)
+        graph = graph.with_steps(step for step in steps if id(step) not in norms)
+    steps_left: list[Step] = []
     for step in graph.steps:
-        before = next((s for s in steps if step.inputs and step.inputs[0] in s.outputs), None)
-        if step.layer is not layers.BatchNormalization:
-            steps.append(step)
-        elif before is not None and before.layer in KERNEL_LAYERS and uses[before.output] == 1:
-            steps[steps.index(before)] = _into_kernel(before, step)
-        else:
-            steps += _expand_affine(step, refs)
-    return graph.with_steps(steps)
+        one = step.layer is layers.BatchNormalization
+        steps_left += _of_one_layer(step, _expand_affine(step, refs)) if one else (step,)
+    return graph.with_steps(steps_left)
+
+
+def _foldable(graph: Graph) -> dict[Step, Step]:
+    """Kernel steps, each with the batch normalization that alone reads it.
+
+    A layer that is used several times has one kernel: it takes only a normalization that all its uses share.
+    """
+    uses, readers = graph.consumers(), {ref: step for step in graph.steps for ref in step.inputs}
+    found: dict[Step, Step] = {}
+    for calls in graph.calls().values():
+        after = [readers.get(step.outputs[0]) if uses[step.outputs[0]] == 1 else None for step in calls]
+        norms = [step for step in after if step is not None and step.layer is layers.BatchNormalization]
+        if calls[0].layer in KERNEL_LAYERS and len(norms) == len(calls) and len({norm.key for norm in norms}) == 1:
+            found.update(zip(calls, norms, strict=True))
+    return found
 
 
 def _into_kernel(before: Step, norm: Step) -> Step:

@@ -6,24 +6,18 @@ Nested models are inlined. What this file does not understand is refused with th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
-from edgeship.compress.layers import FakeQuant
+from edgeship.compress.operators import as_layer
 from edgeship.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
     from edgeship.types import Array
-
-#: Arithmetic on tensors (`a + b`) -> the layer that does the same.
-_OPERATORS: Mapping[str, type[keras.layers.Layer]] = {
-    "Add": keras.layers.Add,
-    "Subtract": keras.layers.Subtract,
-    "Multiply": keras.layers.Multiply,
-}
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,8 @@ class Step:
         weights: in the order of `layer.get_weights()`; for kernel layers the kernel first, then the bias.
         args: positional arguments, `Ref` where a tensor goes in.
         options: keyword arguments of the call.
-        key: steps with the same key (not None) are calls of one layer.
+        key: steps with the same key (not None) are calls of one layer. Whoever changes the weights or the settings of
+            one of them does so for all alike, or gives them other keys; `build` refuses anything else.
     """
 
     name: str
@@ -106,6 +101,13 @@ class Graph:
         uses.update(ref for _, ref in self.outputs)
         return uses
 
+    def calls(self) -> Mapping[object, tuple[Step, ...]]:
+        """The steps of each layer, by its key, in order of execution; a step without key is a layer of its own."""
+        found: dict[object, list[Step]] = {}
+        for step in self.steps:
+            found.setdefault(_layer_key(step), []).append(step)
+        return {key: tuple(steps) for key, steps in found.items()}
+
     def refs(self) -> Refs:
         """A source of new tensors."""
         taken = [ref.id for *_, ref in self.inputs] + [r.id for step in self.steps for r in step.outputs]
@@ -139,8 +141,9 @@ def read(model: keras.Model) -> Graph:
         tensors[id(tensor)] = refs.new(tuple(tensor.shape))
         name = tensor._keras_history.operation.name
         inputs.append((name, tuple(tensor.shape), str(tensor.dtype), tensors[id(tensor)]))
-    steps = list(_steps(functional, tensors, refs))
-    _refuse_shared(functional)
+    reader = _Reader(tensors, refs)
+    steps = list(reader.steps(functional, None))
+    reader.check([tensors[id(tensor)] for tensor in functional.outputs])
     names = functional.output_names
     outputs = tuple((name, tensors[id(tensor)]) for name, tensor in zip(names, functional.outputs, strict=True))
     structures = (_shape_of(functional.input), _shape_of(functional.output))
@@ -173,65 +176,107 @@ def input_structure(model: keras.Model) -> Any:
     return _shape_of(_functional(model).input)
 
 
-def _steps(functional: Any, tensors: dict[int, Ref], refs: Refs) -> Iterable[Step]:
-    """Steps in order of execution; `tensors` maps ids of KerasTensors to ours and grows."""
-    by_depth = functional._nodes_by_depth
-    for depth in sorted(by_depth, reverse=True):
-        for node in by_depth[depth]:
-            if node.is_input:
-                continue
-            args, options = node.arguments.fill_in(tensors)
-            operation = node.operation
-            if hasattr(operation, "_nodes_by_depth") or isinstance(operation, keras.Sequential):
-                yield from _inline(operation, args, node, tensors, refs)
-                continue
-            outputs = tuple(refs.new(tuple(t.shape)) for t in node.outputs)
-            tensors.update((id(t), ref) for t, ref in zip(node.outputs, outputs, strict=True))
-            yield _step(operation, args, options, outputs)
+class _Reader:
+    """Walks a functional model; `tensors` maps ids of KerasTensors to ours and grows."""
 
+    def __init__(self, tensors: dict[int, Ref], refs: Refs) -> None:
+        self._tensors = tensors
+        self._refs = refs
+        self._layers: dict[int, Step] = {}
+        # Masks are made by operations that only they need; rebuilt layers make them anew.
+        self._unknown: dict[Ref, UnsupportedModelError] = {}
 
-def _inline(model: Any, args: Any, node: Any, tensors: dict[int, Ref], refs: Refs) -> Iterable[Step]:
-    inner = _functional(model)
-    given = [item for item in keras.tree.flatten(args) if isinstance(item, Ref)]
-    inside = {id(t): ref for t, ref in zip(inner.inputs, given, strict=True)}
-    yield from _steps(inner, inside, refs)
-    tensors.update((id(t), inside[id(i)]) for t, i in zip(node.outputs, inner.outputs, strict=True))
+    def steps(self, functional: Any, training: bool | None) -> Iterator[Step]:
+        """Steps in order of execution; `training` is what a model around this one called it with."""
+        tensors, by_depth = self._tensors, functional._nodes_by_depth
+        for depth in sorted(by_depth, reverse=True):
+            for node in by_depth[depth]:
+                if node.is_input:
+                    continue
+                args, options = node.arguments.fill_in(tensors)
+                implicit = _implicit_masks(node)
+                options = {key: value for key, value in options.items() if value is not None and key not in implicit}
+                operation = node.operation
+                if isinstance(operation, keras.layers.Layer):
+                    self.check((args, options))
+                if hasattr(operation, "_nodes_by_depth") or isinstance(operation, keras.Sequential):
+                    yield from self._inline(node, args, options, options.pop("training", training))
+                    continue
+                outputs = tuple(self._refs.new(tuple(t.shape)) for t in node.outputs)
+                tensors.update((id(t), ref) for t, ref in zip(node.outputs, outputs, strict=True))
+                if training is not None and getattr(operation, "_call_has_training_arg", False):
+                    options.setdefault("training", training)
+                try:
+                    self.check((args, options))
+                    step = self._step(operation, tuple(args), options, outputs)
+                except UnsupportedModelError as error:
+                    self._unknown.update(dict.fromkeys(outputs, error))
+                else:
+                    yield step
 
+    def check(self, values: Any) -> None:
+        """Raise the error of the operation that makes one of these tensors, if it is not understood."""
+        for item in keras.tree.flatten(values):
+            if isinstance(item, Ref) and item in self._unknown:
+                raise self._unknown[item]
 
-def _step(operation: Any, args: Any, options: Mapping[str, Any], outputs: tuple[Ref, ...]) -> Step:
-    options = {key: value for key, value in options.items() if value is not None}
-    if isinstance(operation, keras.layers.Layer):
-        weights = tuple(operation.get_weights())
-        config, key = operation.get_config(), id(operation)
-        return Step(operation.name, type(operation), config, weights, tuple(args), outputs, options, key)
-    given = [item for item in keras.tree.flatten((args, options)) if item is not None]
-    kind = type(operation).__name__
-    if kind in _OPERATORS and len(given) == 2 and all(isinstance(item, Ref) for item in given):
-        layer = _OPERATORS[kind](name=operation.name)
-        return Step(operation.name, _OPERATORS[kind], layer.get_config(), (), (given,), outputs)
-    raise UnsupportedModelError(
-        f"operation {operation.name} ({kind}) is not a layer", remedy="Write it with a layer of keras.layers."
-    )
-
-
-def _refuse_shared(functional: Any) -> None:
-    calls = [node.operation for nodes in functional._nodes_by_depth.values() for node in nodes]
-    for operation in functional.operations:
-        uses = sum(called is operation for called in calls)
-        if uses > 1 and bool(getattr(operation, "weights", None)) and not isinstance(operation, FakeQuant):
+    def _inline(self, node: Any, args: Any, options: Mapping[str, Any], training: bool | None) -> Iterator[Step]:
+        inner = _functional(node.operation)
+        given = _in_order(args[0] if args else options.get("inputs"), inner)
+        if len(args) + len(options) != 1 or len(given) != len(inner.inputs):
             raise UnsupportedModelError(
-                f"layer {operation.name} is used {uses} times with the same weights",
-                remedy="Give each use a layer of its own.",
+                f"model {node.operation.name} is called with more than its inputs",
+                remedy="Call it with its inputs only (and training=).",
             )
-        if hasattr(operation, "_nodes_by_depth") or isinstance(operation, keras.Sequential):
-            _refuse_shared(_functional(operation))
+        inside = {id(t): ref for t, ref in zip(inner.inputs, given, strict=True)}
+        reader = _Reader(inside, self._refs)
+        reader._layers, reader._unknown = self._layers, self._unknown
+        yield from reader.steps(inner, training)
+        self._tensors.update((id(t), inside[id(i)]) for t, i in zip(node.outputs, inner.outputs, strict=True))
+
+    def _step(
+        self, operation: Any, args: tuple[Any, ...], options: Mapping[str, Any], outputs: tuple[Ref, ...]
+    ) -> Step:
+        if not isinstance(operation, keras.layers.Layer):
+            return _operation(operation, args, options, outputs)
+        key = id(operation)
+        if key not in self._layers:
+            weights = tuple(operation.get_weights())
+            self._layers[key] = Step(operation.name, type(operation), operation.get_config(), weights, (), (), key=key)
+        return replace(self._layers[key], args=args, options=options, outputs=outputs)
+
+
+def _implicit_masks(node: Any) -> set[str]:
+    """The arguments of a call that Keras filled in with the masks that came with its inputs."""
+    carried = {id(getattr(tensor, "_keras_mask", None)) for tensor in node.input_tensors} | {id(None)}
+    masks = {key: value for key, value in node.arguments.kwargs.items() if key == "mask" or key.endswith("_mask")}
+    return {key for key, value in masks.items() if all(id(mask) in carried for mask in keras.tree.flatten(value))}
+
+
+def _in_order(given: Any, inner: Any) -> list[Ref]:
+    """The tensors that a nested model is called with, in the order of its inputs."""
+    if isinstance(given, Mapping) and not isinstance(inner.input, Mapping):
+        given = [given.get(tensor.name) for tensor in inner.inputs]
+    return [item for item in keras.tree.flatten(given) if isinstance(item, Ref)]
+
+
+def _operation(operation: Any, args: tuple[Any, ...], options: Mapping[str, Any], outputs: tuple[Ref, ...]) -> Step:
+    tensors = [item for item in keras.tree.flatten(args) if isinstance(item, Ref)]
+    found = None if options or len(outputs) > 1 else as_layer(operation, args, tensors, outputs[0].shape)
+    if found is None:
+        raise UnsupportedModelError(
+            f"operation {operation.name} ({type(operation).__name__}) is not a layer",
+            remedy="Write it with a layer of keras.layers.",
+        )
+    layer, given = found
+    return Step(operation.name, type(layer), layer.get_config(), (), (given,), outputs)
 
 
 def build(graph: Graph) -> keras.Model:
     """The model of a graph. Input and output names stay. Raises UnsupportedModelError where a layer does not fit."""
     graph = unique_names(graph)
     tensors: dict[Ref, Any] = {}
-    made: dict[object, keras.layers.Layer] = {}
+    made: dict[object, tuple[keras.layers.Layer, Step]] = {}
     inputs = []
     for name, shape, dtype, ref in graph.inputs:
         tensors[ref] = keras.Input(batch_shape=shape, dtype=dtype, name=name)
@@ -246,12 +291,18 @@ def build(graph: Graph) -> keras.Model:
     )
 
 
-def _call(step: Step, tensors: Mapping[Ref, Any], made: dict[object, keras.layers.Layer]) -> Any:
+def _call(step: Step, tensors: Mapping[Ref, Any], made: dict[object, tuple[keras.layers.Layer, Step]]) -> Any:
     args = substitute(step.args, tensors)
     options = substitute(dict(step.options), tensors)
     try:
         if step.key in made:
-            return made[step.key](*args, **options)
+            layer, first = made[step.key]
+            if not _same_layer(step, first):
+                raise UnsupportedModelError(
+                    f"layer {step.name} is used several times, and its uses would need different weights or settings",
+                    remedy="Give each use a layer of its own.",
+                )
+            return layer(*args, **options)
         layer = step.layer.from_config({**step.config, "name": step.name})
         result = layer(*args, **options)
         if step.weights:
@@ -259,28 +310,42 @@ def _call(step: Step, tensors: Mapping[Ref, Any], made: dict[object, keras.layer
     except (ValueError, TypeError) as error:
         raise UnsupportedModelError(f"layer {step.name} ({step.layer.__name__}) does not fit: {error}") from error
     if step.key is not None:
-        made[step.key] = layer
+        made[step.key] = (layer, step)
     return result
+
+
+def _same_layer(one: Step, two: Step) -> bool:
+    """Whether two calls mean one layer."""
+    same = one.layer is two.layer and (one.config is two.config or _plain(one.config) == _plain(two.config))
+    if one.weights is two.weights or not same:
+        return same
+    return len(one.weights) == len(two.weights) and all(map(np.array_equal, one.weights, two.weights))
+
+
+def _plain(config: Any) -> Any:
+    """Settings as values that can be compared."""
+    return keras.tree.map_structure(lambda item: item.tolist() if isinstance(item, np.ndarray) else item, dict(config))
 
 
 def unique_names(graph: Graph) -> Graph:
     """Output steps carry the output names; every other clash gets a number."""
     wanted = {ref: name for name, ref in graph.outputs}
-    taken = {name for name, *_ in graph.inputs} | set(wanted.values())
     of_layer: dict[object, str] = {}
-    for step in graph.steps:
-        final = [wanted[ref] for ref in step.outputs if ref in wanted]
-        if final:
-            of_layer[_layer_key(step)] = final[0]
-    for step in graph.steps:
-        if _layer_key(step) in of_layer:
+    for key, calls in graph.calls().items():
+        final = [wanted[ref] for step in calls for ref in step.outputs if ref in wanted]
+        # Two layers may have become of one that made two outputs.
+        if final and final[-1] not in of_layer.values():
+            of_layer[key] = final[-1]
+    taken = {name for name, *_ in graph.inputs} | set(of_layer.values())
+    for key, (step, *_) in graph.calls().items():
+        if key in of_layer:
             continue
         name, number = step.name, 0
         while name in taken:
             number += 1
             name = f"{step.name}_{number}"
         taken.add(name)
-        of_layer[_layer_key(step)] = name
+        of_layer[key] = name
     return graph.with_steps(replace(step, name=of_layer[_layer_key(step)]) for step in graph.steps)
 
 

@@ -135,7 +135,7 @@ def _quantized(step: Step) -> Step:
 def _clustered(original: Graph) -> dict[str, int]:
     """Number of values of each clustered kernel, by the name of the layer."""
     limits: dict[str, int] = {}
-    for step in original.steps:
+    for step, *_ in original.calls().values():
         kernel = prunable_kernel(step.layer, step.weights)
         if kernel is not None:
             found = sharing(kernel, channel_axes(step.layer))
@@ -158,6 +158,7 @@ def freeze(model: keras.Model) -> keras.Model:
     codings = _codings(model)
     steps = []
     input_scales: dict[Ref, float] = {}
+    scales: dict[object, set[float]] = {}
     for step in graph.steps:
         final = _on_grid(step, codings.get(step.name)) if step.layer in PLAIN else step
         if final.layer is FakeQuant:
@@ -167,9 +168,11 @@ def freeze(model: keras.Model) -> keras.Model:
         elif final.layer in PASSING and final.inputs[0] in input_scales:
             input_scales[final.output] = input_scales[final.inputs[0]]
         elif step.layer in PLAIN and final.inputs[0] in input_scales:
-            final = _with_bias_on_grid(final, input_scales[final.inputs[0]])
+            scales.setdefault(step.key, set()).add(input_scales[final.inputs[0]])
         steps.append(final)
-    return build(graph.with_steps(steps))
+    # A layer whose uses have inputs of different scales has no one grid for its bias; the file has one for each use.
+    single = {key: min(found) for key, found in scales.items() if len(found) == 1}
+    return build(graph.with_steps(_with_bias_on_grid(s, single[s.key]) if s.key in single else s for s in steps))
 
 
 def _on_grid(step: Step, coding: KernelCoding | None) -> Step:

@@ -50,7 +50,7 @@ def _narrowed(step: Step, width: float) -> Step:
 
 
 def _heads(graph: Graph) -> set[Step]:
-    """The layers that set the sizes of the outputs."""
+    """The calls of layers that set the sizes of the outputs, at one of their calls at least."""
     makers = {ref: step for step in graph.steps for ref in step.outputs}
     heads: set[Step] = set()
     waiting = [ref for _, ref in graph.outputs]
@@ -62,4 +62,4 @@ def _heads(graph: Graph) -> set[Step]:
             heads.add(step)
         else:
             waiting += step.inputs
-    return heads
+    return {step for calls in graph.calls().values() if heads.intersection(calls) for step in calls}
