@@ -119,7 +119,7 @@ class EntropyCoder(Helper):
         self._ramp, self._settle = ramp, settle
         self._layers = coded_layers(model)
         self._due = 0.0
-        floor = 1e-6 * max(importance)
+        floor = 1e-6 * float(np.median(importance))
         self._shapes = [max(value, floor, 1e-30) ** -0.5 for value in importance]
         for layer in self._layers:
             layer.coding = KernelCoding()
