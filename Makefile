@@ -48,7 +48,9 @@ docs: setup
 bench: setup node
 	$(BIN)/python -m tests.acceptance.bench
 
+# Hours the first time; cells of compression that have a record of today's code are not run again.
 acceptance: setup node
+	$(BIN)/python -m tests.acceptance.compression
 	$(BIN)/python -m pytest -m slow
 
 clean:

@@ -7,7 +7,7 @@ from tests.acceptance.compression.methods import Method, Ours, Peer
 from tests.acceptance.compression.tasks import TASKS
 
 #: Recipes for people; `auto` chooses among what these make, and is tested on its own.
-_RECIPES = ("float16", "int8", "int8-qat", "small", "fast", "tiny", "safe")
+_RECIPES = ("float16", "int8", "mixed", "int8-qat", "small", "fast", "tiny", "safe")
 YARDSTICK = "yardstick"
 
 _TF = ("tensorflow", "keras")

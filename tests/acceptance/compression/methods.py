@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CELL_SECONDS = 3600.0
 #: Of all training that made a file.
 MOST_EPOCHS = 30
+_SEARCH_MINUTES = 45
 _PEERS = Path(__file__).with_name("peers")
 
 
@@ -79,17 +80,23 @@ class Ours:
     ours: bool = True
 
     def determines(self) -> Mapping[str, Any]:
-        """The recipe, and the code of compression where it trains, of conversion always."""
+        """The recipe and those that it tries; the code of compression where one trains, of conversion always."""
         plan = recipes.load(self.name)
-        text = {k: v for k, v in plan.to_data().items() if k not in ("purpose", "seed")}
-        folders = [code.ROOT / "converters" / "edgeship_converters"]
-        if plan.stages:
-            folders += [code.ROOT / "toolkit" / "edgeship" / name for name in ("compress", "recipe")]
-        return {"recipe": text, "code": code.digest(p for f in folders for p in f.rglob("*.py"))}
+        plans = [plan, *plan.attempts]
+        texts = [{k: v for k, v in p.to_data().items() if k not in ("purpose", "seed", "attempts")} for p in plans]
+        toolkit = code.ROOT / "toolkit" / "edgeship"
+        places = [code.ROOT / "converters" / "edgeship_converters"]
+        if any(p.stages for p in plans):
+            places += [toolkit / "compress", toolkit / "recipe"]
+        if plan.attempts:
+            places.append(toolkit / "pipeline" / "attempts.py")
+        return {"recipes": texts, "code": code.digest(places)}
 
     def make(self, work: Work) -> Made:
         """`edgeship.build`; the recipe names one variant, so that nothing is chosen by the test split."""
-        plan = replace(recipes.load(self.name), seed=work.seed, batch_size=work.task.batch_size)
+        plan = replace(recipes.load(self.name).changed(seed=work.seed), batch_size=work.task.batch_size)
+        if plan.attempts:  # what it tries takes no longer than a cell may
+            plan = replace(plan, minutes=min(plan.minutes, _SEARCH_MINUTES))
         report = edgeship.build(
             work.base,
             work.task.data,

@@ -49,7 +49,7 @@ class Record:
         sweep: what was tried, each with its metric on the validation part, on which the choice was made.
         gate: what the recipe's own gate said; empty for peers.
         format, sha256: of the file.
-        sizes: bytes, as `raw`, `gzip`, `brotli` and, where zstandard is installed, `zstd`.
+        sizes: bytes, as `raw`, `gzip`, `brotli` and `zstd`.
         n: test samples, all of them.
         right: which of them it was right about: bits in the order of the test split, base64.
         drop, interval: paired with the base, points, positive is worse, 95 %.
