@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeship.compress import finalize as finalize
     from edgeship.compress import narrow as narrow
     from edgeship.compress import prune as prune
+    from edgeship.compress import prune_blocks as prune_blocks
     from edgeship.compress import prune_channels as prune_channels
     from edgeship.compress import quantize_aware as quantize_aware
     from edgeship.compress import strip as strip
@@ -51,6 +52,7 @@ _HOMES = {
     "macs": "edgeship.compress.macs",
     "narrow": "edgeship.compress",
     "prune": "edgeship.compress",
+    "prune_blocks": "edgeship.compress",
     "prune_channels": "edgeship.compress",
     "quantize_aware": "edgeship.compress",
     "strip": "edgeship.compress",

@@ -13,10 +13,11 @@ from edgeship.compress.distill import distiller
 from edgeship.compress.graph import input_structure
 from edgeship.compress.kernels import sparsity
 from edgeship.compress.layers import fake_quantized
+from edgeship.compress.macs import macs
 from edgeship.compress.run import compress
 from edgeship.compress.training import Batches, loss_for, weight_bytes
 from edgeship.errors import DataError, InputError, RecipeError, UnsupportedModelError
-from edgeship.recipe import SCHEMA, Recipe
+from edgeship.recipe import SCHEMA, Recipe, parse
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +246,52 @@ def test_the_teacher_of_a_first_stage_is_not_its_student(given, tmp_path, monkey
     assert not all(np.array_equal(a, b) for a, b in zip(before, student.get_weights(), strict=True))
     with pytest.raises(InputError, match="the same model"):
         distiller(teacher, teacher)
+
+
+def test_channels_go_in_rounds(given, tmp_path):
+    """Fewer operations, then int8; the file is the smaller network."""
+    events = []
+    stage = {"macs": 0.5, "rounds": 2, "epochs": 5, "importance": "taylor", "multiple_of": 4, "learning_rate": 3e-3}
+    result = run(given, recipe({"prune-channels": stage}, QUANTIZE), tmp_path / "out", events.append)
+    base, pruned, quantized = result.stages
+    assert pruned.name == "prune-channels"
+    assert pruned.macs <= 0.5 * base.macs
+    assert pruned.parameters < 0.7 * base.parameters
+    assert pruned.epochs == 5
+    assert quantized.metric > base.metric - 0.05
+    rounds = {e.total for e in events if e.stage == "prune-channels"}
+    assert rounds == {1, 4}  # the last round is the longest
+    assert macs(source.load(result.source)) == pruned.macs
+
+
+def test_residual_branches_go_first(given, tmp_path):
+    """The digits network has one residual sum; without its branch less than the budget is left."""
+    stage = {"macs": 0.9, "blocks": 1, "rounds": 1, "epochs": 3, "learning_rate": 3e-3}
+    result = run(given, recipe({"prune-channels": stage}), tmp_path / "out")
+    base, pruned = result.stages
+    assert pruned.macs < 0.9 * base.macs
+    assert not any(isinstance(layer, layers.Add) for layer in source.load(result.source).layers)
+    assert pruned.metric > base.metric - 0.1
+    stage["blocks"] = 2
+    with pytest.raises(InputError, match="no residual branch left after 1"):
+        run(given, recipe({"prune-channels": stage}), tmp_path / "two")
+
+
+def test_channels_that_cannot_go_are_said_by_the_whole_model(given, tmp_path):
+    stage = {"macs": 0.01, "rounds": 2, "epochs": 2}
+    with pytest.raises(InputError, match=r"1\.0% of the MACs were asked for"):
+        run(given, recipe({"prune-channels": stage}), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("stages", "problem"),
+    [
+        ([{"prune-channels": {"rounds": 3, "epochs": 2}}], "3 rounds in 2 epochs"),
+        ([PRUNE, {"prune-channels": {}}], "prune-channels after prune"),
+        ([{"cluster": {}}, {"prune-channels": {}}], "prune-channels after cluster"),
+        ([{"prune-channels": {"macs": 1}}], "macs"),
+    ],
+)
+def test_recipes_that_prune_channels_wrongly(stages, problem):
+    with pytest.raises(RecipeError, match=problem):
+        parse(recipe(*stages), "test")

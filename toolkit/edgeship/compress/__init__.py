@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeship.compress.blocks import prune_blocks as prune_blocks
     from edgeship.compress.clustering import cluster as cluster
     from edgeship.compress.distill import distiller as distiller
     from edgeship.compress.equalize import equalize as equalize
@@ -31,6 +32,7 @@ _HOMES = {
     "finalize": "edgeship.compress.finish",
     "narrow": "edgeship.compress.students",
     "prune": "edgeship.compress.pruning",
+    "prune_blocks": "edgeship.compress.blocks",
     "prune_channels": "edgeship.compress.structured",
     "quantize_aware": "edgeship.compress.quantize",
     "strip": "edgeship.compress.quantize",

@@ -82,9 +82,11 @@ class Prune(Training):
 
 @dataclass(frozen=True)
 class PruneChannels(Training):
-    """Structured pruning: whole channels go, in rounds with fine-tuning between them.
+    """Structured pruning: residual branches and channels go, in rounds with fine-tuning between them.
 
     Attributes:
+        blocks: residual branches that go in the first round, those that the loss on training samples misses least for
+            each operation saved.
         epochs: of all rounds together; the last has the most.
         macs: share of the multiply-accumulate operations that stays.
         importance: of a channel: `l1` (magnitudes), `bn` (scales of batch normalization) or `taylor` (first-order
@@ -97,6 +99,7 @@ class PruneChannels(Training):
 
     epochs: int = limited(8, 1, 10_000)
     macs: float = limited(0.5, 0.01, 0.99)
+    blocks: int = limited(0, 0, 1000)
     importance: Literal["l1", "bn", "taylor"] = "l1"
     rounds: int = limited(3, 1, 100)
     multiple_of: int = limited(8, 1, 256)
