@@ -18,8 +18,8 @@ from edgeship.compress import tfmot
 from edgeship.compress.blocks import prune_blocks
 from edgeship.compress.clustering import cluster, most_values
 from edgeship.compress.context import Context, repeatable
-from edgeship.compress.equalize import equalize
 from edgeship.compress.entropy import carried_bits
+from edgeship.compress.equalize import equalize
 from edgeship.compress.finish import finalize
 from edgeship.compress.importance import taylor
 from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
