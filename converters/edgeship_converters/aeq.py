@@ -26,10 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeship.errors import InputError, MissingPackageError, UnsupportedModelError
-from edgeship_converters import weights
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import SIGNATURE, Operator, described, modernize, name_apart, operators, read, write
 
@@ -65,6 +62,8 @@ def quantize(
         UnsupportedModelError: a layer that was named cannot be given its precision, or LiteRT cannot run the file.
         MissingPackageError: ai-edge-quantizer is not installed.
     """
+    from edgeship_converters import weights  # with NumPy, which looking at a converter does not need
+
     content = model.read_bytes() if isinstance(model, Path) else bytes(model)
     precisions = precisions or {}
     _check_words((*precisions.values(), default), calibration)
@@ -190,6 +189,7 @@ def _correct_biases(quantized: Any, original: Any) -> None:
     Their scale is that of the inputs times that of the weights, so a large bias beside small weights reaches the limit.
     Raises UnsupportedModelError for one of int8 that does; it has 32 bits.
     """
+    import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
     values = {
@@ -217,6 +217,8 @@ def _correct_biases(quantized: Any, original: Any) -> None:
 
 def _few_bits(model: Any, chosen: Mapping[str, str]) -> dict[str, int]:
     """Name of the weights -> bits, for the weight-only precisions; of several readers the most bits count."""
+    from edgeship_converters import weights
+
     bits: dict[str, int] = {}
     for _, _, operator in described(model):
         precision = chosen.get(operator.name, "float32")

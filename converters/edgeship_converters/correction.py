@@ -1,15 +1,25 @@
-"""Bias correction of a Keras model for one integer file (see `edgeship.compress.bias`)."""
+"""Bias correction of a Keras model for one file (see `edgeship.compress.bias`)."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import Dataset, Source
 
+if TYPE_CHECKING:
+    from edgeship.compress.bias import Rounding
+
 
 def corrected(model: Any, source: Source, calibration: Dataset | None, *, activations: bool) -> Any:
-    """The model with biases that make up for int8 kernels (and int8 `activations`); as it is where that is not known.
+    """The model with biases that make up for int8 kernels (and int8 `activations`); see `corrected_for`."""
+    from edgeship.compress.bias import INT8, INT8_KERNELS
+
+    return corrected_for(model, source, calibration, INT8 if activations else INT8_KERNELS)
+
+
+def corrected_for(model: Any, source: Source, calibration: Dataset | None, rounding: Rounding) -> Any:
+    """The model with biases that make up for what a file rounds; as it is where that is not known.
 
     Not known: models that Keras 3 does not read, those with layers that quantization-aware training does not take
     either, those that carry their own ranges, and any without samples. Their files are as right as ever, only not as
@@ -17,11 +27,24 @@ def corrected(model: Any, source: Source, calibration: Dataset | None, *, activa
     """
     if source.loader != "keras" or source.fake_quantized or calibration is None:
         return model
-    from edgeship.compress.bias import INT8, INT8_KERNELS, correct_bias
+    from edgeship.compress.bias import correct_bias
     from edgeship.data import load
 
     samples = load(calibration, "calibration").inputs
     try:
-        return correct_bias(model, dict(samples), INT8 if activations else INT8_KERNELS)
+        return correct_bias(model, dict(samples), rounding)
+    except UnsupportedModelError:
+        return model
+
+
+def folded(model: Any, source: Source) -> Any:
+    """The model with the layers that `corrected_for` gives, nothing corrected; as it is where that cannot be."""
+    if source.loader != "keras" or source.fake_quantized:
+        return model
+    from edgeship.compress.folded import checked_fold
+    from edgeship.compress.graph import build, read, unique_names
+
+    try:
+        return build(unique_names(checked_fold(model, unique_names(read(model)))))
     except UnsupportedModelError:
         return model

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from edgeship.types import Array
 
@@ -114,6 +112,8 @@ def _weights(model: Any, graph: Any, operator: Any, kind: str) -> Any | None:
 
 def values(model: Any, tensor: Any) -> Array:
     """The numbers of a constant float32 tensor, in its shape; read-only."""
+    import numpy as np
+
     raw = bytes(model.buffers[tensor.buffer].data)
     return np.frombuffer(raw, "<f4").reshape([int(size) for size in tensor.shape])
 

@@ -7,7 +7,7 @@ import importlib.util
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.slim import slim
 
 FILE = "model.tflite"
 
@@ -33,6 +32,8 @@ _INTEGER = {
     "int16x8-floatio": "float32",
     "mixed": "float32",
 }
+#: Variants with weights in few bits beside float arithmetic (`low_bit`).
+_LOW_BIT = ("int4", "int4-mixed")
 #: Operators that keep something from one inference to the next.
 _STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"}
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
@@ -52,7 +53,17 @@ class TFLiteConverter:
     """
 
     format = "tflite"
-    variants = ("float32", "float16", "dynamic", "int8", "int8-floatio", "int16x8", "int16x8-floatio", "mixed")
+    variants = (
+        "float32",
+        "float16",
+        "dynamic",
+        "int8",
+        "int8-floatio",
+        "int16x8",
+        "int16x8-floatio",
+        "mixed",
+        *_LOW_BIT,
+    )
     equivalents: Mapping[str, str] = {"uint8": "dynamic"}
 
     def missing(self) -> Sequence[str]:
@@ -73,6 +84,8 @@ class TFLiteConverter:
                 f"tflite/{variant} needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize dynamic.",
             )
+        if variant in _LOW_BIT:
+            return self._low_bit(source, variant, options, out_dir)
         if source.kind == "tflite":
             first = "float32" if variant == "mixed" else variant
             content, ends = from_tflite.to_tflite(source, first, options), (source.inputs, source.outputs)
@@ -86,11 +99,42 @@ class TFLiteConverter:
         notes: tuple[str, ...] = ()
         if variant == "mixed":
             content, notes = _mixed(content, ends[0], options)
+        return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
+
+    def _low_bit(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
+        from edgeship_converters import low_bit
+
+        ends = (source.inputs, source.outputs)
+
+        def make(prepare: Callable[[Any], Any] | None) -> bytes:
+            nonlocal ends
+            if source.kind == "tflite":
+                return from_tflite.to_tflite(source, "float32", options)
+            frozen = freeze(source, static_batch=1, fake_quant=False, prepare=prepare)
+            ends = (frozen.inputs, frozen.outputs)
+            return _run_frozen(frozen, "float32", None)
+
+        content, notes = low_bit.quantize(variant, make, source, options.calibration)
+        made_by = versions(*(("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")))
+        return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
+
+    def _delivered(
+        self,
+        asked: tuple[Source, str, ConvertOptions],
+        out_dir: Path,
+        made: tuple[bytes, _Ends],
+        made_by: Mapping[str, str],
+        notes: tuple[str, ...],
+    ) -> Artifact:
+        """Check, slim and describe a file."""
+        from edgeship_converters.slim import slim
+
+        (source, variant, options), (content, ends) = asked, made
         delivered = slim(content)
         specs = _read(delivered, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
-        made = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)
-        return replace(made, layers=tflite_layers(delivered, names=content), notes=notes)
+        found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)
+        return replace(found, layers=tflite_layers(delivered, names=content), notes=notes)
 
 
 def _mixed(content: bytes, inputs: tuple[TensorSpec, ...], options: ConvertOptions) -> tuple[bytes, tuple[str, ...]]:
@@ -113,16 +157,20 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibr
     frozen = freeze(source, static_batch=1, fake_quant=own_ranges, prepare=prepare)
     if variant in _INTEGER and frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
         frozen = freeze(source, static_batch=1, fake_quant=own_ranges, unroll=True)
+    samples = None
+    if variant == "mixed":  # quantized afterwards
+        variant = "float32"
+    elif calibrate:
+        assert options.calibration is not None
+        samples = batches(options.calibration, frozen.inputs, 1)
+    return _run_frozen(frozen, variant, samples), (frozen.inputs, frozen.outputs)
+
+
+def _run_frozen(frozen: FrozenGraph, variant: str, samples: Samples | None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
         _save(frozen, saved)
-        samples = None
-        if variant == "mixed":  # quantized afterwards
-            variant = "float32"
-        elif calibrate:
-            assert options.calibration is not None
-            samples = batches(options.calibration, frozen.inputs, 1)
-        return _run(saved, variant, samples), (frozen.inputs, frozen.outputs)
+        return _run(saved, variant, samples)
 
 
 def _save(frozen: FrozenGraph, folder: Path) -> None:

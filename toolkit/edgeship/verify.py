@@ -48,7 +48,8 @@ _8_BIT = Tolerance(None, error=0.5, cosine=0.9, top1=0.85, floor=0.1)
 #: By variant. float32: what reordering sums costs, measured at most 2e-5 over the model zoo of the tests, with a wide
 #: margin that one wrong weight still breaks. float16 and uint16 follow from the step of their weights. With 8 bits a
 #: correct file may be far off on single samples and on noise (an error of 0.4 was measured on an autoencoder): parity
-#: then says that it is the same function, and how good it is, is the metric gate's word.
+#: then says that it is the same function, and how good it is, is the metric gate's word. So with 4 bits (ResNet-8 in
+#: int4 without samples: error 0.69, cosine 0.86, top1 0.78, 12 points lost; with samples 0.25, 0.98 and 0.92).
 TOLERANCES: Mapping[str, Tolerance] = {
     "float32": Tolerance(5e-4, error=1e-3, cosine=0.99999, top1=0.998, floor=1e-5),
     "float16": Tolerance(5e-2, error=5e-2, cosine=0.999, top1=0.98, floor=1e-2),
@@ -60,6 +61,8 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "int8": _8_BIT,
     "int8-floatio": _8_BIT,
     "mixed": _8_BIT,
+    "int4-mixed": _8_BIT,
+    "int4": Tolerance(None, error=0.8, cosine=0.8, top1=0.7, floor=0.1),
 }
 
 

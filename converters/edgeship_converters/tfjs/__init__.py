@@ -30,6 +30,8 @@ class TFJSConverter:
         "int8-floatio": "uint8",
         "int16x8": "uint16",
         "int16x8-floatio": "uint16",
+        "int4": "uint8",
+        "int4-mixed": "uint8",
     }
 
     def missing(self) -> Sequence[str]:

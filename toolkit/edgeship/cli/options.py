@@ -78,7 +78,7 @@ quantize = click.option(
     multiple=True,
     type=_Names(_variant_names),
     metavar="VARIANT",
-    help="float32, float16, dynamic, int8, int8-floatio, int16x8, uint8, uint16; repeat for several.",
+    help="float32, float16, dynamic, int8, int8-floatio, int16x8, mixed, int4, int4-mixed, uint8, uint16; repeatable.",
 )
 targets = click.option(
     "--target",

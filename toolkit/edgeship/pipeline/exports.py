@@ -10,8 +10,9 @@ from edgeship.errors import DataError, InputError
 from edgeship.recipe import Recipe, check_variants
 from edgeship.types import VARIANTS
 
-#: Variants whose activation ranges come from calibration samples (or from quantization-aware training).
-CALIBRATED = ("int8", "int8-floatio", "int16x8", "int16x8-floatio", "mixed")
+#: Variants that are made with calibration samples, most of them for the ranges of activations (which may also come from
+#: quantization-aware training).
+CALIBRATED = ("int8", "int8-floatio", "int16x8", "int16x8-floatio", "mixed", "int4-mixed")
 
 
 @dataclass(frozen=True)
