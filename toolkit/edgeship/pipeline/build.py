@@ -278,13 +278,7 @@ def compose(request: Request, results: Results) -> Report:
         failures=results.failures,
         environment=environment(),
         command=request.command,
-        warnings=(
-            *made.plan.notes,
-            *made.stages.notes,
-            *_left_out(results.failures),
-            *_swollen(results),
-            *_said(results),
-        ),
+        warnings=_warnings(results),
         data_options=asdict(request.data_options) if request.data is not None else {},
         attempts=made.choice.attempts,
     )
