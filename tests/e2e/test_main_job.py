@@ -168,6 +168,9 @@ def test_bundle_is_made_from_a_passing_build(demo: Demo, edgeship: Script, tmp_p
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert manifest["schema"] == "edgeship.manifest/1"
     assert ran.json["artifact"] == "tflite/" + ran.json["artifact"].split("/")[1]
+    (model, *_) = manifest["files"]
+    assert model["stored"]["size_bytes"] < 0.95 * model["size_bytes"]
+    assert (tmp_path / "bundle" / model["stored"]["name"]).stat().st_size == model["stored"]["size_bytes"]
 
 
 def test_report_writes_its_pages_anew(demo: Demo, edgeship: Script, tmp_path: Path) -> None:
