@@ -21,8 +21,8 @@ PRECISIONS: Mapping[str, Precision] = {"int16x8": Precision(8, 16), "float32": P
 
 #: No more layers than this are kept: a network that needs more does not want int8.
 _MOST_STEPS = 12
-#: After the first round, only so many of the best choices are tried again.
-_RETRIED = 12
+#: Only so many of the noisiest layers are tried: each round tries all of their choices again.
+_NOISIEST = 24
 #: A dearer choice must leave less noise than the cheapest that is as good, by this factor.
 _CLEARLY = 0.8
 #: A step that leaves more than this share of the noise is no help.
@@ -85,7 +85,7 @@ class Search:
         """Find the fix."""
         drop = self._task.drop(self._state())
         steps: list[Step] = []
-        left = choices(self._simulation)
+        left = self._candidates()
         noise = self._noise.of(self._state())
         while not self._enough(drop) and len(steps) < _MOST_STEPS:
             ranked = self._ranked([c for c in left if self._affordable(c)])
@@ -94,13 +94,20 @@ class Search:
             noise, chosen = self._cheapest(ranked)
             before = self._kept.get(chosen.layer)
             self._kept[chosen.layer] = chosen
-            left = [c for _, c in ranked[:_RETRIED] if c.layer != chosen.layer or c.extra_bytes > chosen.extra_bytes]
+            left = [c for c in left if c.layer != chosen.layer or c.extra_bytes > chosen.extra_bytes]
             drop = self._task.drop(self._state())
             extra = chosen.extra_bytes - (before.extra_bytes if before else 0)
             steps.append(Step(chosen.layer, chosen.word, drop, decibels(noise), extra))
         if self._enough(drop):
             drop = self._spared(drop)
         return self._fix(tuple(steps), drop)
+
+    def _candidates(self) -> list[Choice]:
+        """The choices for the layers that are the noisiest when they are quantized alone."""
+        found = choices(self._simulation)
+        alone = {layer: self._noise.of({layer: INT8}) for layer in dict.fromkeys(choice.layer for choice in found)}
+        noisiest = sorted(alone, key=lambda layer: -alone[layer])[:_NOISIEST]
+        return [choice for choice in found if choice.layer in noisiest]
 
     def _enough(self, drop: Drop) -> bool:
         """Within the limit; or the interval holds zero, and chasing the rest would be chasing chance."""
