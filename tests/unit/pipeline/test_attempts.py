@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_networks import request_for, written
 
-from edgeship import pipeline
+from edgeship import pipeline, recipe
 from edgeship.child import Worker
 from edgeship.data import DataOptions
 from edgeship.errors import GateFailed, RecipeError, TimeSpent
@@ -79,6 +79,18 @@ def test_where_none_is_good_enough_the_best_fails_its_gate(networks: Path, tmp_p
     assert report.warnings[0].startswith("no attempt of 'test' was good enough on the validation samples; ")
     with pytest.raises(GateFailed, match="metric"):
         report.raise_for_gates()
+
+
+def test_the_default_recipe_finds_a_way_to_int8_without_training(networks: Path, tmp_path: Path) -> None:
+    plan = recipe.load("auto").changed(max_drop=5)
+    report = pipeline.build(request_for(networks, "spread.keras", plan, tmp_path / "b"))
+    found = outcomes(report)
+    assert found["int8"] == "bad"
+    (taken,) = [name for name, outcome in found.items() if outcome == "good chosen"]
+    assert taken in ("int8-equalized", "mixed")
+    assert found["int8-qat"] == "skipped"
+    report.raise_for_gates()
+    assert report.best is not None
 
 
 def test_files_of_the_recipe_come_from_the_model_as_given(networks: Path, tmp_path: Path) -> None:

@@ -100,8 +100,7 @@ class Made:
 
 def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
     """All that needs a worker: read, compress, convert. Raises as `build`."""
-    possible = exports.plan(request.formats, exports.every_variant(request.recipe))
-    source, dataset = open_inputs(worker, request, possible, progress)
+    source, dataset = open_inputs(worker, request, exports.possible(request.formats, request.recipe), progress)
     key, inputs = request_key(request, source, dataset), (request.model,)
     folder.check(request.out, key, force=request.force, inputs=inputs)
     choosing = request.recipe.stages or request.recipe.attempts

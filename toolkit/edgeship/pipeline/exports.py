@@ -94,9 +94,23 @@ def plan_for(formats: Sequence[str], recipe: Recipe, chosen: Recipe) -> ExportPl
     return replace(found, as_given=frozenset(e.id for e in found.exports if e.id not in of_the_model))
 
 
-def every_variant(recipe: Recipe) -> tuple[str, ...]:
-    """What a recipe may make, whichever of its attempts is chosen."""
-    return tuple(dict.fromkeys((*recipe.variants, *(v for attempt in recipe.attempts for v in attempt.variants))))
+def possible(formats: Sequence[str], recipe: Recipe) -> ExportPlan:
+    """All exports that a recipe may make, whichever of its attempts is chosen; one that no format has is left out.
+
+    Raises InputError as `plan`, of attempts only where none of them is possible.
+    """
+    if not recipe.attempts:
+        return plan(formats, recipe.variants)
+    found: list[Export] = [*plan(formats, recipe.variants).exports] if recipe.variants else []
+    errors: list[InputError] = []
+    for attempt in recipe.attempts:
+        try:
+            found += plan(formats, attempt.variants).exports
+        except InputError as error:
+            errors.append(error)
+    if len(errors) == len(recipe.attempts):
+        raise errors[0]
+    return ExportPlan(tuple(dict.fromkeys(found)), ())
 
 
 def _lacking(format_name: str) -> str:
