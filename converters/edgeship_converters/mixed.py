@@ -28,11 +28,13 @@ _16_BIT = {
     *("MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
     *("SLICE", "SOFTMAX", "SPLIT", "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV", "PACK", "UNPACK"),
 }
+#: Operators that change the precision.
+_BETWEEN = {"QUANTIZE", "DEQUANTIZE"}
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """A file with a precision for each layer, and which operators had to stay float for want of a 16-bit form."""
+    """A file with a precision for each layer, and which operators had to stay float for want of integer arithmetic."""
 
     content: bytes
     left_float: tuple[str, ...]
@@ -65,7 +67,7 @@ def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples)
 
     Raises:
         InputError: an unknown precision, or a layer that the file does not have.
-        UnsupportedModelError: an operator cannot be quantized, or LiteRT cannot run the file.
+        UnsupportedModelError: the model has loops, an operator cannot be quantized, or LiteRT cannot run the file.
     """
     unknown = sorted(set(precision.values()) - set(LAYER_PRECISIONS))
     if unknown:
@@ -74,7 +76,10 @@ def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples)
     name_apart(model)
     modernize(model)
     if len(model.subgraphs) > 1:
-        raise InputError("a model with loops has no precision by layer", remedy="Use one precision for all of it.")
+        raise UnsupportedModelError(
+            "tflite/mixed: recurrent layers are loops, which have no precision of their own",
+            remedy="Use int8 or int16x8, which unroll them.",
+        )
     nodes = [_Node(d, tuple(map(int, o.inputs)), tuple(map(int, o.outputs))) for _, o, d in described(model)]
     inputs = {text(entry.name): int(entry.tensorIndex) for entry in model.signatureDefs[0].inputs}
     chosen = _spread(nodes, {_start(layer, nodes, inputs): word for layer, word in precision.items()})
@@ -93,11 +98,26 @@ def _runnable(content: bytes, chosen: Mapping[str, str], left: set[str], calibra
         words = {**chosen, **dict.fromkeys(left | more, "float32")}
         named = {f"^{re.escape(name)}$": word for name, word in words.items()}
         try:
-            return Mixed(aeq.quantize(content, named, "int8", calibration), tuple(sorted(left | more)))
+            made = aeq.quantize(content, named, "int8", calibration)
         except UnsupportedModelError as error:
             failed = failed or error
+        else:
+            return Mixed(made, _left_float(made, chosen))
     assert failed is not None
     raise failed
+
+
+def _left_float(content: bytes, chosen: Mapping[str, str]) -> tuple[str, ...]:
+    """Operators that compute in float though nobody chose that."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return tuple(
+        description.name
+        for graph, operator, description in described(read(content))
+        if graph.tensors[operator.outputs[0]].type == schema.TensorType.FLOAT32
+        and description.kind not in _BETWEEN
+        and chosen.get(description.name) != "float32"
+    )
 
 
 def _spread(nodes: Sequence[_Node], starts: Mapping[_Start, str]) -> dict[str, str]:

@@ -142,7 +142,7 @@ def _mixed(content: bytes, inputs: tuple[TensorSpec, ...], options: ConvertOptio
     assert options.calibration is not None  # asked for before
     found = mixed.quantize(content, options.precision, batches(options.calibration, inputs, 1))
     names = ", ".join(name.rstrip(";") for name in found.left_float)
-    note = f"in float32 for want of a 16-bit form in LiteRT, or of one for these scales: {names}"
+    note = f"in float32 for want of an operator with these integers: {names}"
     return found.content, (note,) if names else ()
 
 
@@ -155,7 +155,8 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibr
     # What a mixed file keeps in which precision was found without it.
     prepare = correct if calibrate and variant != "mixed" else None
     frozen = freeze(source, static_batch=1, fake_quant=own_ranges, prepare=prepare)
-    if variant in _INTEGER and frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
+    # TensorFlow's quantizer crashes on the loop of an RNN.
+    if variant in _INTEGER and variant != "mixed" and frozen.has_loops():
         frozen = freeze(source, static_batch=1, fake_quant=own_ranges, unroll=True)
     samples = None
     if variant == "mixed":  # quantized afterwards
