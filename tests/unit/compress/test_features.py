@@ -112,6 +112,9 @@ def test_hidden_layers_without_positions():
     assert names(auto_pairs(student, teacher)) == [("h1_0", "h2_0"), ("h1_1", "h2_1")]
     with pytest.raises(InputError, match="no layers"):
         auto_pairs(mlp((4,), 1), teacher)
+    pair = edgeship.distiller(student, teacher, weight=0, features=edgeship.Features())
+    # The projections start at zero: as if the student's features were.
+    assert feature_loss(pair, np.random.default_rng(0).random((8, 5), np.float32)) == pytest.approx(1, rel=1e-4)
     with pytest.raises(UnsupportedModelError, match="positions to pay attention to"):
         edgeship.distiller(student, teacher, features=edgeship.Features(0, attention=1))
 
@@ -173,7 +176,7 @@ def test_the_gradient_reaches_early_layers_and_no_later_ones(digits, features):
     assert late is None or not np.any(late)
 
 
-def test_projections_train_and_are_no_part_of_the_student(trained, digits, compiled):
+def test_projections_train_and_are_no_part_of_the_student(trained, digits, compiled, accuracy):
     keras.utils.set_random_seed(3)
     student = edgeship.narrow(trained, 0.5)
     before = trained.get_weights()
@@ -186,6 +189,7 @@ def test_projections_train_and_are_no_part_of_the_student(trained, digits, compi
     final = edgeship.finalize(pair)
     assert [w.shape for w in final.weights] == [w.shape for w in student.weights]
     assert final.count_params() == student.count_params()
+    assert accuracy(final) > 0.7  # its batch normalization saw training, too
     assert all(np.array_equal(a, b) for a, b in zip(before, trained.get_weights(), strict=True))
 
 

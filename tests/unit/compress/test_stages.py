@@ -84,7 +84,9 @@ def test_the_written_model_is_the_one_that_was_measured(compressed, given, digit
 
 def test_same_seed_same_weights(given, tmp_path):
     """Also with dropout, a freshly initialized student and quantization-aware training."""
-    plan = recipe({"distil": {"student": "narrow", "epochs": 1}}, QUANTIZE, seed=4, batch_size=128)
+    plan = recipe(
+        {"distil": {"student": "narrow", "epochs": 1, "learning_rate": 0.02}}, QUANTIZE, seed=4, batch_size=128
+    )
     first, second = (run(given, plan, tmp_path / name) for name in "ab")
     assert first.source.sha256 == second.source.sha256
     assert [stage.metric for stage in first.stages] == [stage.metric for stage in second.stages]
@@ -265,16 +267,13 @@ def test_channels_go_in_rounds(given, tmp_path):
 
 
 def test_residual_branches_go_first(given, tmp_path):
-    """The digits network has one residual sum; without its branch less than the budget is left."""
-    stage = {"macs": 0.9, "blocks": 1, "rounds": 1, "epochs": 3, "learning_rate": 3e-3}
+    """Up to two: the digits network has one residual sum; without its branch less than the budget is left."""
+    stage = {"macs": 0.9, "blocks": 2, "rounds": 1, "epochs": 3, "learning_rate": 3e-3}
     result = run(given, recipe({"prune-channels": stage}), tmp_path / "out")
     base, pruned = result.stages
     assert pruned.macs < 0.9 * base.macs
     assert not any(isinstance(layer, layers.Add) for layer in source.load(result.source).layers)
     assert pruned.metric > base.metric - 0.1
-    stage["blocks"] = 2
-    with pytest.raises(InputError, match="no residual branch left after 1"):
-        run(given, recipe({"prune-channels": stage}), tmp_path / "two")
 
 
 def test_channels_that_cannot_go_are_said_by_the_whole_model(given, tmp_path):

@@ -78,8 +78,8 @@ class Distiller(keras.Model):  # type: ignore[misc] # Keras ships no types
     @property
     def output_names(self) -> list[str]:
         """The student's, for losses and metrics given by name."""
-        names: list[str] = list(self.student.output_names)
-        return names
+        # A Sequential model has no such attribute.
+        return [tensor._keras_history.operation.name for tensor in self.student.outputs]
 
     def build(self, input_shape: Any) -> None:  # noqa: ARG002 - the signature is Keras's
         """The student is built already."""
