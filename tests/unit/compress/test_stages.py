@@ -61,10 +61,11 @@ def test_stages_in_order_each_measured(compressed, given, accuracy):
     assert all(stage.sparsity >= 0.599 for stage in (pruned, distilled, quantized))
     assert quantized.size_bytes < 0.5 * pruned.size_bytes < 0.4 * base.size_bytes
     assert all(stage.metric > base.metric - 0.05 for stage in result.stages)
-    assert [(e.stage, e.done, e.total) for e in events] == [
+    ends = [e for e in events if " batch " not in e.message]
+    assert [(e.stage, e.done, e.total) for e in ends] == [
         ("prune", 1, 3), ("prune", 2, 3), ("prune", 3, 3), ("distil", 1, 2), ("distil", 2, 2), ("quantize-aware", 1, 1)
     ]  # fmt: skip
-    assert "epoch 3/3 accuracy 0." in events[2].message
+    assert "epoch 3/3 accuracy 0." in ends[2].message
 
 
 def test_the_written_model_is_the_one_that_was_measured(compressed, given, digits, accuracy):
