@@ -90,15 +90,19 @@ def test_recipes_page_has_every_recipe_key_and_setting() -> None:
     found = rows(text)
     for name in recipe.shipped():
         loaded = recipe.load(name)
-        stages = ", ".join(next(iter(stage)) for stage in loaded.to_data()["stages"]) or "none"
-        assert found[name][:3] == [stages, f"`{' '.join(loaded.variants)}`", f"{loaded.max_drop:g}"], name
+        stages = ", ".join(stage.word for stage in loaded.stages) or "none"
+        tried = ", ".join(attempt.name for attempt in loaded.attempts)
+        variants = f"`{' '.join(loaded.variants)}`" if loaded.variants else "none"
+        expected = [f"tries {tried}" if tried else stages, variants, f"{loaded.max_drop:g}"]
+        assert found[name][:3] == expected, name
     assert {f.name for f in dataclasses.fields(recipe.Recipe)} <= set(found)
     for word, settings in recipe.STAGES.items():
         part = text.split(f"**{word}**")[1].split("\n**")[0]
         table = {
             name: cells[0].strip("`") for name, cells in rows(part).items() if name != "Setting" and "-" not in name
         }
-        assert table == {f.name: str(f.default) for f in dataclasses.fields(settings)}, word
+        made = settings()
+        assert table == {f.name: str(getattr(made, f.name)) for f in dataclasses.fields(settings)}, word
 
 
 def test_table_of_formats_and_variants_in_the_readme() -> None:

@@ -36,7 +36,7 @@ def test_the_first_that_is_good_enough_is_made_and_the_rest_is_not_tried(network
     tried, *rest = report.attempts
     assert tried.file is not None
     assert tried.file.n == 300
-    assert tried.reason.endswith("points: surely within 5")
+    assert tried.reason.endswith("points: all of the interval is within 5")
     assert {a.reason for a in rest} == {"not needed: int8 is taken"}
     assert [a.id for a in report.artifacts] == ["tflite/float32", "tflite/int8"]
     assert tried.file.sha256 == report.artifacts[1].sha256
@@ -157,7 +157,7 @@ def test_what_is_good_enough(high: float, value: float, undecided: str, n: int, 
     attempt = Attempt("int8", outcome, False, "", 0.0, file)  # type: ignore[arg-type] # one of the words
     assert attempts._enough(place, attempt) is enough
     said = attempts._reason(place, drop, attempts._outcome(drop, 0.5))
-    expected = {"good": "surely within 0.5", "bad": "more than 0.5"}.get(outcome)
+    expected = {"good": "all of the interval is within 0.5", "bad": "more than 0.5"}.get(outcome)
     if expected is None:
         expected = "cannot be excluded" if n == 600 else "accepted" if undecided == "accept" else "not accepted"
     assert expected in said

@@ -29,10 +29,11 @@ def recipes(name: str | None, as_json: bool) -> int:
     found = [recipe.load(n) for n in recipe.shipped()]
 
     def show() -> None:
-        made = ui.table("recipe", "training stages", "variants", ">max drop", "purpose")
+        made = ui.table("recipe", "stages", "variants", ">max drop", "purpose")
         for r in found:
-            stages = " -> ".join(next(iter(stage)) for stage in r.to_data()["stages"]) or "none"
-            ui.row(made, r.name, stages, " ".join(r.variants), f"{r.max_drop:g}", r.purpose)
+            stages = " -> ".join(stage.word for stage in r.stages) or "none"
+            tried = f"tries {', '.join(attempt.name for attempt in r.attempts)}" if r.attempts else stages
+            ui.row(made, r.name, tried, " ".join(r.variants), f"{r.max_drop:g}", r.purpose)
         ui.print_table(made)
 
     ui.emit([r.to_data() for r in found], as_json, show)

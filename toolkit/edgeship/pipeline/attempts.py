@@ -166,7 +166,7 @@ def _reason(scene: Scene, drop: Change, outcome: Outcome) -> str:
     limit, n = scene.request.recipe.max_drop, len(scene.validation.original)
     text = f"drop {signed(drop.value)} [{signed(drop.interval[0])}, {signed(drop.interval[1])}] {drop.unit}"
     if outcome == "good":
-        return f"{text}: surely within {limit:g}"
+        return f"{text}: all of the interval is within {limit:g}"
     if outcome == "bad":
         return f"{text}: more than {limit:g}"
     if _telling(scene):
