@@ -129,6 +129,8 @@ def inspect(file: Path, **given: Any) -> int:
     """
     if given["sensitivity"]:
         return sensitivity.run(file, given)
+    if given["data"] is not None or given["html"] is not None:
+        raise click.UsageError("--data and --html go with --sensitivity")
     from edgeship import standalone
 
     limits = options.make_limits(given["time_limit"], given["memory_limit"])
