@@ -204,3 +204,18 @@ def test_training_that_takes_too_long_is_stopped(networks: Path, tmp_path: Path)
     assert outcomes(report) == {"endless": "failed", "float16": "good chosen"}
     assert "training takes longer than is left of the recipe's minutes" in report.attempts[0].reason
     assert report.attempts[0].seconds < 120
+
+
+def test_progress_within_an_epoch_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that, nothing could be said about training whose first epoch outlasts the time that is left."""
+    import keras
+
+    from edgeship.compress import training
+
+    monkeypatch.setattr(training, "_SIGN_SECONDS", -1.0)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    heard: list[Progress] = []
+    callback = training.EpochProgress("prune", 2, heard.append)
+    model.fit(np.zeros((8, 2)), np.zeros(8), batch_size=2, epochs=2, verbose=0, callbacks=[callback])
+    assert [p.done for p in heard] == [0.25, 0.5, 0.75, 1, 1, 1.25, 1.5, 1.75, 2, 2]

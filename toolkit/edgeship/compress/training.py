@@ -125,13 +125,14 @@ class EpochProgress(keras.callbacks.Callback):  # type: ignore[misc] # Keras shi
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Send a sign of life, seldom."""
         if time.monotonic() - self._told > _SIGN_SECONDS:
-            self._send(self._epoch, f"epoch {self._epoch + 1}/{self._epochs} batch {batch + 1}", logs)
+            done = self._epoch + (batch + 1) / self.params["steps"]
+            self._send(done, f"epoch {self._epoch + 1}/{self._epochs} batch {batch + 1}", logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Send it."""
         self._send(epoch + 1, f"epoch {epoch + 1}/{self._epochs}", logs)
 
-    def _send(self, done: int, message: str, logs: Mapping[str, float] | None) -> None:
+    def _send(self, done: float, message: str, logs: Mapping[str, float] | None) -> None:
         numbers = " ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
         self._told = time.monotonic()
         self._tell(Progress(self._stage, done, self._epochs, f"{message} {numbers}".rstrip()))
