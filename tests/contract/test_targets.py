@@ -72,6 +72,7 @@ def test_measure_keeps_every_sample_of_every_round(
         assert m.size_bytes == artifact.size_bytes
         assert m.gzip_bytes > 0
         assert m.brotli_bytes > 0
+        assert m.zstd_bytes > 0
         assert m.peak_memory_mib is None or m.peak_memory_mib > 1
         assert codec.from_json(Measurement, codec.to_json(m)) == m
         assert stats.summary(m).p99_ms is None  # too few runs for it, and it is said
