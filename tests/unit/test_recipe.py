@@ -115,3 +115,56 @@ def test_an_unknown_name_lists_the_shipped(name: str) -> None:
     with pytest.raises(RecipeError, match="no recipe is called") as caught:
         recipe.load(name)
     assert "int8-qat" in caught.value.remedy
+
+
+def test_attempts_are_recipes_by_name_or_written_out(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"schema: {recipe.SCHEMA}\nname: own\nstages: [quantize-aware]\nvariants: [int8]\n")
+    inline = {"name": "pruned", "stages": [{"prune": {"sparsity": 0.5}}], "variants": ["int8"]}
+    data = {"schema": recipe.SCHEMA, "name": "mine", "attempts": ["int8", str(file), inline]}
+    found = recipe.parse(data, "here")
+    assert [a.name for a in found.attempts] == ["int8", "own", "pruned"]
+    assert [a.trains for a in found.attempts] == [False, True, True]
+    assert found.variants == ()
+    assert recipe.parse(found.to_data(), "again") == found
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"attempts": ["auto"]}, "the attempt 'auto' has attempts itself"),
+        ({"attempts": ["int8", "int8"]}, "names one twice: int8, int8"),
+        ({"attempts": ["int8"], "stages": ["prune"]}, "attempts and stages"),
+        ({"attempts": "int8"}, "attempts is a list, not str"),
+        ({"attempts": [3]}, "name of a recipe or a mapping, not int"),
+        ({"attempts": [{"stages": []}]}, "name is missing"),
+        ({"attempts": ["nobody"]}, "no recipe is called 'nobody'"),
+        ({"attempts": ["int8"], "undecided": "perhaps"}, "undecided is 'perhaps'"),
+        ({"attempts": ["int8"], "minutes": -1}, "minutes is -1"),
+        ({"attempts": [], "variants": []}, "variants is empty"),
+    ],
+)
+def test_attempts_that_cannot_be_are_refused(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe.parse({"schema": recipe.SCHEMA, "name": "mine", **keys}, "here")
+
+
+def test_changes_hold_for_attempts_and_choose_among_them() -> None:
+    auto = recipe.load("auto")
+    only = auto.changed(max_drop=1.0, seed=7, variants=("int8", "dynamic"))
+    assert (only.max_drop, only.seed) == (1.0, 7)
+    assert {a.variants for a in only.attempts} == {("int8",)}
+    assert "float16" not in {a.name for a in only.attempts}
+    assert only.variants == ("dynamic",)
+    assert auto.changed() == auto
+    plain = auto.changed(variants=("float32",))
+    assert (plain.attempts, plain.variants) == ((), ("float32",))
+    with pytest.raises(RecipeError, match="unknown variant 'int9'"):
+        auto.changed(variants=("int9",))
+
+
+def test_safe_goes_from_small_to_large_and_auto_from_cheap_to_expensive() -> None:
+    assert [a.name for a in recipe.load("safe").attempts][-1] == "float16"
+    costs = [a.trains for a in recipe.load("auto").attempts]
+    assert costs[0] is False
+    assert costs.index(True) == len(costs) - 2  # training last, before what needs none and is larger

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 from tests import report_builder
 
 from edgeship.cli import ui
@@ -48,3 +49,39 @@ def test_nothing_is_claimed_from_unstable_measurements(tmp_path: Path) -> None:
     assert ui.comparison(measured(1.0), measured(2.0)).startswith("2.00x faster")
     assert ui.comparison(measured(1.0, 1.5), measured(2.0)) == "unstable: cannot be compared"
     assert ui.comparison(measured(1.0), measured(2.0, 1.5)) == "unstable: cannot be compared"
+
+
+def shown(table: Table) -> list[list[str]]:
+    """The rows of a table as words."""
+    text = io.StringIO()
+    Console(width=120, file=text).print(table)
+    return [line.split() for line in text.getvalue().splitlines()]
+
+
+def test_what_was_tried_and_what_each_stage_did_fit_a_terminal(tmp_path: Path) -> None:
+    made = report_builder.build(tmp_path)
+    rows = shown(ui.attempt_table(made))
+    assert [row[0] for row in rows if row[1:2] and row[0] in {a.recipe for a in made.attempts}] == [
+        "int8", "mixed", "small", "float16"
+    ]  # fmt: skip
+    (taken,) = [row for row in rows if "taken" in row and row[0] == "small"]
+    assert taken[:5] == ["small", "0.8514", "50,874", "503", "taken"]
+    stages = shown(ui.stage_table(made))
+    assert next(row[:7] for row in stages if row[:1] == ["prune"]) == [
+        "prune",
+        "tflite/int8",
+        "0.8474",
+        "+0.58",
+        "[+0.18,",
+        "+0.98]",
+        "51,020",
+    ]
+    assert next(row for row in stages if row[:1] == ["tflite/int8"])[1] == "0.8522"  # the second of its stage
+    assert "validation" in stages[0]
+
+
+def test_tables_without_files_keep_what_there_is(tmp_path: Path) -> None:
+    made = report_builder.build(tmp_path)
+    bare = replace(made, stages=tuple(replace(s, files=(), macs=None) for s in made.stages))
+    (prune,) = [row for row in shown(ui.stage_table(bare)) if row[:1] == ["prune"]]
+    assert prune == ["prune", "0.8490", "50", "%"]

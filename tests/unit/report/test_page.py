@@ -91,7 +91,11 @@ def hostile(made, text):
         measurements=tuple(
             replace(m, target=text, runtime=text, device=device, notes=(text,)) for m in made.measurements
         ),
-        stages=tuple(replace(s, name=text, notes=(text,)) for s in made.stages),
+        stages=tuple(
+            replace(s, name=text, notes=(text,), files=tuple(replace(f, artifact=text, runtime=text) for f in s.files))
+            for s in made.stages
+        ),
+        attempts=tuple(replace(a, recipe=text, reason=text) for a in made.attempts),
         failures=(Failure(text, "verify", text, text, text, True),),
         environment={text: text},
         command=("edgeship", text),
@@ -197,8 +201,10 @@ def test_unverified_is_said_wherever_the_file_is_shown(made):
     unverified = replace(made.artifacts[3], verification="UNVERIFIED")
     artifacts = (*made.artifacts[:3], unverified, *made.artifacts[4:])
     html, markdown = page.pages(replace(made, artifacts=artifacts))
-    # What stages gave are other files, and none that is delivered.
-    delivered = re.sub(r'<section aria-labelledby="stages">.*?</section>', "", html.split("</style>")[1], flags=re.S)
+    # What attempts and stages gave are other files, and none that is delivered.
+    delivered = re.sub(
+        r'<section aria-labelledby="(?:attempts|stages)">.*?</section>', "", html.split("</style>")[1], flags=re.S
+    )
     shown = re.sub(r"<title>.*?</title>", "", delivered)
     # Wherever the id stands as the name of a file, the word stands beside it.
     for piece in re.findall(r"(?<![\w/])tflite/int8(?![\w/-])(.{0,130})", re.sub(r"\s+", " ", shown)):
@@ -241,6 +247,7 @@ def test_a_build_without_data_is_shown(made):
         predictions={},
         gates=tuple(g for g in made.gates if g.name != "metric"),
         stages=(),
+        attempts=(),
     )
     html, markdown = page.pages(bare)
     assert "No data was given, so accuracy was not measured." in "".join(parsed(html).text)

@@ -98,3 +98,18 @@ def test_numbers_that_are_none_are_written_and_not_drawn(made: Report) -> None:
     found = replace(made, stages=(made.stages[0], broken))
     assert stages.charts(stages.stage_rows(found), "accuracy") == []
     assert "NaN" in page.pages(found)[1]
+
+
+def test_what_was_tried_stands_with_its_reason(made: Report) -> None:
+    html, markdown = page.pages(made)
+    section = html[html.index('<h2 id="attempts">') : html.index('<h2 id="stages">')]
+    assert "on the <strong>validation</strong> samples" in section
+    assert section.count('<tr class="best">') == 1
+    assert "layer top has no simulation" in section
+    assert "503 s" in section
+    taken = "| small | good, taken | tflite/int8 | 85.14 % | 50,874 | 503 s | "
+    (line,) = [line for line in markdown.splitlines() if line.startswith(taken)]
+    assert "within 0.6" in line
+    plain = replace(made, attempts=())
+    assert 'id="attempts"' not in page.pages(plain)[0]
+    assert "What was tried" not in page.pages(plain)[1]
