@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from edgeship import cache
 from edgeship.data import DataOptions
 from edgeship.errors import UnavailableError
 from edgeship.pipeline import steps
-from tests.acceptance.compression import code
+from tests.acceptance.compression import bases, code
 from tests.acceptance.compression.data import SHARED
 
 if TYPE_CHECKING:
@@ -55,7 +55,13 @@ class Task:
     def determines(self) -> dict[str, object]:
         """What the task is, as plain data."""
         files = [_HERE / "data.py", _HERE.parent / "cifar10.py"]
-        trained = {} if self.given else {"trainer": code.digest(_HERE / name for name in ("bases.py", "train_base.py"))}
+        trained: dict[str, object] = {}
+        if not self.given:
+            trained = {
+                "trainer": code.digest([_HERE / "train_base.py"]),
+                "schedule": asdict(bases.SCHEDULES[self.name]),
+                "ends": [asdict(spec) for spec in (bases.INPUTS[self.name], *bases.OUTPUTS)],
+            }
         return {"data": self.data, "given": self.given, "code": code.digest(files), "batch": self.batch_size, **trained}
 
 

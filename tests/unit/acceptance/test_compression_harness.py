@@ -282,3 +282,16 @@ def test_augmentation_moves_and_mirrors_and_nothing_else() -> None:
             seen.update(places)
     assert len({mirrored for *_, mirrored in seen}) == 2
     assert len({top for top, *_ in seen}) > 5
+
+
+def test_a_base_is_trained_anew_when_its_training_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path))
+    cell = Cell(TASKS["gesture"], BASE)
+    assert not cells._is_trained(cell, "key")
+    (cell.folder / "backup").mkdir()  # interrupted: it goes on from there
+    assert not cells._is_trained(cell, "key")
+    assert (cell.folder / "backup").is_dir()
+    (cell.folder / "model.keras").write_bytes(b"model")
+    assert cells._is_trained(cell, "key")
+    assert not cells._is_trained(cell, "another")
+    assert sorted(path.name for path in cell.folder.iterdir()) == ["key"]

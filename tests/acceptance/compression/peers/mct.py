@@ -1,4 +1,4 @@
-"""Sony's Model Compression Toolkit: post-training quantization with its own target for TFLite, int8 export."""
+"""Sony's Model Compression Toolkit: post-training quantization int8 export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from tests.acceptance.compression.peers.common import Request, finish, litert_accuracy, request, sweep
 
 
-def quantized(asked: Request, error: str) -> bytes:
+def quantized(asked: Request, target: str, error: str) -> bytes:
     """A .tflite file by `keras_post_training_quantization`."""
     model = tf.keras.models.load_model(asked.base, compile=False)
     samples = asked.calibration(500)
@@ -25,12 +25,11 @@ def quantized(asked: Request, error: str) -> bytes:
 
     method = mct.core.QuantizationErrorMethod[error]
     settings = mct.core.QuantizationConfig(activation_error_method=method, weights_error_method=method)
-    target = mct.get_target_platform_capabilities("1.0", "tflite")
     found, _ = mct.ptq.keras_post_training_quantization(
         model,
         batches,
         core_config=mct.core.CoreConfig(quantization_config=settings),
-        target_platform_capabilities=target,
+        target_platform_capabilities=mct.get_target_platform_capabilities("1.0", target),
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -44,12 +43,12 @@ def quantized(asked: Request, error: str) -> bytes:
 
 
 def main() -> None:
-    """Sweep how ranges are chosen; keep the file that is best on the validation part."""
+    """Sweep the target platform and how ranges are chosen; keep the file that is best on the validation part."""
     asked = request()
     x, y = asked.split("validation")
     content, chosen, tried = sweep(
-        [{"error": name} for name in ("MSE", "NOCLIPPING")],
-        lambda error: quantized(asked, error),
+        [{"target": target, "error": error} for target in ("tflite", "imx500") for error in ("MSE", "NOCLIPPING")],
+        lambda target, error: quantized(asked, target, error),
         lambda made: litert_accuracy(made, x, y),
     )
     packages = ["model-compression-toolkit", "tensorflow"]
