@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeship.compress import cluster as cluster
     from edgeship.compress import distiller as distiller
     from edgeship.compress import equalize as equalize
+    from edgeship.compress import factorize as factorize
     from edgeship.compress import finalize as finalize
     from edgeship.compress import narrow as narrow
     from edgeship.compress import prune as prune
@@ -47,6 +48,7 @@ _HOMES = {
     "convert": "edgeship.api",
     "distiller": "edgeship.compress",
     "equalize": "edgeship.compress",
+    "factorize": "edgeship.compress",
     "finalize": "edgeship.compress",
     "layer_sensitivity": "edgeship.api",
     "macs": "edgeship.compress.macs",

@@ -243,13 +243,17 @@ def test_a_shared_layer_stays_shared():
     vector = keras.Input((40,))
     twice = layers.Dense(40, activation="relu", name="twice")
     model = keras.Model(vector, layers.Dense(2, name="out")(twice(twice(vector))))
-    small = factorize(model, energy=0.6, calibration=samples(model, 200))
+    random = np.random.default_rng(0)
+    low = random.normal(size=(40, 6)) @ random.normal(size=(6, 40)) + 0.05 * random.normal(size=(40, 40))
+    twice.set_weights([(low / 40).astype(np.float32), random.normal(0, 0.1, 40).astype(np.float32)])
+    small = factorize(model, energy=0.98, calibration=samples(model, 200))
     names = [layer.name for layer in small.layers if layer.weights]
-    assert sorted(names) == ["out", "out_low", "twice", "twice_low"]
+    assert {"twice", "twice_low"} <= set(names)
+    assert names.count("twice") == 1
     assert macs_by_layer(small)["twice"] == 2 * small.get_layer("twice").kernel.shape[0] * 40
     (x,) = samples(model, 100, seed=1)
     expected = np.asarray(model(x))
-    assert np.corrcoef(expected.ravel(), np.asarray(small(x)).ravel())[0, 1] > 0.9
+    assert np.corrcoef(expected.ravel(), np.asarray(small(x)).ravel())[0, 1] > 0.98
 
 
 @pytest.mark.parametrize(

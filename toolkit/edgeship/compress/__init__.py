@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeship.compress.finish import finalize as finalize
     from edgeship.compress.helpers import callbacks as callbacks
     from edgeship.compress.importance import taylor as taylor
+    from edgeship.compress.lowrank import factorize as factorize
     from edgeship.compress.pruning import prune as prune
     from edgeship.compress.quantize import quantize_aware as quantize_aware
     from edgeship.compress.quantize import strip as strip
@@ -29,6 +30,7 @@ _HOMES = {
     "cluster": "edgeship.compress.clustering",
     "distiller": "edgeship.compress.distill",
     "equalize": "edgeship.compress.equalize",
+    "factorize": "edgeship.compress.lowrank",
     "finalize": "edgeship.compress.finish",
     "narrow": "edgeship.compress.students",
     "prune": "edgeship.compress.pruning",

@@ -68,6 +68,16 @@ def smallest(kernel: Array, axis: int) -> Array:
     return np.moveaxis(found.reshape(groups.shape), -1, axis)
 
 
+def in_fours(model: keras.Model) -> int:
+    """How many kernels have exact zeros at half of every 4 neighbours along their input channels."""
+    found = 0
+    for layer, kernel in prunable_layers(model):
+        array, axis = np.asarray(kernel), input_axis(type(layer))
+        if array.shape[axis] % _GROUP == 0 and np.any(array):
+            found += bool(np.all(array[smallest(array, axis)] == 0))
+    return found
+
+
 def share_out(
     model: keras.Model, sparsity: float, pattern: Pattern, scope: Scope, per_layer: Mapping[str, float]
 ) -> tuple[Budget, ...]:

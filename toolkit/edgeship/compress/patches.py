@@ -65,13 +65,13 @@ def drift(graphs: tuple[Graph, Graph], steps: Sequence[Step], calibration: Any, 
                 patches(step, found[step.inputs[0]], _PER_BATCH, np.random.default_rng((seed, number)))
                 for found in values
             )
-            sums.add(np.concatenate([before, now], axis=1), step.name)
+            sums.add(now, step.name, before)
         if sums.count >= _MOST:
             break
     mean = sums.total / sums.count
-    covariance = sums.squares / sums.count - np.outer(mean, mean)
     half = len(mean) // 2
-    return Drift(sums.count, mean[:half], mean[half:], covariance[half:, half:], covariance[half:, :half])
+    covariance = sums.squares / sums.count - np.outer(mean[:half], mean)
+    return Drift(sums.count, mean[half:], mean[:half], covariance[:, :half], covariance[:, half:])
 
 
 class _Sums:
@@ -80,17 +80,18 @@ class _Sums:
         self.total: Array = np.zeros(1)
         self.squares: Array = np.zeros((1, 1))
 
-    def add(self, rows: Array, name: str) -> None:
-        """Rows of (h*w*in) numbers."""
+    def add(self, rows: Array, name: str, others: Array | None = None) -> None:
+        """Rows of (h*w*in) numbers, and how they go together with other rows of the same positions."""
         if not np.all(np.isfinite(rows)):
             raise DataError(
                 f"layer {name} gets values that are not finite from the calibration samples",
                 remedy="Give samples as the model was trained on.",
             )
         rows = rows.astype(np.float64)
+        all_rows = rows if others is None else np.concatenate([rows, others], axis=1)
         self.count += len(rows)
-        self.total = self.total + rows.sum(0)
-        self.squares = self.squares + rows.T @ rows
+        self.total = self.total + all_rows.sum(0)
+        self.squares = self.squares + rows.T @ all_rows
 
 
 def patches(step: Step, values: Array, most: int, random: np.random.Generator) -> Array:

@@ -15,40 +15,65 @@ import keras
 
 from edgeship import references
 from edgeship.compress import tfmot
-from edgeship.compress.blocks import prune_blocks
+from edgeship.compress.blocks import branches, prune_blocks
+from edgeship.compress.budgets import in_fours
 from edgeship.compress.clustering import cluster, most_values
 from edgeship.compress.context import Context, repeatable
 from edgeship.compress.entropy import carried_bits
 from edgeship.compress.equalize import equalize
 from edgeship.compress.finish import finalize
+from edgeship.compress.graph import read
 from edgeship.compress.importance import taylor
 from edgeship.compress.kernels import parameters, prunable_kernels, sparsity
+from edgeship.compress.lowrank import factorize
 from edgeship.compress.macs import macs
-from edgeship.compress.pruning import prune
+from edgeship.compress.pruning import clone, prune
 from edgeship.compress.quantize import quantize_aware
 from edgeship.compress.structured import prune_channels
 from edgeship.compress.students import narrow
 from edgeship.compress.training import weight_bytes
 from edgeship.errors import RecipeError, UnsupportedModelError
-from edgeship.recipe import Cluster, Distil, Equalize, Prune, PruneChannels, QuantizeAware, Recipe, StageSpec, Training
+from edgeship.recipe import (
+    Cluster,
+    Distil,
+    Equalize,
+    Factorize,
+    Prune,
+    PruneChannels,
+    QuantizeAware,
+    Recipe,
+    StageSpec,
+    Training,
+)
 from edgeship.types import Dataset, ProgressCallback, Source, Stage
 
 #: Training batches from which scores of channels and branches are taken.
 _SCORED_BATCHES = 32
+#: Training steps after which models without a branch are compared.
+_TRIED_STEPS = 96
 
 
 def _prune(model: keras.Model, spec: Prune, context: Context) -> keras.Model:
     if spec.backend == "tfmot":
         return tfmot.prune(model, spec, context)
-    pruned = prune(model, spec.sparsity, schedule=spec.schedule, ramp=spec.ramp)
+    pruned = prune(
+        model,
+        spec.sparsity,
+        schedule=spec.schedule,
+        ramp=spec.ramp,
+        pattern=spec.pattern,
+        scope=spec.scope,
+        per_layer=spec.layers,
+    )
     context.fit(pruned, spec)
     return finalize(pruned)
 
 
 def _prune_channels(model: keras.Model, spec: PruneChannels, context: Context) -> keras.Model:
     whole = macs(model)
-    if spec.blocks:
-        model = prune_blocks(model, spec.blocks, lambda shorter: _mean_loss(shorter, context))
+    blocks = min(spec.blocks, len(branches(read(model))))
+    if blocks:
+        model = prune_blocks(model, blocks, lambda shorter: _loss_after_a_while(shorter, spec, context))
     if spec.macs * whole < macs(model):
         # Says at once, and by the whole model, what cannot be reached.
         prune_channels(model, spec.macs * whole / macs(model), multiple_of=spec.multiple_of)
@@ -62,16 +87,19 @@ def _prune_channels(model: keras.Model, spec: PruneChannels, context: Context) -
     return model
 
 
-def _mean_loss(model: keras.Model, context: Context) -> float:
-    model.compile(loss=context.loss(model))
-    found = model.evaluate(_few(model, context), steps=_SCORED_BATCHES, return_dict=True, verbose=0)
-    return float(found["loss"])
+def _loss_after_a_while(model: keras.Model, spec: PruneChannels, context: Context) -> float:
+    """Mean training loss after some steps: how a network recovers says more than how it was cut."""
+    tried = clone(model)
+    tried.compile(keras.optimizers.Adam(spec.learning_rate), context.loss(tried), jit_compile=False)
+    tried.fit(_few(tried, context, _TRIED_STEPS), steps_per_epoch=_TRIED_STEPS, verbose=0)
+    scored = _few(tried, context, _SCORED_BATCHES)
+    return float(tried.evaluate(scored, steps=_SCORED_BATCHES, return_dict=True, verbose=0)["loss"])
 
 
-def _few(model: keras.Model, context: Context) -> Iterator[Any]:
-    """Training batches to take scores from."""
+def _few(model: keras.Model, context: Context, count: int) -> Iterator[Any]:
+    """So many training batches, from the first again where there are fewer."""
     batches = context.batches(model, "train")
-    return (batches[number % len(batches)] for number in range(_SCORED_BATCHES))
+    return (batches[number % len(batches)] for number in range(count))
 
 
 def _importance(model: keras.Model, spec: PruneChannels, context: Context) -> Any:
@@ -82,7 +110,17 @@ def _importance(model: keras.Model, spec: PruneChannels, context: Context) -> An
             f"prune-channels: {model.name} has several outputs, labels belong to the first",
             remedy="Use importance l1, which asks no labels.",
         )
-    return taylor(model, _few(model, context), context.loss(model))
+    return taylor(model, _few(model, context, _SCORED_BATCHES), context.loss(model))
+
+
+def _factorize(model: keras.Model, spec: Factorize, context: Context) -> keras.Model:
+    calibration = context.calibration(model)
+    if spec.share < 1:
+        small = factorize(model, share=spec.share, budget=spec.budget, calibration=calibration, seed=context.seed)
+    else:
+        small = factorize(model, energy=spec.energy, calibration=calibration, seed=context.seed)
+    context.fit(small, spec)
+    return finalize(small)
 
 
 def _cluster(model: keras.Model, spec: Cluster, context: Context) -> keras.Model:
@@ -126,6 +164,7 @@ def _quantize_aware(model: keras.Model, spec: QuantizeAware, context: Context) -
 METHODS: Mapping[type[StageSpec], Callable[[keras.Model, Any, Context], keras.Model]] = {
     Prune: _prune,
     PruneChannels: _prune_channels,
+    Factorize: _factorize,
     Cluster: _cluster,
     Distil: _distil,
     Equalize: _equalize,
@@ -181,5 +220,7 @@ class Runner:
         kind = "int8 numbers" if self._context.int8 else "values"
         total = len(prunable_kernels(self.model))
         notes = [f"{clustered} of {total} kernels have at most {values} different {kind} each"] if clustered else []
+        fours = in_fours(self.model)
+        notes += [f"{fours} of {total} kernels have 2 zeros in every 4"] if fours else []
         bits = carried_bits(self.model)
         return (*notes, *([f"kernels carry {bits:.2f} bits a weight"] if bits is not None else []))

@@ -190,7 +190,8 @@ def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
             raise RecipeError(f"{where}: unknown key {key!r}", remedy=f"Allowed: {', '.join(hints)}.")
         _check_type(value, hints[key], f"{where}: {key}")
     for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is one of our dataclasses
-        if field.default is dataclasses.MISSING and field.name not in values:
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in values:
             raise RecipeError(f"{where}: {field.name} is missing")
     return cls(**values)
 
@@ -199,6 +200,12 @@ def _check_type(value: Any, hint: Any, where: str) -> None:
     choices = get_args(hint) if getattr(hint, "__origin__", None) is Literal else ()
     if choices and value not in choices:
         raise RecipeError(f"{where} is {value!r}", remedy=f"Allowed: {', '.join(map(repr, choices))}.")
+    if hint == Mapping[str, float]:
+        if not isinstance(value, dict):
+            raise RecipeError(f"{where} is a mapping of names to numbers, not {type(value).__name__}")
+        for key, number in value.items():
+            _check_type(key, str, f"{where}: {key!r}")
+            _check_type(number, float, f"{where}: {key}")
     wanted = {float: (int, float), int: (int,), str: (str,)}.get(hint)
     if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
         raise RecipeError(f"{where} is {value!r}, which is not of type {hint.__name__}")

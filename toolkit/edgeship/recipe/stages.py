@@ -65,6 +65,10 @@ class Prune(Training):
         sparsity: share of zeros to reach, over all prunable kernels together, 0 < sparsity < 1.
         schedule: `cubic` ramps as in arXiv 1710.01878, eq. 1; `constant` prunes at the first step.
         ramp: share of the epochs spent ramping; the rest recovers accuracy at the final sparsity.
+        pattern: `unstructured`, or `2:4`: 2 of every 4 neighbours along the input channels (arXiv 2104.08378), at
+            sparsity 0.5; kernels whose input channels are no multiple of 4 stay dense.
+        scope: `global`, one budget shared out over all kernels, or `layer`, the same sparsity in each.
+        layers: name of a layer, or a pattern such as `block1_*` -> its own sparsity, 0 (dense) to below 1.
     """
 
     word: ClassVar[str] = "prune"
@@ -73,10 +77,19 @@ class Prune(Training):
     sparsity: float = limited(0.5, 0.01, 0.99)
     schedule: Literal["cubic", "constant"] = "cubic"
     ramp: float = limited(0.6, 0, 1)
+    pattern: Literal["unstructured", "2:4"] = "unstructured"
+    scope: Literal["global", "layer"] = "global"
+    layers: Mapping[str, float] = dataclasses.field(default_factory=dict)
     backend: Backend = "native"
 
     def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
-        """Pruning makes the values of clusters anew."""
+        """Pruning makes the values of clusters anew; TFMOT prunes all kernels alike."""
+        if self.backend == "tfmot" and (self.pattern != "unstructured" or self.scope != "global" or self.layers):
+            return f"{self.word}: pattern, scope or layers with backend tfmot", "Use the native back end."
+        if any(not 0 <= value < 1 for value in self.layers.values()):
+            return f"{self.word}: layers is {dict(self.layers)}", "Allowed for each layer: 0 (dense) to below 1."
+        if self.pattern == "2:4" and any(value not in (0, 0.5) for value in (self.sparsity, *self.layers.values())):
+            return f"{self.word}: sparsity {self.sparsity:g} with pattern 2:4", "2:4 is a sparsity of 0.5."
         return _undoes_clusters(self.word, before) or _no_teacher(self, self.backend)
 
 
@@ -85,8 +98,8 @@ class PruneChannels(Training):
     """Structured pruning: residual branches and channels go, in rounds with fine-tuning between them.
 
     Attributes:
-        blocks: residual branches that go in the first round, those that the loss on training samples misses least for
-            each operation saved.
+        blocks: up to so many residual branches go in the first round: those without which the training loss, after
+            some steps, grows least for each operation saved.
         epochs: of all rounds together; the last has the most.
         macs: share of the multiply-accumulate operations that stays.
         importance: of a channel: `l1` (magnitudes), `bn` (scales of batch normalization) or `taylor` (first-order
@@ -100,7 +113,7 @@ class PruneChannels(Training):
     epochs: int = limited(8, 1, 10_000)
     macs: float = limited(0.5, 0.01, 0.99)
     blocks: int = limited(0, 0, 1000)
-    importance: Literal["l1", "bn", "taylor"] = "l1"
+    importance: Literal["l1", "bn", "taylor"] = "taylor"
     rounds: int = limited(3, 1, 100)
     multiple_of: int = limited(8, 1, 256)
 
@@ -124,6 +137,30 @@ class PruneChannels(Training):
             )
             for number in range(1, self.rounds + 1)
         )
+
+
+@dataclass(frozen=True)
+class Factorize(Training):
+    """Low-rank factorisation of Dense and convolutions with fine-tuning (arXiv 1505.06798, arXiv 1412.6553).
+
+    Attributes:
+        energy: share of the variance of its outputs that each layer keeps, 0.1 to 0.9999, where `share` is 1.
+        share: share of the model's operations (or parameters) that stays; 1 leaves it to `energy`.
+        budget: what `share` counts, `macs` (multiply-accumulates) or `parameters`.
+    """
+
+    word: ClassVar[str] = "factorize"
+
+    epochs: int = limited(4, 1, 10_000)
+    energy: float = limited(0.95, 0.1, 0.9999)
+    share: float = limited(1.0, 0.01, 1)
+    budget: Literal["macs", "parameters"] = "macs"
+
+    def problem(self, before: tuple[StageSpec, ...]) -> tuple[str, str] | None:
+        """The factors of a kernel have neither its zeros nor its clusters."""
+        if any(isinstance(stage, Prune) for stage in before):
+            return f"{self.word} after prune would undo it", "Put prune after it."
+        return _undoes_clusters(self.word, before)
 
 
 @dataclass(frozen=True)
@@ -236,5 +273,5 @@ def _undoes_clusters(word: str, before: tuple[StageSpec, ...]) -> tuple[str, str
 
 #: The word in a recipe -> its settings.
 STAGES: Mapping[str, type[StageSpec]] = {
-    cls.word: cls for cls in (Prune, PruneChannels, Cluster, Distil, Equalize, QuantizeAware)
+    cls.word: cls for cls in (Prune, PruneChannels, Factorize, Cluster, Distil, Equalize, QuantizeAware)
 }
