@@ -91,7 +91,7 @@ def _loss_after_a_while(model: keras.Model, spec: PruneChannels, context: Contex
     """Mean training loss after some steps: how a network recovers says more than how it was cut."""
     tried = clone(model)
     tried.compile(keras.optimizers.Adam(spec.learning_rate), context.loss(tried), jit_compile=False)
-    tried.fit(_few(tried, context, _TRIED_STEPS), steps_per_epoch=_TRIED_STEPS, verbose=0)
+    tried.fit(_few(tried, context, _TRIED_STEPS), steps_per_epoch=_TRIED_STEPS, shuffle=False, verbose=0)
     scored = _few(tried, context, _SCORED_BATCHES)
     return float(tried.evaluate(scored, steps=_SCORED_BATCHES, return_dict=True, verbose=0)["loss"])
 
