@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgeship.errors import EdgeshipError as EdgeshipError
     from edgeship.errors import GateFailed as GateFailed
     from edgeship.errors import InputError as InputError
-    from edgeship.recipe import Recipe as Recipe
+    from edgeship.recipe.parse import Recipe as Recipe
     from edgeship.types import Artifact as Artifact
     from edgeship.types import Report as Report
 
