@@ -118,7 +118,11 @@ def stage_table(report: Report) -> Table:
 
 
 def attempt_table(report: Report) -> Table:
-    """What a recipe tried in order, on the validation samples, and why each was taken or not."""
+    """What a recipe tried in order, on the validation samples, and why each was taken or not.
+
+    What comes after the last one that was tried is left out.
+    """
+    last = max((n for n, attempt in enumerate(report.attempts) if attempt.outcome != "skipped"), default=-1)
     rows = [
         (
             attempt.recipe,
@@ -128,7 +132,7 @@ def attempt_table(report: Report) -> Table:
             "taken" if attempt.chosen else attempt.outcome,
             attempt.reason,
         )
-        for attempt in report.attempts
+        for attempt in report.attempts[: last + 1]
     ]
     columns = ("tried", f">{report.metric}", ">brotli", ">seconds", "outcome", "why")
     return _filled(columns, rows, "what was tried, on the validation samples")
