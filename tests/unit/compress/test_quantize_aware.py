@@ -15,7 +15,7 @@ from edgeship.compress.kernels import sparsity
 from edgeship.compress.layers import FakeQuant, fake_quantized, kernel_scales, snap
 from edgeship.errors import DataError, UnsupportedModelError
 
-ZOO = [zoo.two_inputs, zoo.mobile, zoo.unet, zoo.signal, zoo.autoencoder]
+ZOO = [zoo.two_inputs, zoo.mobile, zoo.unet, zoo.signal, zoo.autoencoder, zoo.activations]
 
 
 def samples(model, count=64, seed=0):
@@ -188,7 +188,8 @@ def custom():
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (lambda: layers.Activation("gelu", name="odd"), "activation 'gelu' has no int8 form"),
+        (lambda: layers.Activation("elu", name="odd"), "activation 'elu' has no int8 form"),
+        (lambda: layers.ELU(name="odd"), "not supported"),
         (lambda: layers.ReLU(max_value=2.0, name="odd"), "limit 6"),
         (lambda: layers.LayerNormalization(name="odd"), "not supported"),
         (lambda: layers.Conv2D(2, 3, name="odd", data_format="channels_first"), "channels_first"),

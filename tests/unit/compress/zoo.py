@@ -66,6 +66,19 @@ def mobile():
     return _lively(keras.Model(image, layers.Softmax(name="classes")(layers.Dense(6)(x))))
 
 
+def activations():
+    """gelu, PReLU by channel and inside a layer, hard_sigmoid as the gate of squeeze-and-excitation, hard_silu."""
+    slopes = keras.initializers.RandomUniform(0.05, 0.4, seed=0)
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(8, 3, padding="same", activation="gelu")(image)
+    x = layers.PReLU(shared_axes=[1, 2], alpha_initializer=slopes)(layers.Conv2D(8, 1)(x))
+    gate = layers.Dense(4, activation="hard_silu")(layers.GlobalAveragePooling2D()(x))
+    gate = layers.Reshape((1, 1, 8))(layers.Dense(8, activation="hard_sigmoid")(gate))
+    x = layers.Multiply()([x, gate])
+    x = layers.Activation("hard_sigmoid")(layers.Conv2D(6, 3, activation=layers.PReLU(slopes, shared_axes=[1, 2]))(x))
+    return keras.Model(image, layers.Dense(5, name="out")(layers.Flatten()(x)))
+
+
 def unet():
     """Transposed convolution, both kinds of upsampling, cropping, skip connections, sigmoid by pixel."""
     image = keras.Input((8, 8, 2), name="image")

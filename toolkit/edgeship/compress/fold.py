@@ -22,8 +22,10 @@ from edgeship.types import Array
 
 KERNEL_LAYERS = tuple(QUANTIZED)
 
-#: Activations that int8 runtimes have as they are; `silu` is written as a product.
-ACTIVATIONS = ("relu", "relu6", "sigmoid", "tanh", "softmax", "hard_silu")
+#: Activations that int8 runtimes have as they are. elu is not among them: TFLite's converter leaves it in float.
+ACTIVATIONS = ("relu", "relu6", "sigmoid", "tanh", "softmax", "hard_silu", "gelu")
+#: Activations that are written in other layers.
+_COMPOSED = ("silu", "leaky_relu", "hard_sigmoid")
 _ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 _REMEDY = "Leave quantize-aware out of the recipe (variant int8 quantizes after training), or replace the layer."
 
@@ -97,7 +99,7 @@ def _activation(step: Step, source: Ref) -> Step:
         weights = tuple(found.get_weights())
         return Step(name, type(found), found.get_config(), weights, (source,), step.outputs)
     word = found if isinstance(found, str) else getattr(found, "__name__", "?")
-    if _ALIASES.get(word, word) not in (*ACTIVATIONS, "silu", "leaky_relu"):
+    if _ALIASES.get(word, word) not in (*ACTIVATIONS, *_COMPOSED):
         raise unsupported(step, f"activation {word!r} has no int8 form")
     return _new(name, layers.Activation, source, step.output, activation=word)
 
@@ -116,6 +118,11 @@ def _expand_activation(step: Step, refs: Refs) -> Iterable[Step]:
         yield Step(step.name, layers.Multiply, product.get_config(), (), ([source, gate],), step.outputs)
     elif word == "leaky_relu":
         yield _new(step.name, layers.LeakyReLU, source, step.output, negative_slope=0.2)
+    elif word == "hard_sigmoid":
+        raised, clipped = refs.new(step.output.shape), refs.new(step.output.shape)
+        yield _new(f"{step.name}_raised", layers.Rescaling, source, raised, scale=1.0, offset=3.0)
+        yield _new(f"{step.name}_clipped", layers.Activation, raised, clipped, activation="relu6")
+        yield _new(step.name, layers.Rescaling, clipped, step.output, scale=1 / 6)
     elif word in ACTIVATIONS:
         yield step.set(activation=word)
     else:

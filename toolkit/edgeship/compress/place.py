@@ -24,6 +24,7 @@ _RANGED = (
     *_SUMS,
     layers.Concatenate,
     layers.LeakyReLU,
+    layers.PReLU,
     *(getattr(layers, f"GlobalAveragePooling{n}D") for n in (1, 2)),
 )
 #: The output is rounded again, in the input's range.
