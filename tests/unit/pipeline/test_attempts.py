@@ -53,6 +53,12 @@ def spread(networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     return pipeline.build(request_for(networks, "spread.keras", plan, tmp_path_factory.mktemp("b") / "spread"))
 
 
+def test_a_float_file_of_the_original_needs_no_samples_to_be_cleared(spread: Report) -> None:
+    chosen = spread.attempts[-1].file
+    assert chosen is not None
+    assert (chosen.artifact, chosen.drop) == ("tflite/float16", Change(0.0, (0.0, 0.0), "points"))
+
+
 def test_what_loses_too_much_is_passed_over_and_never_shipped(spread: Report) -> None:
     assert outcomes(spread) == {"int8": "bad", "aware": "bad", "unknown": "failed", "float16": "good chosen"}
     first, second, unknown, _ = spread.attempts
@@ -134,7 +140,7 @@ def test_a_model_without_layers_is_not_trained(spread: Report, networks: Path, t
 def scene(plan: Any, n: int = 600, **more: Any) -> Scene:
     """Judging without building: an original that is right on all of `n` samples."""
     request = request_for(Path(), "model.keras", plan, Path("out"))
-    validation = Validation(more.get("dataset"), Accuracy(), np.ones(n))  # type: ignore[arg-type] # never loaded here
+    validation = Validation(more.get("dataset"), Accuracy(), np.ones(n), "0" * 64)  # type: ignore[arg-type] # never loaded here
     return Scene(Worker(), request, more.get("source"), more.get("dataset"), validation)  # type: ignore[arg-type] # not
 
 

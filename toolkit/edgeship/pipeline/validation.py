@@ -37,11 +37,13 @@ class Validation:
 
     Attributes:
         original: its per-sample rows of `metric`.
+        sha256: its content (`Source.sha256`).
     """
 
     dataset: Dataset
     metric: Metric
     original: Array
+    sha256: str
 
     @property
     def labels(self) -> Array:
@@ -52,8 +54,11 @@ class Validation:
 
     def change(self, before: Array, after: Array) -> Change:
         """The paired drop from one model's rows to another's."""
-        drop = verify.paired_drop(self.metric, before, after)
-        return Change(drop.value, (drop.low, drop.high), self.metric.unit)
+        return _change(verify.paired_drop(self.metric, before, after), self.metric)
+
+
+def _change(drop: verify.Drop, metric: Metric) -> Change:
+    return Change(drop.value, (drop.low, drop.high), metric.unit)
 
 
 def open_validation(
@@ -67,7 +72,7 @@ def open_validation(
     chosen = get_metric(metric, dataset, scores=scores)
     labels = load_split(dataset, SPLIT).labels
     assert labels is not None
-    return Validation(dataset, chosen, chosen.per_sample(scores, labels))
+    return Validation(dataset, chosen, chosen.per_sample(scores, labels), source.sha256)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,9 @@ def weigh(
     outputs = steps.run_artifact(artifact, runtime, validation.dataset, progress, SPLIT)
     metric = validation.metric
     rows = metric.per_sample(next(iter(outputs.arrays.values())), validation.labels)
-    size, drop = sizes(artifact), validation.change(validation.original, rows)
+    untouched = model.sha256 == validation.sha256
+    found = verify.file_drop(metric, validation.original, rows, export.variant, of_the_original=untouched)
+    size, drop = sizes(artifact), _change(found, metric)
     file = StageFile(
         artifact=artifact.id,
         sha256=artifact.sha256,
