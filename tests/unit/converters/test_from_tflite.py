@@ -26,6 +26,7 @@ from edgeship_converters.tflite import TFLiteConverter
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 TOLERANCE = {"float32": 1e-6, "float16": 1e-3, "dynamic": 0.03, "int8": 0.03, "int16x8": 0.01}
+TOLERANCE["mixed"] = TOLERANCE["int8"]
 TOLERANCE |= {f"{name}-floatio": TOLERANCE[name] for name in ("int8", "int16x8")}
 
 
@@ -75,7 +76,7 @@ def run(artifact: Artifact, x: Array) -> Array:
     return np.concatenate(rows)
 
 
-@pytest.mark.parametrize("variant", TFLiteConverter.variants)
+@pytest.mark.parametrize("variant", TOLERANCE)
 def test_every_precision_computes_the_same(tmp_path: Path, variant: str) -> None:
     source = source_of(tiny_tflite.model_bytes(), tmp_path)
     artifact = to_tflite(source, variant, tmp_path)
@@ -85,6 +86,17 @@ def test_every_precision_computes_the_same(tmp_path: Path, variant: str) -> None
     assert [s.dtype for s in (*artifact.inputs, *artifact.outputs)] == [integer, integer]
     assert (artifact.labels, artifact.source_sha256) == (("a", "b", "c"), source.sha256)
     assert to_tflite(source, variant, tmp_path / "again").files == artifact.files
+
+
+def test_every_variant_is_made_or_refused() -> None:
+    """12 weights are too few for variants that store them in less than 8 bits."""
+    assert set(TFLiteConverter.variants) - set(TOLERANCE) == {"int4", "int4-mixed"}
+
+
+@pytest.mark.parametrize("variant", ["int4", "int4-mixed"])
+def test_too_few_weights_for_four_bits(tmp_path: Path, variant: str) -> None:
+    with pytest.raises(UnsupportedModelError, match="no weights that can be made smaller"):
+        to_tflite(source_of(tiny_tflite.model_bytes(), tmp_path), variant, tmp_path)
 
 
 def test_a_file_with_the_right_signature_is_delivered_as_it_is(tmp_path: Path) -> None:
