@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from edgeship.errors import GateFailed as GateFailed
     from edgeship.errors import InputError as InputError
     from edgeship.recipe.parse import Recipe as Recipe
-    from edgeship.types import Artifact as Artifact
-    from edgeship.types import Report as Report
+    from edgeship.types.artifacts import Artifact as Artifact
+    from edgeship.types.reports import Report as Report
 
 _HOMES = {
-    "Artifact": "edgeship.types",
+    "Artifact": "edgeship.types.artifacts",
     "EdgeshipError": "edgeship.errors",
     "Features": "edgeship.compress",
     "GateFailed": "edgeship.errors",
     "InputError": "edgeship.errors",
     "Recipe": "edgeship.recipe.parse",
-    "Report": "edgeship.types",
+    "Report": "edgeship.types.reports",
     "build": "edgeship.api",
     "callbacks": "edgeship.compress",
     "cluster": "edgeship.compress",
