@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import contract_models
 import numpy as np
 import pytest
+from contract_models import Exported
 
 from edgeship import plugins
 from edgeship.child import Limits, Worker
 from edgeship.source import inspect
-from edgeship.types import Array, Artifact, ConvertOptions
-
-
-@dataclass(frozen=True)
-class Exported:
-    """One model: its float32 files by format, some inputs, and what Keras computes for them, in its own order."""
-
-    artifacts: Mapping[str, Artifact]
-    inputs: Mapping[str, Array]
-    outputs: Mapping[str, Array]
+from edgeship.types import ConvertOptions
 
 
 @pytest.fixture(scope="session")

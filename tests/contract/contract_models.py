@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from edgeship.types import Array, Artifact
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One model: its float32 files by format, some inputs, and what Keras computes for them, in its own order."""
+
+    artifacts: Mapping[str, Artifact]
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
 
 
 def make(folder: Path) -> None:

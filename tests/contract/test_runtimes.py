@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Exported
+from contract_models import Exported
 
 from edgeship import plugins
 from edgeship.contracts import Runtime

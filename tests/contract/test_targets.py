@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from conftest import Exported
+from contract_models import Exported
 
 from edgeship import codec, plugins
 from edgeship.contracts import Target
