@@ -234,6 +234,7 @@ def test_python_api_in_an_unguarded_script(demo: Demo, edgeship: Script, digits_
         "calibration_samples": 200,
         "task": None,
         "scale": 1.0,
+        "augment": [],
     }
 
 

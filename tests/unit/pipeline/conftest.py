@@ -1,4 +1,4 @@
-"""A cache for each module of tests, and small trained networks that a worker writes once."""
+"""A cache for a module of tests, and small trained networks that a worker writes once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from small_networks import write_networks
 from edgeship.child import Worker
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of its own for a module of tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGESHIP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

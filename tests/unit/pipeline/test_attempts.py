@@ -21,6 +21,8 @@ from edgeship.pipeline.attempts import Scene
 from edgeship.pipeline.validation import Validation
 from edgeship.types import Attempt, Change, Progress, Report, StageFile
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 AWARE: dict[str, Any] = {"name": "aware", "stages": [{"quantize-aware": {"epochs": 1}}], "variants": ["int8"]}
 SLOW: dict[str, Any] = {"name": "slow", "stages": [{"prune": {"epochs": 9}}], "variants": ["int8"]}
 

@@ -17,6 +17,8 @@ from edgeship.pipeline.exports import Export
 from edgeship.pipeline.validation import leading, open_validation
 from edgeship.types import ConvertOptions, Progress, Report
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 RECIPE = written(
     stages=[{"prune": {"sparsity": 0.75, "epochs": 2}}, {"quantize-aware": {"epochs": 1}}],
     variants=["int8", "float16"],

@@ -30,6 +30,8 @@ from edgeship.types import (
 )
 from edgeship.verify import Outputs
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 _LAYERS = """
 import keras
 import own_factor

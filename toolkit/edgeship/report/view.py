@@ -213,7 +213,7 @@ def change_text(change: Change) -> str:
 
 def signed(value: float) -> str:
     """Two decimals with a sign; a proper minus, so that columns align."""
-    return f"{value:+.2f}".replace("-", "−")  # noqa: RUF001 - U+2212 is as wide as the plus
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # noqa: RUF001 - U+2212 is as wide as the plus
 
 
 def digits(value: float, count: int = 3) -> str:
