@@ -18,6 +18,7 @@ _GUESS = 30.0
 def main() -> int:
     """Exit status 0 when everything that was asked for has a record, 1 otherwise."""
     asked = _arguments()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # its notices are not ours
     # Workers do not look into the working directory; the tasks' functions lie there.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(code.ROOT), os.environ.get("PYTHONPATH"))))
     chosen = [cell for cell in cells.cells() if fnmatch.fnmatch(str(cell), asked.only)]
