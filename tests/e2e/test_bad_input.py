@@ -265,10 +265,11 @@ def _children(pid: int) -> list[int]:
 
 
 def test_ctrl_c_leaves_no_file_that_looks_complete_and_no_process(
-    demo: Demo, edgeship: Script, tmp_path: Path, bad_converters: dict[str, str]
+    demo: Demo, edgeship: Script, tmp_path: Path, bad_converters: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     out = tmp_path / "b"
     running = edgeship.start("convert", demo.model, "--to", "tflite", "--to", "slow", "--out", out, **bad_converters)
+    request.addfinalizer(running.kill)
     deadline = time.monotonic() + 120
     while not list(out.glob("artifacts/tflite/float32/artifact.json")) and time.monotonic() < deadline:
         time.sleep(0.2)

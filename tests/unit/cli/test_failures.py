@@ -76,12 +76,20 @@ main(["wait"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_that_is_told_to_end_takes_its_children_along(number: signal.Signals) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", _COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _COMMAND],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore Ctrl-C, and so would this process if the tests run in one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     ) as process:
-        assert process.stdout is not None
-        child = int(process.stdout.readline())
-        process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        try:
+            assert process.stdout is not None
+            child = int(process.stdout.readline())
+            process.send_signal(number)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "stopped: finished parts are kept" in err
     with pytest.raises(ProcessLookupError):
