@@ -126,14 +126,6 @@ class Context:
                 "your own prepares its inputs as the original does.",
             )
 
-    def fall(self, before: Stage, after: Stage) -> tuple[str, ...]:
-        """A note where a stage lost more than the recipe allows in all."""
-        worse = metrics.worse_by(self._metric, before.metric, after.metric)
-        if not worse > self.plan.max_drop:
-            return ()
-        lost = f"{worse:.2f} {self._metric.unit}"
-        return (f"{self._metric.name} is {lost} worse than before the stage; the recipe allows {self.plan.max_drop:g}",)
-
     def _inputs(self, samples: data.Samples) -> dict[str, Array]:
         return {name: samples.inputs[name] for name in self._names}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -189,7 +188,7 @@ class Runner:
 
     def run(self) -> Iterator[Stage]:
         """All stages in order, `model` being what each left; the first is the model as given."""
-        base = before = self._measured("base", 0, 0.0)
+        base = self._measured("base", 0, 0.0)
         yield base
         for number, spec in enumerate(self._plan.stages):
             self._context.start(number)
@@ -197,11 +196,8 @@ class Runner:
             self.model = METHODS[type(spec)](self.model, spec, self._context)
             epochs = spec.epochs if isinstance(spec, Training) else 0
             stage = self._measured(spec.word, epochs, time.monotonic() - start)
-            if isinstance(spec, Distil):
-                if spec.student != "self":
-                    self._context.check_student(self.model, base, stage)
-                stage = replace(stage, notes=(*stage.notes, *self._context.fall(before, stage)))
-            before = stage
+            if isinstance(spec, Distil) and spec.student != "self":
+                self._context.check_student(self.model, base, stage)
             yield stage
 
     def _measured(self, name: str, epochs: int, seconds: float) -> Stage:
