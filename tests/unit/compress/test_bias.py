@@ -81,17 +81,62 @@ def outputs(artifact, x):
     return np.asarray(next(iter(found.values())))
 
 
-@pytest.mark.parametrize(("format_name", "name"), [("tflite", "signal"), ("onnx", "autoencoder")])
-def test_int8_files_come_nearer_to_the_original(tmp_path, format_name, name):
-    """On ResNet-8 the error fell to 0.38 (TFLite) and 0.45 (ONNX) of that without; here there is less to gain."""
-    model = getattr(zoo, name)()
-    x = np.abs(samples_of(model, 300))
+def coarse():
+    """A network whose kernels have one large weight a channel, so that all others are rounded coarsely."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(3)
+    image = keras.Input((8, 8, 4), name="image")
+    x = image
+    for number in range(2):
+        convolution = layers.Conv2D(8, 3, activation="relu", padding="same", name=f"coarse_{number}")
+        x = convolution(x)
+        kernel = np.asarray(convolution.kernel).copy()
+        kernel[1, 1, 0, :] *= 40
+        convolution.kernel.assign(kernel)
+    pooled = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(4, name="scores")(pooled), name="coarse")
+
+
+@pytest.mark.parametrize("format_name", ["tflite", "onnx"])
+def test_int8_files_come_nearer_to_the_original(tmp_path, format_name):
+    """On ResNet-8 the error fell to 0.38 (TFLite) and 0.45 (ONNX) of that without."""
+    model = coarse()
+    x = np.random.default_rng(0).uniform(0, 1, (300, 8, 8, 4)).astype(np.float32)
     want = model.predict(x, verbose=0)
     corrected = outputs(build_int8(model, x, tmp_path / "with", format_name), x)
     with mock.patch(f"edgeship_converters.{format_name}.corrected", lambda model, **_: model):
         plain = outputs(build_int8(model, x, tmp_path / "without", format_name), x)
     assert np.abs((corrected - want).mean(axis=0)).max() < 0.7 * np.abs((plain - want).mean(axis=0)).max()
     assert np.sqrt(np.mean((corrected - want) ** 2)) < 0.8 * np.sqrt(np.mean((plain - want) ** 2))
+
+
+def test_biases_stay_where_correcting_them_does_not_help():
+    """Here rounding is exact, so nothing is to be won."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((4,), name="row")
+    model = keras.Model(image, layers.Dense(2, name="scores")(image))
+    model.set_weights([np.array([[127, 0], [0, 127], [0, 0], [0, 0]], np.float32), np.array([1.0, 2.0], np.float32)])
+    x = np.random.default_rng(0).integers(0, 2, (64, 4)).astype(np.float32)
+    from edgeship.compress.bias import correct_bias
+
+    again = correct_bias(model, x)
+    assert np.array_equal(np.asarray(again.layers[-1].bias), [1.0, 2.0])
+
+
+def test_inputs_that_are_no_floats_are_refused():
+    import keras
+    from keras import layers
+
+    from edgeship.compress.bias import correct_bias
+
+    pixels = keras.Input((4,), dtype="uint8", name="pixels")
+    model = keras.Model(pixels, layers.Dense(2)(layers.Rescaling(1 / 255)(pixels)))
+    with pytest.raises(UnsupportedModelError, match="input pixels is not float"):
+        correct_bias(model, np.zeros((8, 4), np.uint8))
 
 
 def test_models_that_cannot_be_corrected_are_converted_as_before(tmp_path):

@@ -55,7 +55,8 @@ def correct_bias(model: keras.Model, calibration: Any, rounding: Rounding = INT8
     """A float model whose biases make up for what quantization after training shifts.
 
     Layer after layer, the mean of each output channel over all samples and positions is brought back to that of the
-    float network, given the errors (and corrections) of the layers before. edgeship's TFLite and ONNX converters do
+    float network, given the errors (and corrections) of the layers before. Where the outputs for the samples come no
+    nearer to those of the float network by that, biases stay as they are. edgeship's TFLite and ONNX converters do
     this by themselves for integer variants of Keras models; a model that was corrected before would be corrected twice.
 
     Args:
@@ -76,6 +77,11 @@ def correct_bias(model: keras.Model, calibration: Any, rounding: Rounding = INT8
             f"{model.name} carries its own ranges", remedy="Quantization-aware training corrects biases by itself."
         )
     original = unique_names(read(model))
+    integers = [name for name, _, dtype, _ in original.inputs if not keras.backend.is_float_dtype(dtype)]
+    if integers:
+        raise UnsupportedModelError(
+            f"{model.name}: input {integers[0]} is not float", remedy="Cut the model after the layer that makes it so."
+        )
     samples = _samples(calibration, original)
     folded = unique_names(checked_fold(model, original, [array[:_BATCH] for array in samples]))
     shifts = _shifts(folded, samples, rounding)
@@ -99,16 +105,37 @@ def _numbers(shape: tuple[int | None, ...]) -> int:
 
 
 def _shifts(folded: Graph, samples: list[Array], rounding: Rounding) -> dict[Ref, Array]:
-    """Output of each kernel -> what to add to its bias."""
+    """Output of each kernel -> what to add to its bias; empty where that does not help the outputs."""
     placed = place(folded) if rounding.activations else folded
     kernels = [step.output for step in folded.steps if step.layer in QUANTIZED]
     ranged = [step.inputs[0] for step in placed.steps if step.layer is FakeQuant and step.config["fixed"] is None]
     means, bounds = _statistics(folded, kernels, ranged, samples)
+    steps = [_rounded(step, bounds, rounding) for step in placed.steps]
+    rounded = placed.with_steps(steps)
+    shifts, corrected = _through(rounded, samples, means)
+    _, plain = _through(rounded, samples, {})
+    outputs = [ref for _, ref in folded.outputs]
+    observe = observer(folded, outputs)
+    found = [observe(batch) for batch in _parts(samples)]
+    exact = [np.concatenate([part[ref] for part in found]) for ref in outputs]
+    return shifts if _distance(corrected, exact) < _distance(plain, exact) else {}
+
+
+def _distance(found: list[Array], exact: list[Array]) -> float:
+    """Mean squared error of all outputs together, each in units of its own variance."""
+    return sum(
+        float(np.mean((one - other) ** 2) / max(float(np.var(other)), 1e-30))
+        for one, other in zip(found, exact, strict=True)
+    )
+
+
+def _through(rounded: Graph, samples: list[Array], means: Mapping[Ref, Array]) -> tuple[dict[Ref, Array], list[Array]]:
+    """Run the samples layer by layer, bringing channels to `means`; the shifts that took, and the outputs."""
     shifts: dict[Ref, Array] = {}
-    uses = placed.consumers()
-    values = dict(zip((ref for *_, ref in placed.inputs), samples, strict=True))
-    for step in placed.steps:
-        results = _run(_rounded(step, bounds, rounding), values)
+    uses = rounded.consumers()
+    values = dict(zip((ref for *_, ref in rounded.inputs), samples, strict=True))
+    for step in rounded.steps:
+        results = _run(step, values)
         if step.outputs[0] in means:
             shifts[step.output] = means[step.output] - _mean(results[0])
             results[0] += shifts[step.output]
@@ -117,7 +144,7 @@ def _shifts(folded: Graph, samples: list[Array], rounding: Rounding) -> dict[Ref
             uses[ref] -= 1
             if not uses[ref]:
                 del values[ref]
-    return shifts
+    return shifts, [values[ref] for _, ref in rounded.outputs]
 
 
 def _statistics(
