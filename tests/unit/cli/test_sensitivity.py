@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from edgeship.cli import cli
 from edgeship.cli.failures import run
-from edgeship.cli.files import inspect
 from edgeship.cli.sensitivity import next_command
 
 
@@ -24,7 +24,7 @@ from edgeship.cli.sensitivity import next_command
     ],
 )
 def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(inspect, arguments) == 2
+    assert run(cli, ["inspect", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
