@@ -148,6 +148,18 @@ def attempts(after: tuple[Stage, ...]) -> tuple[Attempt, ...]:
     )
 
 
+SOURCE = Source(Path("/home/ann/models/resnet8.keras"), "keras", "keras", "a" * 64, (IMAGE,), (SCORES,), 78_666, True)
+DATA = Dataset(
+    Path("/home/ann/.cache/edgeship/data/1f"),
+    "cifar10_jpeg.npz",
+    "b" * 64,
+    "classification",
+    (IMAGE,),
+    {"train": 45_000, "validation": 5_000, "test": 5_000, "calibration": 500},
+    CLASSES,
+)
+
+
 def build(folder: Path) -> Report:
     """The whole report; the artifacts' files lie in `folder`."""
     artifacts, found_gates, predictions, measurements = [], [], {}, []
@@ -161,24 +173,12 @@ def build(folder: Path) -> Report:
         predictions[f"{made.id} {runtime}"] = Prediction(folder / "predictions" / variant, runtime, 5000, accuracy)
         measurements.append(measurement(made, median, seed))
     artifacts.append(artifact(folder, "tfjs", "uint16", 182_004))  # stays UNVERIFIED
-    source = Source(
-        Path("/home/ann/models/resnet8.keras"), "keras", "keras", "a" * 64, (IMAGE,), (SCORES,), 78_666, True
-    )
-    data = Dataset(
-        Path("/home/ann/.cache/edgeship/data/1f"),
-        "cifar10_jpeg.npz",
-        "b" * 64,
-        "classification",
-        (IMAGE,),
-        {"train": 45_000, "validation": 5_000, "test": 5_000, "calibration": 500},
-        CLASSES,
-    )
     after = stages(artifacts)
     return Report(
         name="resnet8",
         created="2026-11-20T21:04:05+00:00",
-        source=source,
-        dataset=data,
+        source=SOURCE,
+        dataset=DATA,
         recipe={"schema": "edgeship.recipe/1", "name": "small", "max_drop": 0.5, "seed": 7, "stages": [{"prune": {}}]},
         metric="accuracy",
         baseline=Prediction(folder / "predictions" / "original", "keras", 5000, BASE),

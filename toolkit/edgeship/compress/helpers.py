@@ -8,6 +8,7 @@ model = edgeship.finalize(model)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import keras
@@ -17,7 +18,7 @@ from edgeship.errors import InputError
 _ATTRIBUTE = "_edgeship_helpers"
 
 
-class Helper(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no types
+class Helper(keras.callbacks.Callback, ABC):  # type: ignore[misc] # Keras ships no types
     """A Keras callback that knows how far training has come, and can say whether it kept its promise."""
 
     def __init__(self) -> None:
@@ -36,13 +37,13 @@ class Helper(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no t
         self._steps_done += 1
         self.advance(min(1.0, self._steps_done / self.total_steps))
 
+    @abstractmethod
     def advance(self, progress: float) -> None:
         """React to `progress`, 0..1 of training."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> None:
         """Raise an InputError where the promise was not kept."""
-        raise NotImplementedError
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - the signature is Keras's
         """Start counting."""
