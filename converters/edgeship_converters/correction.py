@@ -1,4 +1,4 @@
-"""Bias correction of a Keras model for one file (see `edgeship.compress.bias`)."""
+"""Bias correction of a Keras model for one file (see `edgeship.compress.quantize.bias`)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from edgeship.errors import UnsupportedModelError
 from edgeship.types import Dataset, Source
 
 if TYPE_CHECKING:
-    from edgeship.compress.bias import Rounding
+    from edgeship.compress.quantize.bias import Rounding
 
 
 def corrected(model: Any, source: Source, calibration: Dataset | None, *, activations: bool) -> Any:
     """The model with biases that make up for int8 kernels (and int8 `activations`); see `corrected_for`."""
-    from edgeship.compress.bias import INT8, INT8_KERNELS
+    from edgeship.compress.quantize.bias import INT8, INT8_KERNELS
 
     return corrected_for(model, source, calibration, INT8 if activations else INT8_KERNELS)
 
@@ -27,7 +27,7 @@ def corrected_for(model: Any, source: Source, calibration: Dataset | None, round
     """
     if source.loader != "keras" or source.fake_quantized or calibration is None:
         return model
-    from edgeship.compress.bias import correct_bias
+    from edgeship.compress.quantize.bias import correct_bias
     from edgeship.data import load
 
     samples = load(calibration, "calibration").inputs
@@ -41,8 +41,8 @@ def folded(model: Any, source: Source) -> Any:
     """The model with the layers that `corrected_for` gives, nothing corrected; as it is where that cannot be."""
     if source.loader != "keras" or source.fake_quantized:
         return model
-    from edgeship.compress.folded import checked_fold
-    from edgeship.compress.graph import build, read, unique_names
+    from edgeship.compress.graph.folded import checked_fold
+    from edgeship.compress.graph.model import build, read, unique_names
 
     try:
         return build(unique_names(checked_fold(model, unique_names(read(model)))))

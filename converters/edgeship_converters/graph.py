@@ -100,7 +100,7 @@ def freeze(
     _forget_earlier_models()
     model = sources.load(source)
     if source.fake_quantized and not fake_quant:
-        from edgeship.compress.quantize import strip
+        from edgeship.compress.quantize.aware import strip
 
         model = strip(model)
     if prepare is not None:

@@ -113,7 +113,7 @@ def _stored(content: bytes, bits: Mapping[str, int]) -> tuple[bytes, tuple[str, 
 
 
 def _corrected(model: Any, *, source: Source, calibration: Dataset | None, bits: Callable[[str], int]) -> Any:
-    from edgeship.compress.bias import Rounding
+    from edgeship.compress.quantize.bias import Rounding
 
     def rounded(layer: str, kernel: Array, channel_axes: tuple[int, ...]) -> Array:
         if not quantizable(kernel.shape):

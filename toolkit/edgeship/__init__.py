@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgeship.compress import quantize_aware as quantize_aware
     from edgeship.compress import strip as strip
     from edgeship.compress import taylor as taylor
-    from edgeship.compress.macs import macs as macs
+    from edgeship.compress.graph.macs import macs as macs
     from edgeship.errors import EdgeshipError as EdgeshipError
     from edgeship.errors import GateFailed as GateFailed
     from edgeship.errors import InputError as InputError
@@ -51,7 +51,7 @@ _HOMES = {
     "factorize": "edgeship.compress",
     "finalize": "edgeship.compress",
     "layer_sensitivity": "edgeship.api",
-    "macs": "edgeship.compress.macs",
+    "macs": "edgeship.compress.graph.macs",
     "narrow": "edgeship.compress",
     "prune": "edgeship.compress",
     "prune_blocks": "edgeship.compress",

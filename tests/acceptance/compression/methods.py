@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +28,8 @@ CELL_SECONDS = 3600.0
 #: Of all training that made a file.
 MOST_EPOCHS = 30
 _SEARCH_MINUTES = 45
+#: Code that decides what training makes, beside the settings.
+_TRAINING = ("edgeship.compress", "edgeship.data.augment")
 _PEERS = Path(__file__).with_name("peers")
 
 
@@ -80,16 +82,23 @@ class Ours:
     ours: bool = True
 
     def determines(self) -> Mapping[str, Any]:
-        """The recipe and those that it tries; the code of compression where one trains, of conversion always."""
+        """The recipe and those that it tries; the code of their stages, or of conversion where nothing trains.
+
+        What trained for a quarter of an hour is not made again because a converter has changed: the recipes without
+        stages show what that does.
+        """
         plan = recipes.load(self.name)
         plans = [plan, *plan.attempts]
         texts = [{k: v for k, v in p.to_data().items() if k not in ("purpose", "seed", "attempts")} for p in plans]
-        toolkit = code.ROOT / "toolkit" / "edgeship"
-        places = [code.ROOT / "converters" / "edgeship_converters"]
-        if any(p.stages for p in plans):
-            places += [toolkit / "compress", toolkit / "recipe"]
+        stages = [stage for p in plans for stage in p.stages]
+        places: Collection[Path] = [code.ROOT / "converters" / "edgeship_converters"]
+        if stages:
+            from edgeship.compress.stages import METHODS  # needs Keras
+
+            used = {METHODS[type(stage)].__module__ for stage in stages}
+            places = code.behind((*used, "edgeship.compress.context"), _TRAINING)
         if plan.attempts:
-            places.append(toolkit / "pipeline" / "attempts.py")
+            places = [*places, code.ROOT / "toolkit" / "edgeship" / "pipeline" / "attempts.py"]
         return {"recipes": texts, "code": code.digest(places)}
 
     def make(self, work: Work) -> Made:

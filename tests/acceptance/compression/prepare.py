@@ -21,7 +21,7 @@ def main() -> None:
     else:
         import keras
 
-        from edgeship.compress.replay import to_tf_keras
+        from edgeship.compress.tfmot.replay import to_tf_keras
 
         to_tf_keras(keras.models.load_model(asked["base"], compile=False)).save(folder / "base.h5")
         _readable_by_old_ones(folder / "base.h5")

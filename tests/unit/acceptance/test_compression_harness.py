@@ -138,12 +138,12 @@ def test_two_runners_do_not_do_the_same_cell(tmp_path: Path, monkeypatch: pytest
     assert other() == "True"
 
 
-def test_comments_and_docstrings_do_not_make_cells_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "ROOT", tmp_path)
+def test_comments_imports_and_places_do_not_make_cells_stale(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text('"""One."""\ndef f(x):\n    """Two."""\n    return x + 1\n')
     before = code.digest([tmp_path])
-    file.write_text('"""Another."""\n\n\ndef f(x):\n    # said otherwise\n    return (x + 1)\n')
+    file = file.rename(tmp_path / "b.py")
+    file.write_text('"""Another."""\n\nimport os\n\n\ndef f(x):\n    # said otherwise\n    return (x + 1)\n')
     assert code.digest([tmp_path]) == before
     file.write_text("def f(x):\n    return x + 2\n")
     assert code.digest([tmp_path]) != before
@@ -151,6 +151,12 @@ def test_comments_and_docstrings_do_not_make_cells_stale(tmp_path: Path, monkeyp
     with_recipe = code.digest([tmp_path])
     (tmp_path / "recipe.yaml").write_text("epochs: 2")
     assert code.digest([tmp_path]) != with_recipe
+
+
+def test_a_recipe_depends_on_the_code_of_its_own_stages() -> None:
+    files = {p.name for p in code.behind(("edgeship.compress.quantize.stage",), ("edgeship.compress",))}
+    assert {"stage.py", "aware.py", "entropy.py", "layers.py", "model.py"} <= files
+    assert not {"groups.py", "factorize.py", "request.py"} & files
 
 
 def test_a_cell_has_a_name_of_its_own() -> None:

@@ -26,16 +26,16 @@ def samples_of(model, n=48):
 @pytest.mark.parametrize("name", MODELS)
 def test_means_of_a_rounded_network_come_back(name):
     """The network that the file computes, here with 4-bit kernels so that there is something to bring back."""
-    from edgeship.compress.bias import Rounding, correct_bias
     from edgeship.compress.layers import kernel_scales
+    from edgeship.compress.quantize.bias import Rounding, correct_bias
 
     def coarse(_, kernel, axes):
         scales = kernel_scales(kernel, axes) * 127 / 7
         return np.floor(kernel / scales) * scales  # always downwards: a large shift
 
     def with_coarse_kernels(given):
-        from edgeship.compress.fold import KERNEL_LAYERS, fold
-        from edgeship.compress.graph import build, read
+        from edgeship.compress.graph.fold import KERNEL_LAYERS, fold
+        from edgeship.compress.graph.model import build, read
         from edgeship.compress.layers import QUANTIZED
 
         graph = fold(read(given))
@@ -121,7 +121,7 @@ def test_biases_stay_where_correcting_them_does_not_help():
     model = keras.Model(image, layers.Dense(2, name="scores")(image))
     model.set_weights([np.array([[127, 0], [0, 127], [0, 0], [0, 0]], np.float32), np.array([1.0, 2.0], np.float32)])
     x = np.random.default_rng(0).integers(0, 2, (64, 4)).astype(np.float32)
-    from edgeship.compress.bias import correct_bias
+    from edgeship.compress.quantize.bias import correct_bias
 
     again = correct_bias(model, x)
     assert np.array_equal(np.asarray(again.layers[-1].bias), [1.0, 2.0])
@@ -131,7 +131,7 @@ def test_inputs_that_are_no_floats_are_refused():
     import keras
     from keras import layers
 
-    from edgeship.compress.bias import correct_bias
+    from edgeship.compress.quantize.bias import correct_bias
 
     pixels = keras.Input((4,), dtype="uint8", name="pixels")
     model = keras.Model(pixels, layers.Dense(2)(layers.Rescaling(1 / 255)(pixels)))
@@ -148,7 +148,7 @@ def test_models_that_cannot_be_corrected_are_converted_as_before(tmp_path):
     x = np.random.default_rng(0).normal(size=(30, 12, 3)).astype(np.float32)
     artifact = build_int8(model, x, tmp_path / "lstm", "onnx")
     assert artifact.size_bytes > 0
-    from edgeship.compress.bias import correct_bias
+    from edgeship.compress.quantize.bias import correct_bias
 
     with pytest.raises(UnsupportedModelError, match=r"layer lstm.* \(LSTM\)"):
         correct_bias(model, x)
@@ -156,7 +156,7 @@ def test_models_that_cannot_be_corrected_are_converted_as_before(tmp_path):
 
 def test_what_is_refused(trained, digits):
     from edgeship.compress import quantize_aware
-    from edgeship.compress.bias import correct_bias
+    from edgeship.compress.quantize.bias import correct_bias
 
     with pytest.raises(UnsupportedModelError, match="carries its own ranges"):
         correct_bias(quantize_aware(trained, digits[0][:32]), digits[0][:32])

@@ -9,8 +9,8 @@ import zoo
 from keras import layers
 
 import edgeship
-from edgeship.compress.blocks import branches, without
-from edgeship.compress.graph import Step, build, read
+from edgeship.compress.channels.blocks import branches, without
+from edgeship.compress.graph.model import Step, build, read
 from edgeship.errors import InputError
 
 

@@ -10,9 +10,9 @@ import pytest
 import zoo
 from keras import layers
 
-from edgeship.compress.channels import find
-from edgeship.compress.coupling import layer_key
-from edgeship.compress.graph import build, input_structure
+from edgeship.compress.channels.coupling import layer_key
+from edgeship.compress.channels.groups import find
+from edgeship.compress.graph.model import build, input_structure
 
 
 def masked(channels, removed):

@@ -11,11 +11,11 @@ from user_loop import loop
 
 import edgeship
 from edgeship import data, source
-from edgeship.compress.clustering import _codebook, shared_values, sharing
-from edgeship.compress.kernels import prunable_kernels, sparsity
+from edgeship.compress.graph.kernels import prunable_kernels, sparsity
 from edgeship.compress.layers import kernel_scales
 from edgeship.compress.run import compress
 from edgeship.compress.training import weight_bytes
+from edgeship.compress.weights.clustering import _codebook, shared_values, sharing
 from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.recipe import SCHEMA
 

@@ -12,7 +12,7 @@ from test_stages import given, recipe, run  # noqa: F401 - the fixture
 
 from edgeship import data, source
 from edgeship.compress import context
-from edgeship.compress.distill import distiller
+from edgeship.compress.distill.distiller import distiller
 from edgeship.errors import InputError, RecipeError
 from edgeship.recipe import parse
 

@@ -7,7 +7,7 @@ from keras import layers
 from user_loop import loop
 
 import edgeship
-from edgeship.compress.kernels import sparsity
+from edgeship.compress.graph.kernels import sparsity
 from edgeship.compress.layers import FakeQuant
 from edgeship.errors import InputError, UnsupportedModelError
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 import edgeship
-from edgeship.compress.entropy import KernelCoding, carried_bits, coded_layers, importances, information_bits
 from edgeship.compress.helpers import helpers
 from edgeship.compress.layers import PLAIN, fake_quantized, int8_numbers
+from edgeship.compress.quantize.entropy import KernelCoding, carried_bits, coded_layers, importances, information_bits
 from edgeship.errors import InputError
 
 BITS = 2.5

@@ -8,8 +8,8 @@ import pytest
 import zoo
 from keras import layers
 
-from edgeship.compress import graph as graphs
-from edgeship.compress.equalize import equalize
+from edgeship.compress.graph import model as graphs
+from edgeship.compress.quantize.equalize import equalize
 from edgeship.errors import UnsupportedModelError
 
 

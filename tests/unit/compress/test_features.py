@@ -10,9 +10,9 @@ from keras import layers
 from user_loop import loop
 
 import edgeship
-from edgeship.compress.features import attention_map
-from edgeship.compress.kernels import sparsity
-from edgeship.compress.points import Tap, auto_pairs, named_pairs, stage_ends
+from edgeship.compress.distill.features import attention_map
+from edgeship.compress.graph.kernels import sparsity
+from edgeship.compress.graph.points import Tap, auto_pairs, named_pairs, stage_ends
 from edgeship.errors import InputError, UnsupportedModelError
 
 

@@ -8,12 +8,12 @@ import zoo
 from keras import layers
 
 import edgeship
-from edgeship.compress import lowrank
-from edgeship.compress.factors import Channels, Spatial, estimated
-from edgeship.compress.graph import build, read
-from edgeship.compress.lowrank import factorize
-from edgeship.compress.macs import macs, macs_by_layer
-from edgeship.compress.patches import patch_moments, patches
+from edgeship.compress.graph.macs import macs, macs_by_layer
+from edgeship.compress.graph.model import build, read
+from edgeship.compress.lowrank import factorize as lowrank
+from edgeship.compress.lowrank.factorize import factorize
+from edgeship.compress.lowrank.factors import Channels, Spatial, estimated
+from edgeship.compress.lowrank.patches import patch_moments, patches
 from edgeship.errors import DataError, InputError, UnsupportedModelError
 
 ZOO = [zoo.two_inputs, zoo.mobile, zoo.unet, zoo.signal, zoo.autoencoder]

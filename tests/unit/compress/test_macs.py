@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras import layers
 
-from edgeship.compress.macs import macs, macs_by_layer
+from edgeship.compress.graph.macs import macs, macs_by_layer
 from edgeship.errors import UnsupportedModelError
 
 

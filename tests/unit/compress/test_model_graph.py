@@ -10,11 +10,11 @@ import pytest
 from keras import layers, ops
 
 import edgeship
-from edgeship.compress.graph import build, read
-from edgeship.compress.kernels import prunable_kernels
+from edgeship.compress.distill.students import narrow
+from edgeship.compress.graph.kernels import prunable_kernels
+from edgeship.compress.graph.macs import macs
+from edgeship.compress.graph.model import build, read
 from edgeship.compress.layers import FakeQuant
-from edgeship.compress.macs import macs
-from edgeship.compress.students import narrow
 from edgeship.compress.training import weight_bytes
 from edgeship.errors import UnsupportedModelError
 

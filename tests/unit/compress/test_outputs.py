@@ -10,7 +10,7 @@ from test_stages import recipe
 
 import edgeship
 from edgeship import data, source
-from edgeship.compress.outputs import output_kinds
+from edgeship.compress.graph.outputs import output_kinds
 from edgeship.compress.run import compress
 from edgeship.compress.training import loss_for
 from edgeship.errors import InputError, UnsupportedModelError

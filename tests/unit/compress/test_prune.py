@@ -8,8 +8,8 @@ from keras import layers
 from user_loop import loop
 
 import edgeship
-from edgeship.compress.kernels import prunable_kernels, sparsity
-from edgeship.compress.pruning import masks
+from edgeship.compress.graph.kernels import prunable_kernels, sparsity
+from edgeship.compress.weights.pruning import masks
 from edgeship.errors import InputError, UnsupportedModelError
 
 

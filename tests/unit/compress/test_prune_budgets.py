@@ -8,9 +8,9 @@ import pytest
 from keras import layers
 
 import edgeship
-from edgeship.compress.budgets import smallest
-from edgeship.compress.kernels import prunable_layers, sparsity
-from edgeship.compress.pruning import masks
+from edgeship.compress.graph.kernels import prunable_layers, sparsity
+from edgeship.compress.weights.budgets import smallest
+from edgeship.compress.weights.pruning import masks
 from edgeship.errors import InputError, UnsupportedModelError
 
 

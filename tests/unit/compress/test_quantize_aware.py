@@ -9,9 +9,9 @@ from keras import layers
 from user_loop import loop
 
 import edgeship
-from edgeship.compress.fold import fold
-from edgeship.compress.graph import build, read
-from edgeship.compress.kernels import sparsity
+from edgeship.compress.graph.fold import fold
+from edgeship.compress.graph.kernels import sparsity
+from edgeship.compress.graph.model import build, read
 from edgeship.compress.layers import FakeQuant, fake_quantized, kernel_scales, snap
 from edgeship.errors import DataError, UnsupportedModelError
 

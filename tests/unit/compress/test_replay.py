@@ -8,7 +8,7 @@ import pytest
 import zoo
 from keras import layers
 
-from edgeship.compress.replay import compare, from_tf_keras, to_tf_keras
+from edgeship.compress.tfmot.replay import compare, from_tf_keras, to_tf_keras
 from edgeship.errors import UnsupportedModelError
 
 

@@ -6,7 +6,7 @@ import pytest
 from test_stages import given, recipe, run  # noqa: F401 - `given` is a fixture
 
 from edgeship import source
-from edgeship.compress.kernels import prunable_layers
+from edgeship.compress.graph.kernels import prunable_layers
 from edgeship.errors import RecipeError
 from edgeship.recipe import Factorize, Prune, parse
 

@@ -9,11 +9,11 @@ import pytest
 from keras import layers
 
 from edgeship import data, source
-from edgeship.compress.distill import distiller
-from edgeship.compress.graph import input_structure
-from edgeship.compress.kernels import sparsity
+from edgeship.compress.distill.distiller import distiller
+from edgeship.compress.graph.kernels import sparsity
+from edgeship.compress.graph.macs import macs
+from edgeship.compress.graph.model import input_structure
 from edgeship.compress.layers import fake_quantized
-from edgeship.compress.macs import macs
 from edgeship.compress.run import compress
 from edgeship.compress.training import Batches, loss_for, weight_bytes
 from edgeship.errors import DataError, InputError, RecipeError, UnsupportedModelError

@@ -8,8 +8,8 @@ import pytest
 from keras import layers
 
 import edgeship
-from edgeship.compress.channels import find
-from edgeship.compress.importance import scores, taylor
+from edgeship.compress.channels.groups import find
+from edgeship.compress.channels.importance import scores, taylor
 from edgeship.errors import DataError, InputError, UnsupportedModelError
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from edgeship import data, source
-from edgeship.compress.clustering import most_values
-from edgeship.compress.kernels import prunable_kernels, sparsity
+from edgeship.compress.graph.kernels import prunable_kernels, sparsity
 from edgeship.compress.layers import fake_quantized
 from edgeship.compress.run import compress
+from edgeship.compress.weights.clustering import most_values
 from edgeship.errors import MissingPackageError, RecipeError
 from edgeship.recipe import SCHEMA, parse
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from edgeship.compress import quantize
+from edgeship.compress.quantize import aware
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Artifact, ConvertOptions, Source
 from edgeship_converters.tflite import TFLiteConverter
@@ -58,7 +58,7 @@ def test_int8_uses_the_ranges_of_quantization_aware_training(tmp_path: Path) -> 
     keras.utils.set_random_seed(0)  # how far float32 is from int8 depends on the weights
     model = zoo.cnn()
     images = np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype(np.float32)
-    source = zoo.save(quantize.freeze(quantize.quantize_aware(model, images)), tmp_path)
+    source = zoo.save(aware.freeze(aware.quantize_aware(model, images)), tmp_path)
     assert source.fake_quantized
     wanted = zoo.reference(source, {"image": images})[0]
     for variant in ("int8", "int8-floatio"):

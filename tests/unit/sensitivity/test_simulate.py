@@ -12,7 +12,7 @@ from tests.unit.compress import zoo
 
 from edgeship import source as sources
 from edgeship.compress.layers import snap
-from edgeship.compress.quantize import quantize_aware
+from edgeship.compress.quantize.aware import quantize_aware
 from edgeship.errors import UnsupportedModelError
 from edgeship.sensitivity.rounding import Precision, Rounding, activation_grid, rounded_kernel
 from edgeship.sensitivity.simulate import Simulation

@@ -9,11 +9,11 @@ import numpy as np
 
 from edgeship import data, metrics
 from edgeship import source as sources
-from edgeship.compress.distill import distiller
-from edgeship.compress.features import Features
-from edgeship.compress.graph import input_structure
+from edgeship.compress.distill.distiller import distiller
+from edgeship.compress.distill.features import Features
+from edgeship.compress.graph.model import input_structure
+from edgeship.compress.graph.outputs import output_kinds
 from edgeship.compress.helpers import callbacks
-from edgeship.compress.outputs import output_kinds
 from edgeship.compress.training import Batches, EpochProgress, cosine, loss_for
 from edgeship.data.augment import augmentation
 from edgeship.errors import DataError, InputError, UnsupportedModelError
@@ -21,7 +21,7 @@ from edgeship.recipe import Distil, QuantizeAware, Recipe, Training
 from edgeship.types import Array, Dataset, ProgressCallback, Source, Stage
 
 if TYPE_CHECKING:
-    from edgeship.compress.distill import Distiller
+    from edgeship.compress.distill.distiller import Distiller
 
 #: Tasks whose output can be called right or wrong.
 _DECISIONS = ("classification", "binary", "segmentation")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import keras
 
-from edgeship.compress.clustering import int8_limits, keep_clusters, keep_int8_clusters
-from edgeship.compress.distill import Distiller
+from edgeship.compress.distill.distiller import Distiller
 from edgeship.compress.helpers import helpers
 from edgeship.compress.layers import fake_quantized
-from edgeship.compress.pruning import clone, keep_zeros
-from edgeship.compress.quantize import freeze
+from edgeship.compress.quantize.aware import freeze
+from edgeship.compress.weights.clustering import int8_limits, keep_clusters, keep_int8_clusters
+from edgeship.compress.weights.pruning import clone, keep_zeros
 
 
 def finalize(model: keras.Model) -> keras.Model:

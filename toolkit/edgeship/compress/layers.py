@@ -17,7 +17,7 @@ from keras import ops
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgeship.compress.entropy import KernelCoding
+    from edgeship.compress.quantize.entropy import KernelCoding
     from edgeship.types import Array
 
 #: Ranges move at most by this share of the distance to a batch's own range.

@@ -75,8 +75,8 @@ def strip(source: Source, out_dir: Path) -> Source:
     It is the network that formats without fake quantization get; its inputs and outputs keep their names.
     """
     from edgeship import source as sources
-    from edgeship.compress import quantize
+    from edgeship.compress.quantize import aware
 
-    path = sources.save_live(quantize.strip(sources.load(source)), out_dir)
+    path = sources.save_live(aware.strip(sources.load(source)), out_dir)
     found = sources.inspect(path, source.custom_objects, source.allow_unsafe)
     return replace(found, inputs=source.inputs, outputs=source.outputs)

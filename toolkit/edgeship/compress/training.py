@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from edgeship.compress.graph import read
+from edgeship.compress.graph.model import read
+from edgeship.compress.graph.outputs import OutputKind, first_of, output_kinds
 from edgeship.compress.layers import PLAIN, QUANTIZED, FakeQuant, fake_quantized, int8_numbers
-from edgeship.compress.outputs import OutputKind, first_of, output_kinds
 from edgeship.errors import UnsupportedModelError
 from edgeship.metrics import VOID
 from edgeship.types import Progress, ProgressCallback

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgeship.compress.layers import kernel_scales
-from edgeship.compress.pruning import masks
+from edgeship.compress.weights.pruning import masks
 from edgeship.types import Array
 
 #: Bits of what is not rounded.

@@ -1,8 +1,8 @@
 """A float network in which the weights and the output of each layer can be rounded by themselves, without rebuilding.
 
-The roundings stand where the int8 file has them (`edgeship.compress.place`), their ranges are the smallest and largest
-value of the calibration samples, as TensorFlow's converter takes them: with all of them on, it computes what the file
-computes, up to rounding in the sums.
+The roundings stand where the int8 file has them (`edgeship.compress.quantize.place`), their ranges are the smallest and
+largest value of the calibration samples, as TensorFlow's converter takes them: with all of them on, it computes what
+the file computes, up to rounding in the sums.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from edgeship.compress.fold import KERNEL_LAYERS, fold
-from edgeship.compress.graph import Graph, Ref, Step, build, read, unique_names
-from edgeship.compress.kernels import prunable_kernel
+from edgeship.compress.graph.fold import KERNEL_LAYERS, fold
+from edgeship.compress.graph.kernels import prunable_kernel
+from edgeship.compress.graph.model import Graph, Ref, Step, build, read, unique_names
 from edgeship.compress.layers import QUANTIZED, FakeQuant, fake_quantized
-from edgeship.compress.place import place
+from edgeship.compress.quantize.place import place
 from edgeship.errors import EdgeshipError, UnsupportedModelError
 from edgeship.sensitivity.rounding import FLOAT, Kernel, Precision, Rounding, activation_grid
 from edgeship.sensitivity.units import Unit, scores, units

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from keras import layers
 
-from edgeship.compress.fold import KERNEL_LAYERS
-from edgeship.compress.graph import Graph, Ref, Step
+from edgeship.compress.graph.fold import KERNEL_LAYERS
+from edgeship.compress.graph.model import Graph, Ref, Step
 from edgeship.compress.layers import FakeQuant
-from edgeship.compress.place import PASSING
+from edgeship.compress.quantize.place import PASSING
 
 _SQUASHING = ("softmax", "sigmoid")
 

@@ -1,0 +1,1 @@
+"""Keras models as graphs: reading, rewriting and folding them, and what can be counted or observed in them."""

@@ -1,0 +1,1 @@
+"""Quantization-aware training, and what makes a model easier to quantize."""

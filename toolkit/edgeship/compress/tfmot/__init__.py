@@ -1,0 +1,1 @@
+"""`backend: tfmot`: TensorFlow Model Optimization on a replay of the model in tf_keras."""
