@@ -44,17 +44,17 @@ def quantize(model: Any, inputs: tuple[TensorSpec, ...], calibration: Dataset) -
         calibration: its `calibration` split sets the ranges of activations.
 
     Raises:
-        UnsupportedModelError: no range serves: the activations or the quantized scores are not finite.
+        UnsupportedModelError: no range serves: the activations or the quantized scores are not finite; or ONNX Runtime
+            cannot read the model.
     """
     import onnx
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     samples = batches(calibration, inputs, _BATCH)
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared = (Path(folder) / f"{name}.onnx" for name in ("plain", "prepared"))
         onnx.save(model, plain)
-        quant_pre_process(plain, prepared)
+        _prepare(plain, prepared)
         histograms = _histograms(load_model_with_shape_infer(prepared), samples)
         best, least = None, float("inf")
         for covered in _COVERED:
@@ -69,6 +69,30 @@ def quantize(model: Any, inputs: tuple[TensorSpec, ...], calibration: Dataset) -
             "onnx/int8: the scores of the quantized model are not finite numbers", remedy="Use float16."
         )
     return best
+
+
+def _prepare(plain: Path, prepared: Path) -> None:
+    """Write a model with the shapes of its tensors and optimized, as the quantizer wants it.
+
+    ONNX Runtime finds shapes symbolically, which knows dynamic ones best but raises whatever an operator that it does
+    not know leads to (ONNX Runtime 1.31: a TypeError after a reduction other than sum and mean). ONNX's own inference
+    is enough then: what it finds no type for would stay float.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    failed: Exception | None = None
+    for skip in (False, True):
+        try:
+            quant_pre_process(plain, prepared, skip_symbolic_shape=skip)
+        except Exception as error:  # noqa: BLE001 - without a common base, see above
+            failed = failed or error
+        else:
+            return
+    assert failed is not None
+    raise UnsupportedModelError(
+        f"onnx/int8: ONNX Runtime cannot prepare the model: {type(failed).__name__}: {str(failed)[:300]}",
+        remedy="Use float16 or float32, or choose another format.",
+    ) from failed
 
 
 def _quantize(model: Any, ranges: Mapping[str, Range]) -> Any:

@@ -47,6 +47,13 @@ def embedding() -> Any:
     return keras.Model(tokens, layers.Dense(3, name="score")(x))
 
 
+def highest() -> Any:
+    """A reduction whose shape ONNX Runtime's symbolic inference does not know, before a layer with weights."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.GlobalMaxPooling2D()(layers.Conv2D(8, 3, activation="relu")(image))
+    return keras.Model(image, layers.Dense(4, name="score")(x))
+
+
 def bytes_image() -> Any:
     """An image as bytes, scaled in the model."""
     image = keras.Input((8, 8, 3), name="image", dtype="uint8")

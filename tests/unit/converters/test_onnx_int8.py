@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Dataset, TensorSpec
 from edgeship_converters import onnx_int8
 
@@ -34,11 +36,11 @@ def model_of(last: str | None = "Softmax", width: int = WIDTH) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def calibration(folder: Path, x: Array) -> Dataset:
+def calibration(folder: Path, x: Array, inputs: tuple[TensorSpec, ...] = INPUTS) -> Dataset:
     place = folder / "calibration" / "x"
     place.mkdir(parents=True)
-    np.save(place / "x.npy", x)
-    return Dataset(folder, "x", "0" * 64, "unlabelled", INPUTS, {"calibration": len(x)})
+    np.save(place / f"{inputs[0].name}.npy", x)
+    return Dataset(folder, "x", "0" * 64, "unlabelled", inputs, {"calibration": len(x)})
 
 
 def input_range(model: Any) -> float:
@@ -89,6 +91,35 @@ def test_equal_samples_give_equal_files(tmp_path: Path) -> None:
     first, second = (onnx_int8.quantize(model_of(), INPUTS, calibration(tmp_path / n, x)) for n in "ab")
     names = [sorted(t.SerializeToString(deterministic=True) for t in m.graph.initializer) for m in (first, second)]
     assert names[0] == names[1]
+
+
+def test_shapes_that_only_onnx_finds_are_enough(tmp_path: Path) -> None:
+    """The product behind a maximum is in integers; once ONNX Runtime finds its shape itself, one way is enough."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    model = model_of()
+    model.graph.node[0].input[0] = "highest"
+    model.graph.node.insert(0, helper.make_node("ReduceMax", ["x3", "axes"], ["highest"], "max", keepdims=0))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "axes"))
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x3", TensorProto.FLOAT, ["batch", 3, WIDTH]))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(TypeError):
+        quant_pre_process(tmp_path / "model.onnx", tmp_path / "prepared.onnx")
+    x = np.random.default_rng(0).normal(size=(SAMPLES, 3, WIDTH)).astype(np.float32)
+    given = (TensorSpec("x3", (None, 3, WIDTH), "float32"),)
+    made = onnx_int8.quantize(model, given, calibration(tmp_path, x, given))
+    makers = {name: node.op_type for node in made.graph.node for name in node.output}
+    product = next(node for node in made.graph.node if node.op_type in ("MatMul", "Gemm"))
+    assert {makers[name] for name in product.input} == {"DequantizeLinear"}
+
+
+def test_what_onnx_runtime_cannot_read_is_an_error_of_ours(tmp_path: Path) -> None:
+    model = model_of()
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Strange", "somewhere"
+    x = np.zeros((SAMPLES, WIDTH), np.float32)
+    with pytest.raises(UnsupportedModelError, match=r"cannot prepare the model: InferenceError.*somewhere") as caught:
+        onnx_int8.quantize(model, INPUTS, calibration(tmp_path, x))
+    assert "float32" in caught.value.remedy
 
 
 def histogram(*batches: Array) -> onnx_int8._Histogram:
