@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeship_converters.names import unique
+
 if TYPE_CHECKING:
     from tensorflow.core.framework.function_pb2 import FunctionDef
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -153,7 +155,7 @@ class _Names:
                 name, ready = stack.pop()
                 if ready:
                     self.order.append(name)
-                    self.names[name] = _unique(self._clean(name), taken)
+                    self.names[name] = unique(self._clean(name), taken)
                 elif name not in done:
                     done.add(name)
                     stack.append((name, True))
@@ -177,12 +179,3 @@ def _inputs(node: NodeDef) -> list[str]:
 
 def _head(tensor: str) -> str:
     return tensor.partition(":")[0]
-
-
-def _unique(wanted: str, taken: set[str]) -> str:
-    name, number = wanted, 1
-    while name in taken:
-        number += 1
-        name = f"{wanted}__{number}"
-    taken.add(name)
-    return name

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgeship_converters.names import unique
+
 if TYPE_CHECKING:
     from edgeship.types import Array
 
@@ -121,16 +123,6 @@ def values(model: Any, tensor: Any) -> Array:
 def text(raw: bytes | None) -> str:
     """A name; what is not UTF-8 is replaced."""
     return (raw or b"").decode(errors="replace")
-
-
-def unique(name: str, taken: set[str]) -> str:
-    """A name that is not taken yet, which it then is."""
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}_{number}"
-    taken.add(found)
-    return found
 
 
 def name_apart(model: Any) -> None:

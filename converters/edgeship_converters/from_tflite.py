@@ -16,6 +16,7 @@ from edgeship.types import ConvertOptions, Source
 from edgeship_converters import aeq, flatfile
 from edgeship_converters.calibration import batches
 from edgeship_converters.flatfile import SIGNATURE
+from edgeship_converters.names import unique
 
 
 def to_tflite(source: Source, variant: str, options: ConvertOptions) -> bytes:
@@ -138,5 +139,5 @@ def _name_tensors(model: Any, source: Source, *, short: bool) -> None:
                 name = wanted[index]
             else:
                 name = flatfile.text(tensor.name)
-                name = flatfile.unique((name.rpartition(";")[2] if short else name) or "tensor", taken)
+                name = unique((name.rpartition(";")[2] if short else name) or "tensor", taken)
             tensor.name = name.encode()

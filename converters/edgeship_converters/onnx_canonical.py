@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from edgeship.types import TensorSpec
+from edgeship_converters.names import unique
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
@@ -184,12 +185,7 @@ class _Names:
                 names[name] = name if name in self._fixed else self._unique(f"{node.name}/{slot}")
 
     def _unique(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        self._taken.add(name)
-        return name
+        return unique(wanted, self._taken)
 
 
 def _forget_sizes(values: Iterable[ValueInfoProto]) -> None:
