@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgeship import data, source
+from edgeship.compress import training
 from edgeship.compress.graph.kernels import prunable_kernels, sparsity
 from edgeship.compress.layers import fake_quantized
 from edgeship.compress.run import compress
@@ -35,7 +36,8 @@ def given(trained, digits, tmp_path_factory):
     return found, data.from_arrays(arrays, found.inputs, found.outputs, data.DataOptions(), folder)
 
 
-def test_pcqat_keeps_zeros_and_shared_values(given, digits, accuracy, litert, tmp_path) -> None:
+def test_pcqat_keeps_zeros_and_shared_values(given, digits, accuracy, litert, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(training, "_SIGN_SECONDS", -1.0)
     events = []
     result = compress(*given, recipe(PRUNE, CLUSTER, QUANTIZE), None, tmp_path, events.append)
     base, pruned, clustered, quantized = result.stages
@@ -45,9 +47,9 @@ def test_pcqat_keeps_zeros_and_shared_values(given, digits, accuracy, litert, tm
     assert quantized.sparsity >= pruned.sparsity - 1e-9
     assert any("different" in note for note in clustered.notes)
     assert min(stage.metric for stage in result.stages) > base.metric - 0.1
-    assert [(e.stage, e.done) for e in events if e.done] == [
-        ("prune", 1), ("prune", 2), ("cluster", 1), ("quantize-aware", 1)
-    ]  # fmt: skip
+    whole = [(e.stage, e.done) for e in events if e.done and "batch" not in e.message]
+    assert whole == [("prune", 1), ("prune", 2), ("cluster", 1), ("quantize-aware", 1)]
+    assert any(0 < e.done < 1 for e in events)
     model = source.load(result.source)
     assert fake_quantized(model)
     outputs, _, _ = litert(model, digits[2][:200])

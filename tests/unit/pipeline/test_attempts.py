@@ -224,6 +224,6 @@ def test_progress_within_an_epoch_says_how_far_it_is(monkeypatch: pytest.MonkeyP
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     heard: list[Progress] = []
-    callback = training.EpochProgress("prune", 2, heard.append)
+    callback = training.EpochProgress("prune", 2, 4, heard.append)
     model.fit(np.zeros((8, 2)), np.zeros(8), batch_size=2, epochs=2, verbose=0, callbacks=[callback])
     assert [p.done for p in heard] == [0.25, 0.5, 0.75, 1, 1, 1.25, 1.5, 1.75, 2, 2]

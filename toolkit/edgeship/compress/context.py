@@ -85,7 +85,7 @@ class Context:
             metrics=["accuracy"] if self._dataset.task in _DECISIONS and len(trained.outputs) == 1 else None,
             jit_compile=False,
         )
-        helpers = [*callbacks(model), EpochProgress(spec.word, spec.epochs, self.progress)]
+        helpers = [*callbacks(model), EpochProgress(spec.word, spec.epochs, len(batches), self.progress)]
         model.fit(batches, epochs=spec.epochs, shuffle=False, callbacks=helpers, verbose=0)
 
     def loss(self, model: keras.Model) -> Any:

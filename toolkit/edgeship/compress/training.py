@@ -111,11 +111,11 @@ def cosine(learning_rate: float, steps: int) -> keras.optimizers.Adam:
 
 
 class EpochProgress(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no types
-    """Tells how far a stage is: after each epoch, and meanwhile often enough to show that it lives."""
+    """Tells how far a stage is: after each epoch of `steps`, and meanwhile often enough to show that it lives."""
 
-    def __init__(self, stage: str, epochs: int, progress: ProgressCallback) -> None:
+    def __init__(self, stage: str, epochs: int, steps: int, progress: ProgressCallback) -> None:
         super().__init__()
-        self._stage, self._epochs, self._tell = stage, epochs, progress
+        self._stage, self._epochs, self._steps, self._tell = stage, epochs, steps, progress
         self._epoch, self._told = 0, time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002 - the signature is Keras's
@@ -125,7 +125,7 @@ class EpochProgress(keras.callbacks.Callback):  # type: ignore[misc] # Keras shi
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Send a sign of life, seldom."""
         if time.monotonic() - self._told > _SIGN_SECONDS:
-            done = self._epoch + (batch + 1) / self.params["steps"]
+            done = self._epoch + (batch + 1) / self._steps
             self._send(done, f"epoch {self._epoch + 1}/{self._epochs} batch {batch + 1}", logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:

@@ -167,7 +167,7 @@ def _fit(wrapped: Any, model: keras.Model, spec: Training, context: Context, hel
 
     rate = tf_keras.optimizers.schedules.CosineDecay(spec.learning_rate, spec.epochs * len(batches))
     wrapped.compile(tf_keras.optimizers.Adam(rate), context.loss(model))
-    progress = EpochProgress(spec.word, spec.epochs, context.progress)
+    progress = EpochProgress(spec.word, spec.epochs, len(batches), context.progress)
     tell = tf_keras.callbacks.LambdaCallback(
         on_epoch_begin=progress.on_epoch_begin,
         on_epoch_end=progress.on_epoch_end,
