@@ -14,16 +14,6 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 
 @pytest.fixture(scope="session")
-def digits():
-    """(x_train, y_train, x_test, y_test); images 8x8x1, 0..1."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    x, y = (data.images[..., None] / 16).astype(np.float32), data.target.astype(np.int64)
-    return x[:1300], y[:1300], x[1300:], y[1300:]
-
-
-@pytest.fixture(scope="session")
 def compiled():
     """Compile for digits."""
     import keras
