@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgeship.encodings import encode
 from edgeship.errors import ArtifactError
-from edgeship.types import Artifact
+from edgeship.types import Artifact, on_the_wire
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,11 @@ class Sizes:
     gzip_bytes: int
     brotli_bytes: int
     zstd_bytes: int
+
+    @property
+    def wire_bytes(self) -> int:
+        """As it is delivered; see `edgeship.types.on_the_wire`."""
+        return on_the_wire(self.raw_bytes, self.brotli_bytes, self.zstd_bytes)
 
 
 def sizes(artifact: Artifact) -> Sizes:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeship.encodings import SUFFIXES, encode
+
 from .conftest import Demo, Script
 
 
@@ -20,12 +22,16 @@ def test_demo_ends_with_table_report_and_the_last_line(demo: Demo) -> None:
     lines = [line for line in demo.ran.out.splitlines() if line.strip()]
     assert lines[-2] == f"report: {demo.build / 'report.html'}"
     last = re.fullmatch(
-        r"smallest passing: (\S+) ([\d,]+) B ([\d.]+) ms ([+-][\d.]+) points   next: edgeship bundle \S+ --for device",
+        r"smallest passing: (\S+) ([\d,]+) B \(([\d,]+) B compressed\) ([\d.]+) ms [+-][\d.]+ points   next: (.+)",
         lines[-1],
     )
     assert last, lines[-1]
     delivered = [f for f in Path(last[1]).parent.iterdir() if f.name != "artifact.json"]
     assert sum(f.stat().st_size for f in delivered) == int(last[2].replace(",", ""))
+    sent = sum(min(len(encode(f.read_bytes(), way)) for way in SUFFIXES) for f in delivered)
+    assert sent == pytest.approx(int(last[3].replace(",", "")), rel=0.01)  # of several files the sums are compared
+    tflite = "/tflite/" in last[1]
+    assert last[5] == (f"edgeship bundle {demo.build} --for device" if tflite else f"edgeship predict {last[1]} INPUT")
     assert all(f"tflite/{v}" in demo.ran.out for v in ("float32", "float16", "dynamic", "int8"))
 
 

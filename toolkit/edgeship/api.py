@@ -53,8 +53,8 @@ def build(
             called with `edgeship.types.Progress`.
 
     Returns:
-        The report: `report.best.entry` is the smallest file that passed; `report.raise_for_gates()` raises if a gate
-        failed, which does not raise by itself.
+        The report: `report.best.entry` is the file that passed with the fewest bytes to send;
+        `report.raise_for_gates()` raises if a gate failed, which does not raise by itself.
 
     Raises:
         InputError: for a model, dataset, recipe or folder that cannot be used; nothing is written then.

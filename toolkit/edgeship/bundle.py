@@ -1,7 +1,7 @@
 """Device bundles: one verified TFLite file with all that a device needs to use it and to check itself.
 
     manifest.json             schema `edgeship.manifest/1`: names and hashes all the rest
-    model.tflite              the smallest file of the build that passed
+    model.tflite              of the files of the build that passed, the one with the fewest bytes to deliver
     golden/input_0.npy ...    a few test inputs
     golden/output_0.npy ...   what the file gives for them
 
@@ -159,7 +159,7 @@ def _store(folder: Path, entry: FileEntry) -> BundleFile:
 
 
 def _choose(report: Report) -> Artifact:
-    """The smallest TFLite file that passed, as its own sidecar and hashes confirm it."""
+    """Of the TFLite files that passed, the one with the fewest bytes to deliver; its sidecar and hashes confirm it."""
     offered = [a for a in report.artifacts if a.format == "tflite"]
     if not offered:
         raise InputError(
@@ -173,9 +173,16 @@ def _choose(report: Report) -> Artifact:
             f"no TFLite file of {report.name} may be delivered: {states}",
             remedy="report.html of the build says why; a larger variant or another recipe may pass.",
         )
-    chosen = min(passed, key=lambda a: (a.size_bytes, a.id))
+    chosen = passed[0] if len(passed) == 1 else min(passed, key=lambda a: (_wire_bytes(report, a), a.id))
     check_files((chosen,))
     return chosen
+
+
+def _wire_bytes(report: Report, artifact: Artifact) -> int:
+    from edgeship_benchmarks.sizes import sizes
+
+    measured = report.wire_bytes(artifact)
+    return sizes(artifact).wire_bytes if measured is None else measured
 
 
 def _check_out(out: Path) -> str | None:

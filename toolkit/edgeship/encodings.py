@@ -14,11 +14,10 @@ import zstandard
 
 from edgeship.archives import implausible
 from edgeship.errors import ArtifactError
+from edgeship.types import on_the_wire
 
 #: Name of an encoding -> what files end in; the names web servers look for beside a file.
 SUFFIXES = {"br": ".br", "zstd": ".zst"}
-#: A file is stored compressed where that takes away at least this share of it: decoding costs a device time and code.
-WORTH = 0.03
 #: Largest decoded file: a .tflite file cannot be larger, because its references have 32 bits.
 MAX_BYTES = 2 << 30
 
@@ -41,10 +40,10 @@ def encode(content: bytes, encoding: str) -> bytes:
 
 
 def smallest(content: bytes) -> tuple[str, bytes] | None:
-    """The encoding with the fewest bytes, and those; None where compression does not pay (`WORTH`)."""
+    """The encoding with the fewest bytes, and those; None where compression does not pay (`on_the_wire`)."""
     found = [(name, encode(content, name)) for name in SUFFIXES]
     name, encoded = min(found, key=lambda pair: len(pair[1]))
-    return (name, encoded) if len(encoded) <= (1 - WORTH) * len(content) else None
+    return (name, encoded) if on_the_wire(len(content), len(encoded)) < len(content) else None
 
 
 def decode(encoded: bytes, encoding: str, size_bytes: int) -> Iterator[bytes]:

@@ -85,3 +85,25 @@ def test_tables_without_files_keep_what_there_is(tmp_path: Path) -> None:
     bare = replace(made, stages=tuple(replace(s, files=(), macs=None) for s in made.stages))
     (prune,) = [row for row in shown(ui.stage_table(bare)) if row[:1] == ["prune"]]
     assert prune == ["prune", "0.8490", "50", "%"]
+
+
+def test_the_last_line_proposes_what_can_be_done_with_the_file_it_names(tmp_path: Path) -> None:
+    made = report_builder.build(tmp_path)
+    line = ui.last_line(made, "builds/x")
+    assert line.startswith(
+        "smallest passing: builds/x/artifacts/tflite/int8/model.tflite 98,464 B (77,786 B compressed) "
+    )
+    assert line.endswith("   next: edgeship bundle builds/x --for device")
+    for format_name, entry in (("tfjs", "model.json"), ("onnx", "model.onnx")):
+        measured = [
+            replace(m, brotli_bytes=9_000) if m.artifact == f"{format_name}/float16" else m for m in made.measurements
+        ]
+        path = f"builds/x/artifacts/{format_name}/float16/{entry}"
+        other = ui.last_line(replace(made, measurements=tuple(measured)), "builds/x")
+        assert other.startswith(f"smallest passing: {path} ")
+        assert other.endswith(f"   next: edgeship predict {path} INPUT"), "a device bundle would hold another file"
+
+
+def test_the_last_line_of_a_conversion_states_plain_bytes(tmp_path: Path) -> None:
+    made = replace(report_builder.build(tmp_path), measurements=())
+    assert " 98,464 B -0.10 points   next: " in ui.last_line(made, "builds/x")

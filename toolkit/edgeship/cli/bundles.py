@@ -46,8 +46,8 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool)
     """Pack the best file of a BUILD for delivery.
 
     The manifest has files with SHA-256, inputs and outputs with ranges, labels, golden samples with tolerances, and
-    lineage. The smallest TFLite file that passed its gates is taken; a build without one is refused. Files are stored
-    compressed (brotli or zstd) where that makes them smaller.
+    lineage. Files are stored compressed (brotli or zstd) where that makes them smaller. Of the TFLite files that
+    passed their gates, the smallest one so compressed is taken; a build without one is refused.
 
     \b
     Example:

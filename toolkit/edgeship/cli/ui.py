@@ -104,7 +104,7 @@ def report_table(report: Report) -> Table:
     """The table of all files of a build."""
     from edgeship.report import view
 
-    columns = ("file", ">bytes", ">gzip", f">{report.metric}", ">drop [95 %]", ">ms", "verified", "runtime")
+    columns = ("file", ">bytes", ">compressed", f">{report.metric}", ">drop [95 %]", ">ms", "verified", "runtime")
     return _filled(columns, [_report_cells(found) for found in view.rows(report)])
 
 
@@ -166,7 +166,7 @@ def _report_cells(found: Row) -> tuple[str, ...]:
     return (
         found.artifact.id,
         f"{found.artifact.size_bytes:,}",
-        f"{timing.measurement.gzip_bytes:,}" if timing else "",
+        f"{found.wire_bytes:,}" if found.wire_bytes is not None else "",
         f"{found.metric:.4f}" if found.metric is not None else "",
         _drop(found.drop),
         _median(timing),
@@ -234,9 +234,10 @@ def last_line(report: Report, out: str) -> str:
     latency = f" {found.timings[0].summary.median_ms:.3g} ms" if found.timings else ""
     change = f" {signed(-gate.value)} {gate.unit}" if gate is not None else ""
     entry = f"{out}/artifacts/{best.id}/{best.files[0].name}"
-    bundled = any(a.format == "tflite" and a.verification == "passed" for a in report.artifacts)
+    # A device bundle takes TFLite only: where another format is the smallest, it would not hold the file named here.
+    bundled = best.format == "tflite"
     then = f"edgeship bundle {out} --for device" if bundled else f"edgeship predict {entry} INPUT"
-    return f"smallest passing: {entry} {best.size_bytes:,} B{latency}{change}   next: {then}"
+    return f"smallest passing: {entry} {found.size_text}{latency}{change}   next: {then}"
 
 
 def outcome(gates: Sequence[Gate], failures: Sequence[Failure]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
@@ -81,8 +81,14 @@ def _by_place(table: tuple[Row, ...]) -> dict[str, list[tuple[Row, Timing]]]:
 
 
 def _size_charts(report: Report, table: tuple[Row, ...]) -> list[Chart]:
-    points = [p for p in (_point(row, float(row.artifact.size_bytes)) for row in table) if p]
-    return plots.trade_off(points, _axes(report, "bytes of all files", view.kilobytes)) if points else []
+    rows = [row for row in table if row.metric is not None]
+    sizes = report.compared_bytes(row.artifact for row in rows)
+    points = [p for p in (_point(row, float(sizes[row.artifact.id])) for row in rows) if p]
+    return plots.trade_off(points, _axes(report, _size_title(rows), view.kilobytes)) if points else []
+
+
+def _size_title(rows: Sequence[Row]) -> str:
+    return "bytes, compressed" if all(row.timings for row in rows) else "bytes of all files"
 
 
 def _latency_chart(report: Report, timed: list[tuple[Row, Timing]]) -> list[Chart]:

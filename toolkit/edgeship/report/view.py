@@ -75,6 +75,17 @@ class Row:
         measured = next((t.measurement for t in self.timings), None)
         return (measured.gzip_bytes, measured.brotli_bytes, measured.zstd_bytes) if measured else None
 
+    @property
+    def wire_bytes(self) -> int | None:
+        """Bytes as delivered, where they were measured; see `Measurement.wire_bytes`."""
+        return self.timings[0].measurement.wire_bytes if self.timings else None
+
+    @property
+    def size_text(self) -> str:
+        """`98,464 B (77,786 B compressed)`: as it is, and as it is delivered where that was measured."""
+        wire = f" ({self.wire_bytes:,} B compressed)" if self.wire_bytes is not None else ""
+        return f"{self.artifact.size_bytes:,} B{wire}"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -245,7 +256,7 @@ def best_text(table: Sequence[Row]) -> str:
     row = next((r for r in table if r.best), None)
     if row is None:
         return ""
-    parts = [f"{row.artifact.size_bytes:,} B"]
+    parts = [row.size_text]
     parts += [f"{digits(t.summary.median_ms)} ms ({t.measurement.provenance})" for t in row.timings[:1]]
     if row.drop is not None:
         parts.append(f"drop {drop_text(row.drop)}")
@@ -253,12 +264,13 @@ def best_text(table: Sequence[Row]) -> str:
 
 
 def ratio_text(report: Report, table: Sequence[Row]) -> str:
-    """How much smaller the best file is than the float32 file of its format, where there is one."""
+    """How much smaller the best file is than the float32 file of its format, where there is one, as it was chosen."""
     best = report.best
     full = next((r.artifact for r in table if best and r.artifact.id == f"{best.format}/float32"), None)
     if best is None or full is None or full.id == best.id or not best.size_bytes:
         return ""
-    return f"{full.size_bytes / best.size_bytes:.1f}× smaller than {full.id}"  # noqa: RUF001 - the multiplication sign
+    sizes = report.compared_bytes((best, full))
+    return f"{sizes[full.id] / sizes[best.id]:.1f}× smaller than {full.id}"  # noqa: RUF001 - the multiplication sign
 
 
 def command_text(report: Report) -> str:

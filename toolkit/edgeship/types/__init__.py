@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from edgeship.types.arrays import Array, Tensors
 from edgeship.types.artifacts import Artifact, Bundle, BundleFile, FileEntry, Stored, Verification
-from edgeship.types.measurements import CHANGING_FACTS, DeviceInfo, Measurement, Plan, Provenance
+from edgeship.types.measurements import CHANGING_FACTS, WORTH, DeviceInfo, Measurement, Plan, Provenance, on_the_wire
 from edgeship.types.models import (
     LAYER_PRECISIONS,
     VARIANTS,
@@ -30,6 +30,7 @@ __all__ = [
     "CHANGING_FACTS",
     "LAYER_PRECISIONS",
     "VARIANTS",
+    "WORTH",
     "Array",
     "Artifact",
     "Attempt",
@@ -59,4 +60,5 @@ __all__ = [
     "TensorSpec",
     "Tensors",
     "Verification",
+    "on_the_wire",
 ]

@@ -8,6 +8,15 @@ from typing import Literal
 
 Provenance = Literal["measured", "emulated", "estimated"]
 
+#: A file is delivered compressed where that takes away at least this share: decoding costs a device time and code.
+WORTH = 0.03
+
+
+def on_the_wire(size_bytes: int, *encoded_bytes: int) -> int:
+    """Bytes that are delivered: the smallest encoded form, or the plain file where encoding does not pay (`WORTH`)."""
+    least = min(encoded_bytes)
+    return least if least <= (1 - WORTH) * size_bytes else size_bytes
+
 
 #: Facts of a target that differ from one moment to the next.
 CHANGING_FACTS = ("frequency_mhz", "temperature_c", "throttled", "load_average")
@@ -68,3 +77,8 @@ class Measurement:
     device: DeviceInfo
     notes: tuple[str, ...] = ()
     key: str = ""
+
+    @property
+    def wire_bytes(self) -> int:
+        """As the artifact is delivered: the smaller of brotli and zstd where that pays; see `on_the_wire`."""
+        return on_the_wire(self.size_bytes, self.brotli_bytes, self.zstd_bytes)

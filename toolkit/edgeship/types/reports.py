@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -200,9 +200,23 @@ class Report:
 
     @property
     def best(self) -> Artifact | None:
-        """The smallest artifact (uncompressed bytes) that passed all its gates; None if there is none."""
+        """The artifact with the fewest bytes (`compared_bytes`) that passed all its gates; None if there is none."""
         passing = [a for a in self.artifacts if a.verification == "passed"]
-        return min(passing, key=lambda a: (a.size_bytes, a.id), default=None)
+        sizes = self.compared_bytes(passing)
+        return min(passing, key=lambda a: (sizes[a.id], a.id), default=None)
+
+    def wire_bytes(self, artifact: Artifact) -> int | None:
+        """`Measurement.wire_bytes` of an artifact; None where it was not measured."""
+        return next((m.wire_bytes for m in self.measurements if m.artifact == artifact.id), None)
+
+    def compared_bytes(self, artifacts: Iterable[Artifact]) -> dict[str, int]:
+        """Bytes by which artifacts are told smaller from larger, by id.
+
+        As they are delivered where all of them were measured, else uncompressed: never one against the other.
+        """
+        sizes = {a.id: (self.wire_bytes(a), a.size_bytes) for a in artifacts}
+        sent = {name: wire for name, (wire, _) in sizes.items() if wire is not None}
+        return sent if len(sent) == len(sizes) else {name: plain for name, (_, plain) in sizes.items()}
 
     def raise_for_gates(self) -> None:
         """Raise GateFailed, naming each gate that was not accepted and each failure that counts; else return quietly.
