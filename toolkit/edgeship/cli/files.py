@@ -14,8 +14,7 @@ from edgeship.cli import options, sensitivity, ui
 @click.argument("files", nargs=-1, required=True, type=options.MODEL)
 @click.option("--against", required=True, type=options.MODEL, metavar="MODEL", help="The original model.")
 @options.data
-@options.max_drop
-@options.metric
+@options.gates
 @click.option(
     "--quantize",
     "variant",
@@ -23,8 +22,7 @@ from edgeship.cli import options, sensitivity, ui
     help="What FILES are held to. Default: what their sidecar says; without one int8 or float32, by their inputs.",
 )
 @options.scale
-@options.loading
-@options.limits
+@options.running
 @ui.json_option
 def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
     """Hold exported FILES against their MODEL.
@@ -46,9 +44,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
         max_drop=given["max_drop"],
         variant=given["variant"],
         data_options=DataOptions(scale=given["scale"]),
-        limits=options.make_limits(given["time_limit"], given["memory_limit"]),
-        custom_objects=given["custom_objects"],
-        allow_unsafe=given["allow_unsafe"],
+        **options.running_values(given),
     )
     with ui.progress_bars() as progress:
         gates, failures = standalone.verify(request, progress)
@@ -112,8 +108,7 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
 @click.command()
 @click.argument("file", type=options.MODEL)
 @sensitivity.settings
-@options.loading
-@options.limits
+@options.running
 @ui.json_option
 def inspect(file: Path, **given: Any) -> int:
     """Show what a FILE is and what is in it.
@@ -133,8 +128,7 @@ def inspect(file: Path, **given: Any) -> int:
         raise click.UsageError("--data and --html go with --sensitivity")
     from edgeship import standalone
 
-    limits = options.make_limits(given["time_limit"], given["memory_limit"])
-    found = standalone.inspect(file, given["custom_objects"], limits, allow_unsafe=given["allow_unsafe"])
+    found = standalone.inspect(file, **options.running_values(given))
 
     def show() -> None:
         for name, value in found.facts.items():

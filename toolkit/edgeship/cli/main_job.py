@@ -88,19 +88,13 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
 @click.argument("model", type=options.MODEL)
 @options.data
 @options.recipe
-@options.max_drop
-@options.metric
-@options.formats
-@options.quantize
+@options.gates
+@options.exports
 @options.targets
-@options.out("builds/NAME")
-@options.force
-@options.seed
-@options.scale
+@options.building
 @options.augment
 @options.measuring
-@options.loading
-@options.limits
+@options.running
 @ui.json_option
 def build(model: Path, **given: Any) -> int:
     """Ship a trained MODEL: the main job.
@@ -131,17 +125,11 @@ def build(model: Path, **given: Any) -> int:
 
 @click.command()
 @click.argument("model", type=options.MODEL)
-@options.formats
-@options.quantize
+@options.exports
 @options.data
-@options.max_drop
-@options.metric
-@options.out("builds/NAME")
-@options.force
-@options.seed
-@options.scale
-@options.loading
-@options.limits
+@options.gates
+@options.building
+@options.running
 @ui.json_option
 def convert(model: Path, **given: Any) -> int:
     """Convert MODEL and verify the files, no more.
@@ -165,7 +153,9 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
     from edgeship import pipeline
     from edgeship.data import DataOptions
 
-    plan = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"]) if targets else None
+    more = options.running_values(given)
+    if targets:
+        more["plan"] = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"])
     return pipeline.Request(
         model=model,
         out=given["out"] or Path("builds") / (model.stem or "model"),
@@ -180,12 +170,9 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
             scale=given["scale"],
             augment=given.get("augment", ()),
         ),
-        limits=options.make_limits(given["time_limit"], given["memory_limit"]),
-        custom_objects=given["custom_objects"],
-        allow_unsafe=given["allow_unsafe"],
         force=given["force"],
         command=_command(),
-        **({"plan": plan} if plan is not None else {}),
+        **more,
     )
 
 
@@ -194,13 +181,9 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
 @options.data
 @options.training_recipe
 @options.metric
-@options.out("builds/NAME")
-@options.force
-@options.seed
-@options.scale
+@options.building
 @options.augment
-@options.loading
-@options.limits
+@options.running
 @ui.json_option
 def compress(model: Path, **given: Any) -> int:
     """Train MODEL smaller by a recipe, convert nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +10,6 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from edgeship.child import Limits
     from edgeship.types import Plan
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,7 +63,7 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-formats = click.option(
+_formats = click.option(
     "--to",
     "formats",
     multiple=True,
@@ -72,7 +71,7 @@ formats = click.option(
     metavar="FORMAT",
     help="tflite, tfjs or onnx; repeat for several. Default: all that are installed.",
 )
-quantize = click.option(
+_quantize = click.option(
     "--quantize",
     "variants",
     multiple=True,
@@ -105,7 +104,7 @@ training_recipe = click.option(
     metavar="NAME|FILE",
     help="A recipe that trains; see: edgeship recipes.",
 )
-max_drop = click.option(
+_max_drop = click.option(
     "--max-drop", type=float, metavar="POINTS", help="Most the metric may drop; overrides the recipe's limit."
 )
 metric = click.option(
@@ -129,7 +128,7 @@ augment = click.option(
     help="Random variations of training samples: flip, crop (images) or module:function; repeat for several.",
 )
 seed = click.option("--seed", type=int, metavar="N", help="Of everything random; overrides the recipe's.")
-loading = together(
+_loading = together(
     click.option(
         "--custom-objects",
         multiple=True,
@@ -138,7 +137,7 @@ loading = together(
     ),
     click.option("--allow-unsafe", is_flag=True, help="Load Lambda layers and other code that the model carries."),
 )
-limits = together(
+_limits = together(
     click.option(
         "--time-limit",
         type=float,
@@ -162,11 +161,25 @@ def out(default: str) -> Callable[[F], F]:
     return click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help=f"Default: {default}.")
 
 
-def make_limits(time_limit: float, memory_limit: int | None) -> Limits:
-    """The limits of child processes."""
+#: What to export.
+exports = together(_formats, _quantize)
+#: What files are held to.
+gates = together(_max_drop, metric)
+#: The folder of a build, and what its data depend on.
+building = together(out("builds/NAME"), force, seed, scale)
+#: How a model is opened, and the children that work on it; see `running_values`.
+running = together(_loading, _limits)
+
+
+def running_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options of `running` say, as the fields `limits`, `custom_objects` and `allow_unsafe` of a request."""
     from edgeship.child import Limits
 
-    return Limits(seconds=time_limit, memory_mib=memory_limit)
+    return {
+        "limits": Limits(seconds=given["time_limit"], memory_mib=given["memory_limit"]),
+        "custom_objects": given["custom_objects"],
+        "allow_unsafe": given["allow_unsafe"],
+    }
 
 
 def make_plan(threads: int, min_runs: int, min_seconds: float) -> Plan:

@@ -70,9 +70,7 @@ def request(model: Path, given: Mapping[str, Any]) -> SensitivityRequest:
             seed=seed,
         ),
         data_options=DataOptions(seed=seed, scale=given["scale"]),
-        limits=options.make_limits(given["time_limit"], given["memory_limit"]),
-        custom_objects=given["custom_objects"],
-        allow_unsafe=given["allow_unsafe"],
+        **options.running_values(given),
     )
 
 
