@@ -23,7 +23,7 @@ from edgeship.errors import EdgeshipError, UnavailableError
 from edgeship.pipeline import steps
 from edgeship.types import Array, Dataset
 from tests.acceptance.compression import bases, code, measure, records
-from tests.acceptance.compression.catalogue import METHODS, YARDSTICK
+from tests.acceptance.compression.catalogue import METHODS, YARDSTICK, seeds
 from tests.acceptance.compression.methods import CELL_SECONDS, MOST_EPOCHS, Made, Method, Work
 from tests.acceptance.compression.records import Record
 from tests.acceptance.compression.tasks import OPTIONS, TASKS, Task, place
@@ -58,7 +58,7 @@ def cells() -> list[Cell]:
     found = []
     for task in TASKS.values():
         found.append(Cell(task, BASE))
-        found += [Cell(task, m.name, seed) for m in METHODS.values() if task.name in m.tasks for seed in m.seeds]
+        found += [Cell(task, m.name, seed) for m in METHODS.values() for seed in seeds(m, task.name)]
     return found
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeship.verify import Drop
-from tests.acceptance.compression.catalogue import METHODS, YARDSTICK
+from tests.acceptance.compression.catalogue import METHODS, YARDSTICK, seeds
 from tests.acceptance.compression.records import Record, drop_between, unpack
+from tests.acceptance.compression.tasks import FRONT_TASK
 
 #: Recipe -> the largest mean drop in points that it may cost, on any task.
 DROPS: Mapping[str, float] = {"int8": 0.2, "small": 0.5, "tiny": 2.0, "fast": 1.0}
@@ -17,7 +18,6 @@ DROPS: Mapping[str, float] = {"int8": 0.2, "small": 0.5, "tiny": 2.0, "fast": 1.
 BYTES: Mapping[str, tuple[int, int]] = {"small": (32_000, 24_000), "tiny": (18_000, 12_000)}
 #: Times fewer milliseconds than the yardstick, on CIFAR-10.
 SPEED: Mapping[str, float] = {"fast": 2.0}
-FRONT_TASK = "cifar10"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def check(records: Sequence[Record], tasks: Iterable[str]) -> list[Goal]:
 
 def of(records: Sequence[Record], task: str, method: str) -> list[Record]:
     """The records of a method that have a file, if no seed is missing; else none."""
-    wanted = METHODS[method].seeds if method in METHODS else ()
+    wanted = seeds(METHODS[method], task) if method in METHODS else ()
     found = [r for r in records if r.task == task and r.method == method and not r.failure]
     return found if wanted and {r.seed for r in found} >= set(wanted) else []
 

@@ -12,7 +12,7 @@ from tests.acceptance.compression import goals, plot, records
 from tests.acceptance.compression.catalogue import METHODS, YARDSTICK
 from tests.acceptance.compression.code import ROOT
 from tests.acceptance.compression.records import Record
-from tests.acceptance.compression.tasks import TASKS
+from tests.acceptance.compression.tasks import FRONT_TASK, TASKS
 
 DOCS = ROOT / "docs"
 _INTRO = """# Compression, measured
@@ -23,9 +23,9 @@ do not edit. `make acceptance` runs what is missing or stale.
 How: every method starts from the same trained base and sees the same division of the training data; what it chooses, it
 chooses on the validation part. A file's own training takes at most 30 epochs; the short runs of a sweep come on top and
 are in its record. Each file is run in its own runtime (LiteRT; ONNX Runtime for .onnx) on all test samples. The drop is
-paired with the base on the same samples, in points, with its 95 % interval; of several seeds the mean, with the widest
-ends. Milliseconds are as times of the yardstick's (plain int8 by TensorFlow's converter), one thread, both taking turns
-in one run. Rows with a dagger (†) are stale: code that determines them has changed since."""
+paired with the base on the same samples, in points, with its 95 % interval; of several seeds (cifar10 only) the mean,
+with the widest ends. Milliseconds are as times of the yardstick's (plain int8 by TensorFlow's converter), one thread,
+both taking turns in one run. Rows with a dagger (†) are stale: code that determines them has changed since."""
 
 
 def write(folder: Path = records.FOLDER, docs: Path = DOCS) -> None:
@@ -34,7 +34,7 @@ def write(folder: Path = records.FOLDER, docs: Path = DOCS) -> None:
     write_text(docs / "compression-results.md", page(kept))
     ours, peers = goals.sides(kept)
     if ours and peers:
-        write_text(docs / "compression-front.svg", plot.front(ours, peers, _base(kept, goals.FRONT_TASK)))
+        write_text(docs / "compression-front.svg", plot.front(ours, peers, _base(kept, FRONT_TASK)))
 
 
 def page(kept: Sequence[Record]) -> str:

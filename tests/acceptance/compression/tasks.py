@@ -78,6 +78,10 @@ TASKS = {
 }
 
 
+#: The task of the comparison; the others only show that recipes carry over.
+FRONT_TASK = "cifar10"
+
+
 def place() -> Path:
     """Where bases, exported files and locks lie: in edgeship's cache, outside of the repository."""
     return cache.root() / "compression-acceptance"
