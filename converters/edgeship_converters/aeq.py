@@ -115,11 +115,13 @@ def _integers(
         )
     from ai_edge_quantizer import quantizer
 
+    from edgeship_converters import biases
+
     worker = quantizer.Quantizer(content)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it prints sizes
         # The interpreter says that keeping all tensors, from which the ranges are taken, needs memory.
         warnings.filterwarnings("ignore", "Warning: Enabling `experimental_preserve_all_tensors`", UserWarning)
-        # Biases that are too large: `_correct_biases` sees to them.
+        # Biases that are too large: `biases.fit` sees to them.
         warnings.filterwarnings("ignore", "invalid value encountered in cast", RuntimeWarning)
         try:
             scopes = {f"^{re.escape(name)}$": word for name, word in chosen.items() if word != default}
@@ -134,7 +136,7 @@ def _integers(
             message = f"tflite/{default}: ai-edge-quantizer stopped: {first[:300]}"
             raise UnsupportedModelError(message, remedy=_REMEDY) from error
     model = read(made)
-    _correct_biases(model, read(content))
+    biases.fit(model, read(content))
     return write(model)
 
 
@@ -181,38 +183,6 @@ def _ranges(worker: Any, content: bytes, samples: Samples) -> Any:
     collector = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
     collector.calibrate({SIGNATURE: list(samples())}, recipe)
     return collector.get_model_qsvs()
-
-
-def _correct_biases(quantized: Any, original: Any) -> None:
-    """Quantize the 64-bit biases of int16x8 again: the quantizer stores them in 64 bits, but cuts them off at 32.
-
-    Their scale is that of the inputs times that of the weights, so a large bias beside small weights reaches the limit.
-    Raises UnsupportedModelError for one of int8 that does; it has 32 bits.
-    """
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
-    values = {
-        tensor.name: np.frombuffer(bytes(original.buffers[tensor.buffer].data), "<f4")
-        for graph in original.subgraphs
-        for tensor in graph.tensors
-        if tensor.type == schema.TensorType.FLOAT32 and original.buffers[tensor.buffer].data is not None
-    }
-    for tensor in (tensor for graph in quantized.subgraphs for tensor in graph.tensors):
-        scale = None if tensor.quantization is None else tensor.quantization.scale
-        if scale is None or not len(scale) or tensor.name not in values:
-            continue
-        if tensor.type not in (schema.TensorType.INT32, schema.TensorType.INT64):
-            continue
-        exact = np.round(values[tensor.name] / np.asarray(scale, np.float64))
-        if tensor.type == schema.TensorType.INT64:
-            stored = exact.astype("<i8").tobytes()
-            quantized.buffers[tensor.buffer].data = np.frombuffer(stored, np.uint8)
-        elif np.abs(exact).max(initial=0) >= 2**31:
-            raise UnsupportedModelError(
-                f"tflite/int8: the bias {tensor.name.decode()!r} is too large beside its weights",
-                remedy="Use int16x8 or dynamic, or give the model that the .tflite file was made from.",
-            )
 
 
 def _few_bits(model: Any, chosen: Mapping[str, str]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -11,10 +12,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from edgeship.errors import InputError
+from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.source import inspect
 from edgeship.types import Array, ConvertOptions
-from edgeship_converters import aeq, flatfile, weights
+from edgeship_converters import aeq, biases, flatfile, weights
 from edgeship_converters.tflite import TFLiteConverter
 
 #: Every kind of weights; two operators read one tensor (a shared layer), and depthwise channels lie on the last axis.
@@ -134,6 +135,57 @@ def test_sensitive_layers_in_float_bring_the_numbers_back(content: bytes) -> Non
     every = dict.fromkeys(("first", "shared", "deep", "up", "middle", "scores"), "float32")
     lossy = distance(run(aeq.quantize(content, {}, "int8", samples)), run(content))
     assert distance(run(aeq.quantize(content, every, "int8", samples)), run(content)) < lossy / 2
+
+
+@pytest.fixture(scope="module")
+def pruned(content: bytes) -> bytes:
+    """The file with a channel in each kind of weights that is all zero, or nearly, beside a bias that is not."""
+    model = flatfile.read(content)
+    done = set()
+    for graph, operator, description in flatfile.described(model):
+        if not description.weights or description.weights in done:
+            continue
+        done.add(description.weights)
+        slot, axis = flatfile.WEIGHTS[description.kind]
+        tensor, bias = (graph.tensors[operator.inputs[place]] for place in (slot, biases.BIAS[description.kind]))
+        numbers = flatfile.values(model, tensor).copy()
+        np.moveaxis(numbers, axis, 0)[:2] *= np.reshape([0, 1e-7], (2,) + (1,) * (numbers.ndim - 1))
+        added = flatfile.values(model, bias).copy()
+        added[:2] = 0.5, 0.4
+        for changed, values in ((tensor, numbers), (bias, added)):
+            model.buffers[changed.buffer].data = np.frombuffer(values.astype("<f4").tobytes(), np.uint8)
+    assert len(done) == 6
+    return flatfile.write(model)
+
+
+@pytest.mark.parametrize("resolver", [XNNPACK, PLAIN], ids=["xnnpack", "plain"])
+@pytest.mark.parametrize(("precision", "loss"), [("int8", 0.03), ("int16x8", 0.01)])
+def test_channels_without_weights_keep_their_bias(pruned: bytes, precision: str, loss: float, resolver: Any) -> None:
+    made = aeq.quantize(pruned, default=precision, calibration=samples)
+    assert distance(run(made, resolver), run(pruned)) < loss
+    assert aeq.quantize(pruned, default=precision, calibration=samples) == made
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+def test_biases_still_have_to_be_fitted(pruned: bytes, precision: str) -> None:
+    """Fails once ai-edge-quantizer gives channels without weights a scale that serves: `biases` can go then."""
+    with mock.patch("edgeship_converters.biases.fit"):
+        made = aeq.quantize(pruned, default=precision, calibration=samples)
+    assert distance(run(made), run(pruned)) > 0.1
+
+
+def test_scales_that_others_need_are_left_alone(pruned: bytes) -> None:
+    with mock.patch("edgeship_converters.biases.fit"):
+        model = flatfile.read(aeq.quantize(pruned, default="int8", calibration=samples))
+    graph = model.subgraphs[0]
+    (reshape,) = [o for (_, o, d) in flatfile.described(model) if d.kind == "RESHAPE"]
+    dense = next(o for (_, o, d) in flatfile.described(model) if d.kind == "FULLY_CONNECTED")
+    reader = copy.copy(reshape)
+    reader.inputs = [dense.inputs[1], reshape.inputs[1]]
+    graph.operators.append(reader)
+    with pytest.raises(UnsupportedModelError, match="too large beside its weights") as caught:
+        biases.fit(model, flatfile.read(pruned))
+    assert "Leave this layer in float32" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
