@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes of `make test`: a file of tests stays in one, because its fixtures train and convert.
+JOBS ?= 2
 # TensorFlow's start-up notices are not ours; warnings and errors stay.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
@@ -32,7 +34,7 @@ demo: setup node
 
 test: setup system
 	@$(MAKE) --no-print-directory node
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

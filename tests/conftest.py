@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.sharing import Shared
+
 _ROOT = Path(__file__).parent.parent
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that run beside each other, and the children of their tests, share the cores instead of each taking all.
+    for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +24,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real models and data in ../shared/data, which is absent here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Makes folders that all processes of this run read."""
+    base = tmp_path_factory.getbasetemp()
+    # A worker has a folder of its own in that of the run.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return Shared(folder)
 
 
 #: Skips that were looked at, by the beginning of their reason. With EDGESHIP_STRICT_SKIPS (CI) any other one fails.

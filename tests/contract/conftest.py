@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,28 +12,40 @@ import contract_models
 import numpy as np
 import pytest
 from contract_models import Exported
+from tests.sharing import Shared
 
 from edgeship import plugins
 from edgeship.child import Limits, Worker
+from edgeship.codec import from_data, to_data
 from edgeship.source import inspect
-from edgeship.types import ConvertOptions
+from edgeship.types import Artifact, ConvertOptions
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Exported]:
+def exported(shared: Shared) -> Mapping[str, Exported]:
     """`single` (one input, one output) and `multi` (two and two) in every format that a converter is installed for."""
-    folder = tmp_path_factory.mktemp("contract")
+    folder = shared("contract-models", _export)
     found = {}
+    for name, made in json.loads((folder / "exported.json").read_text()).items():
+        artifacts = {a.format: a for a in (from_data(Artifact, data) for data in made["artifacts"])}
+        inputs = {spec: np.load(folder / f"{name}.x.{spec}.npy") for spec in made["inputs"]}
+        outputs = {spec: np.load(folder / f"{name}.y.{spec}.npy") for spec in made["outputs"]}
+        found[name] = Exported(artifacts, inputs, outputs)
+    return found
+
+
+def _export(folder: Path) -> None:
+    made = {}
     path = f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     with mock.patch.dict(os.environ, {"PYTHONPATH": path}), Worker(Limits(seconds=300)) as worker:
         worker.call(contract_models.make, folder=folder)
         for name in ("single", "multi"):
             source = worker.call(inspect, path=folder / f"{name}.keras")
-            artifacts = {}
+            artifacts = []
             for format_name in plugins.names("converters"):
                 out = folder / name / format_name
                 out.mkdir(parents=True)
-                artifacts[format_name] = worker.call(
+                artifact = worker.call(
                     plugins.convert,
                     format_name=format_name,
                     source=source,
@@ -40,7 +53,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Exported]
                     options=ConvertOptions(),
                     out_dir=out,
                 )
-            inputs = {s.name: np.load(folder / f"{name}.x.{s.name}.npy") for s in source.inputs}
-            outputs = {s.name: np.load(folder / f"{name}.y.{s.name}.npy") for s in source.outputs}
-            found[name] = Exported(artifacts, inputs, outputs)
-    return found
+                artifacts.append(to_data(artifact))
+            made[name] = {
+                "artifacts": artifacts,
+                "inputs": [spec.name for spec in source.inputs],
+                "outputs": [spec.name for spec in source.outputs],
+            }
+    (folder / "exported.json").write_text(json.dumps(made))

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.sharing import Shared
 
 EDGESHIP = Path(sys.executable).parent / "edgeship"
 
@@ -57,19 +59,22 @@ class Script:
 
 
 @pytest.fixture(scope="session")
-def edgeship(tmp_path_factory: pytest.TempPathFactory) -> Script:
-    cache = tmp_path_factory.mktemp("cache")
-    # The Node packages are large and do not depend on the test: share those that `make node` has installed.
-    from edgeship.cache import root
+def edgeship(shared: Shared) -> Script:
+    """The cache is one for all processes of this run: what one has made, the others find."""
 
-    if (root() / "node").is_dir():
-        (cache / "node").symlink_to(root() / "node")
-    return Script({**os.environ, "EDGESHIP_CACHE": str(cache), "COLUMNS": "140"})
+    def make(cache: Path) -> None:
+        # The Node packages are large and do not depend on the test: share those that `make node` has installed.
+        from edgeship.cache import root
+
+        if (root() / "node").is_dir():
+            (cache / "node").symlink_to(root() / "node")
+
+    return Script({**os.environ, "EDGESHIP_CACHE": str(shared("cache", make)), "COLUMNS": "140"})
 
 
 @dataclass(frozen=True)
 class Demo:
-    """The finished demo: what it printed, its build folder, and the model it trained."""
+    """The finished demo: what it printed, its build folder (to be read only), and the model it trained."""
 
     ran: Ran
     build: Path
@@ -77,11 +82,14 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(edgeship: Script, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    build = tmp_path_factory.mktemp("demo") / "demo"
-    ran = edgeship("demo", "--out", build)
+def demo(edgeship: Script, shared: Shared) -> Demo:
+    def make(folder: Path) -> None:
+        ran = edgeship("demo", "--out", folder / "demo")
+        (folder / "ran.json").write_text(json.dumps(asdict(ran)))
+
+    folder = shared("demo", make)
     (model,) = Path(edgeship.env["EDGESHIP_CACHE"]).glob("demo/*/digits.keras")
-    return Demo(ran, build, model)
+    return Demo(Ran(**json.loads((folder / "ran.json").read_text())), folder / "demo", model)
 
 
 @pytest.fixture(scope="session")

@@ -55,11 +55,12 @@ def test_demo_build_folder_is_complete_and_says_the_same_everywhere(demo: Demo) 
     assert len(list((demo.build / "predictions").iterdir())) == 1 + len(set(report["predictions"]))
 
 
-def test_a_repeated_build_does_nothing_twice(demo: Demo, edgeship: Script) -> None:
-    before = {p: p.stat().st_mtime_ns for p in (demo.build / "measurements").iterdir()}
-    again = edgeship("demo", "--out", demo.build, "--json")
+def test_a_repeated_build_does_nothing_twice(demo: Demo, edgeship: Script, tmp_path: Path) -> None:
+    build = shutil.copytree(demo.build, tmp_path / "moved")
+    before = {p: p.stat().st_mtime_ns for p in (build / "measurements").iterdir()}
+    again = edgeship("demo", "--out", build, "--json")
     assert again.code == 0, again.err
-    assert {p: p.stat().st_mtime_ns for p in (demo.build / "measurements").iterdir()} == before
+    assert {p: p.stat().st_mtime_ns for p in (build / "measurements").iterdir()} == before
     assert again.json["metric"] == "accuracy"
 
 

@@ -10,21 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.sharing import Shared
 
 from edgeship.types import Artifact, FileEntry
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(shared: Shared) -> Path:
     """Folder of small models; `tflite_models.py` says what they compute."""
-    folder = tmp_path_factory.mktemp("models")
-    script = Path(__file__).with_name("tflite_models.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    write_onnx(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        script = Path(__file__).with_name("tflite_models.py")
+        done = subprocess.run(
+            [sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        write_onnx(folder)
+
+    return shared("models-of-the-agent", make)
 
 
 def write_onnx(folder: Path) -> None:

@@ -279,9 +279,9 @@ def test_killed_agent(models: Path) -> None:
 
 
 def test_time_limit(models: Path) -> None:
-    with AgentSession(limits=Limits(seconds=1.5)) as session:
+    with AgentSession(limits=Limits(seconds=3)) as session:
         session.load("litert", models / "affine.tflite")
-        with pytest.raises(ChildTimeout, match=r"for 1\.5 s"):
+        with pytest.raises(ChildTimeout, match="for 3 s"):
             session.measure({"x": np.zeros((1, 3))}, min_seconds=60)
 
 

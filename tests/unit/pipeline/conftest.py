@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_networks import write_networks
+from tests.sharing import Shared
 
 from edgeship.child import Worker
 
@@ -22,14 +23,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def networks(shared: Shared) -> Path:
     """The folder of `plain.keras`, `spread.keras` (see `small_networks`) and `data.npz`."""
-    folder = tmp_path_factory.mktemp("networks")
-    x = np.random.default_rng(0).random((3600, 8), np.float32)
-    y = (x[:, :4].sum(axis=1) > x[:, 4:].sum(axis=1)).astype("int64")
-    np.savez(folder / "data.npz", x_train=x[:3000], y_train=y[:3000], x_test=x[3000:], y_test=y[3000:])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-        with Worker() as worker:
-            worker.call(write_networks, folder=folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        x = np.random.default_rng(0).random((3600, 8), np.float32)
+        y = (x[:, :4].sum(axis=1) > x[:, 4:].sum(axis=1)).astype("int64")
+        np.savez(folder / "data.npz", x_train=x[:3000], y_train=y[:3000], x_test=x[3000:], y_test=y[3000:])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", f"{Path(__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+            with Worker() as worker:
+                worker.call(write_networks, folder=folder)
+
+    return shared("small-networks", make)
