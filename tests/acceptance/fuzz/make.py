@@ -1,0 +1,59 @@
+"""What of a random model lies on disk; runs in a worker, because it needs Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeship.codec import to_json
+from tests.acceptance.fuzz.description import Description
+from tests.acceptance.fuzz.samples import draw_samples
+
+#: Samples by split: for ranges, for the pipeline's own verification, and for the comparison that it knows nothing of.
+COUNTS: Mapping[str, int] = {"calibration": 64, "test": 24, "validation": 24}
+MODEL, DESCRIPTION = "model.keras", "description.json"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model's description, or why there is none."""
+
+    description: Description | None
+    reason: str = ""
+
+
+def from_seed(seed: int, folder: Path) -> Made:
+    """Draw the model of a seed and write it into the folder."""
+    from tests.acceptance.fuzz.description import InvalidModel
+    from tests.acceptance.fuzz.generate import describe
+
+    try:
+        found = describe(seed)
+    except InvalidModel as error:
+        return Made(None, str(error))
+    return from_description(found, folder)
+
+
+def from_description(description: Description, folder: Path) -> Made:
+    """Write `model.keras`, its samples as a Dataset, and what Keras computes as `<split>/expected/<k>.npy`."""
+    from tests.acceptance.fuzz import network
+    from tests.acceptance.fuzz.description import InvalidModel
+
+    try:
+        model = network.build(description)
+    except InvalidModel as error:
+        return Made(None, str(error))
+    model.save(folder / MODEL)
+    (folder / DESCRIPTION).write_text(to_json(description))
+    for split, count in COUNTS.items():
+        given = [draw_samples(entry, description.seed, split, count) for entry in description.entries]
+        (folder / split / "x").mkdir(parents=True)
+        for entry, array in zip(description.entries, given, strict=True):
+            np.save(folder / split / "x" / f"{entry.name}.npy", array)
+        (folder / split / "expected").mkdir()
+        for position, array in enumerate(network.run(model, given)):
+            np.save(folder / split / "expected" / f"{position}.npy", array)
+    return Made(description)

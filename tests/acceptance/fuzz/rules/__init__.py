@@ -1,0 +1,1 @@
+"""For each layer of Keras how the generator uses it, by family."""
