@@ -25,7 +25,7 @@ def corrected_for(model: Any, source: Source, calibration: Dataset | None, round
     either, those that carry their own ranges, and any without samples. Their files are as right as ever, only not as
     close to the original.
     """
-    if source.loader != "keras" or source.fake_quantized or calibration is None:
+    if calibration is None or not possible(source):
         return model
     from edgeship.compress.quantize.bias import correct_bias
     from edgeship.data import load
@@ -37,9 +37,14 @@ def corrected_for(model: Any, source: Source, calibration: Dataset | None, round
         return model
 
 
+def possible(source: Source) -> bool:
+    """Whether a model is one that Keras 3 reads, without ranges of its own; its layers may still refuse."""
+    return source.loader == "keras" and not source.fake_quantized
+
+
 def folded(model: Any, source: Source) -> Any:
     """The model with the layers that `corrected_for` gives, nothing corrected; as it is where that cannot be."""
-    if source.loader != "keras" or source.fake_quantized:
+    if not possible(source):
         return model
     from edgeship.compress.graph.folded import checked_fold
     from edgeship.compress.graph.model import build, read, unique_names

@@ -10,12 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import InputError, UnsupportedModelError
-from edgeship.types import LAYER_PRECISIONS
-from edgeship_converters import aeq
-from edgeship_converters.calibration import Samples
+from edgeship.types import LAYER_PRECISIONS, Dataset, Source
+from edgeship_converters import aeq, correction
+from edgeship_converters.calibration import Samples, outputs, powers
 from edgeship_converters.flatfile import Operator, described, modernize, name_apart, read, text, write
+
+if TYPE_CHECKING:
+    from edgeship.types import Array
 
 #: Operators that give back values of their input, or means of a few: their output has the precision of their input.
 _PASSING = {
@@ -28,6 +32,8 @@ _16_BIT = {
     *("MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
     *("SLICE", "SOFTMAX", "SPLIT", "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV", "PACK", "UNPACK"),
 }
+#: Samples on which files are compared.
+_SAMPLES = 64
 #: Operators that change the precision.
 _BETWEEN = {"QUANTIZE", "DEQUANTIZE"}
 
@@ -85,6 +91,26 @@ def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples)
     chosen = _spread(nodes, {_start(layer, nodes, inputs): word for layer, word in precision.items()})
     left = {n for n, word in chosen.items() if word == "int16x8" and _kind(nodes, n) not in _16_BIT}
     return _runnable(write(model), chosen, left, calibration)
+
+
+def corrected(model: Any, source: Source, calibration: Dataset, precision: Mapping[str, str]) -> Any:
+    """The Keras model with biases that make up for its int8 kernels and for int8 activations.
+
+    Some activations have 16 bits or are floats, which shift next to nothing: `nearer` says whether it was right.
+    """
+    from edgeship.compress.quantize.bias import INT8, Rounding
+
+    def rounded(layer: str, kernel: Array, channel_axes: tuple[int, ...]) -> Array:
+        return kernel if precision.get(layer) == "float32" else INT8.kernel(layer, kernel, channel_axes)
+
+    return correction.corrected_for(model, source, calibration, Rounding(rounded, activations=True))
+
+
+def nearer(original: bytes, files: Sequence[Mixed], samples: Samples) -> Mixed:
+    """The file whose outputs for the first 64 samples are nearest to those of a float file; of equals the first."""
+    given = [sample for sample, _ in zip(samples(), range(_SAMPLES), strict=False)]
+    exact = outputs(original, given)
+    return min(files, key=lambda file: sum(powers(outputs(file.content, given), exact)))
 
 
 def _runnable(content: bytes, chosen: Mapping[str, str], left: set[str], calibration: Samples) -> Mixed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import re
@@ -12,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeship.errors import DataError, EdgeshipError, UnsupportedModelError
+from edgeship.errors import DataError, EdgeshipError, InputError, UnsupportedModelError
 from edgeship.report.layers import tflite_layers
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
 from edgeship_converters import from_tflite, mixed
 from edgeship_converters.calibration import Samples, batches
-from edgeship_converters.correction import corrected
+from edgeship_converters.correction import corrected, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
@@ -98,7 +99,7 @@ class TFLiteConverter:
             made_by = versions("tensorflow", "keras", "numpy", *(("ai-edge-quantizer",) if variant == "mixed" else ()))
         notes: tuple[str, ...] = ()
         if variant == "mixed":
-            content, notes = _mixed(content, ends[0], options)
+            content, notes = _mixed(source, content, ends[0], options)
         return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
 
     def _low_bit(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
@@ -137,10 +138,25 @@ class TFLiteConverter:
         return replace(found, layers=tflite_layers(delivered, names=content), notes=notes)
 
 
-def _mixed(content: bytes, inputs: tuple[TensorSpec, ...], options: ConvertOptions) -> tuple[bytes, tuple[str, ...]]:
-    """A float file with a precision for each layer, and which operators had to stay float."""
+def _mixed(
+    source: Source, content: bytes, inputs: tuple[TensorSpec, ...], options: ConvertOptions
+) -> tuple[bytes, tuple[str, ...]]:
+    """A float file with a precision for each layer, and which operators had to stay float.
+
+    Biases are corrected where that is possible and brings the outputs nearer.
+    """
     assert options.calibration is not None  # asked for before
-    found = mixed.quantize(content, options.precision, batches(options.calibration, inputs, 1))
+    samples = batches(options.calibration, inputs, 1)
+    found = mixed.quantize(content, options.precision, samples)
+    if options.correct_biases and possible(source):
+        correct = functools.partial(
+            mixed.corrected, source=source, calibration=options.calibration, precision=options.precision
+        )
+        frozen = freeze(source, static_batch=1, fake_quant=False, prepare=correct)
+        # Folding may have taken a layer that was named into another.
+        with contextlib.suppress(InputError, UnsupportedModelError):
+            better = mixed.quantize(_run_frozen(frozen, "float32", None), options.precision, samples)
+            found = mixed.nearer(content, (found, better), samples)
     names = ", ".join(name.rstrip(";") for name in found.left_float)
     note = f"in float32 for want of an operator with these integers: {names}"
     return found.content, (note,) if names else ()
@@ -152,7 +168,7 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibr
     correct = functools.partial(
         corrected, source=source, calibration=options.calibration, activations=variant.startswith("int8")
     )
-    # What a mixed file keeps in which precision was found without it.
+    # Of a mixed file, it depends on the precision of layers (`_mixed`).
     prepare = correct if calibrate and variant != "mixed" else None
     frozen = freeze(source, static_batch=1, fake_quant=own_ranges, prepare=prepare)
     # TensorFlow's quantizer crashes on the loop of an RNN.

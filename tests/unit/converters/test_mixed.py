@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -15,8 +16,10 @@ from keras import layers
 
 from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.source import inspect
-from edgeship.types import Array, ConvertOptions
+from edgeship.types import Array, Artifact, ConvertOptions, Dataset
 from edgeship_converters import mixed
+from edgeship_converters.calibration import outputs as outputs_of
+from edgeship_converters.calibration import powers
 from edgeship_converters.flatfile import described, read
 from edgeship_converters.tflite import TFLiteConverter
 
@@ -102,3 +105,51 @@ def test_refuses_loops(tmp_path: Any) -> None:
     options = ConvertOptions(calibration=frozen_models.calibration(source, tmp_path / "data"))
     with pytest.raises(UnsupportedModelError, match="recurrent"):
         TFLiteConverter().convert(source, "mixed", options, tmp_path)
+
+
+def convert(place: Path, precision: dict[str, str], *, correct: bool) -> Artifact:
+    source = inspect(place / "model.keras")
+    (place / "calibration" / "x").mkdir(parents=True, exist_ok=True)
+    np.save(place / "calibration" / "x" / "image.npy", np.random.default_rng(4).random((100, 8, 8, 3), np.float32))
+    calibration = Dataset(place, "c", "0" * 64, "unlabelled", source.inputs, {"calibration": 100})
+    out = place / f"out-{correct}"
+    out.mkdir(exist_ok=True)
+    options = ConvertOptions(calibration=calibration, precision=precision, correct_biases=correct)
+    return TFLiteConverter().convert(source, "mixed", options, out)
+
+
+@pytest.mark.parametrize("precision", [{}, {"first": "int16x8"}, {"scores": "float32"}])
+def test_biases_make_up_for_what_is_rounded(tmp_path: Path, precision: dict[str, str]) -> None:
+    """Kernels with one large weight a channel: the others are rounded coarsely, and inputs have a mean."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(8, 3, activation="relu", name="first")(image)
+    x = layers.Conv2D(16, 3, activation="relu", name="second")(x)
+    model = keras.Model(image, layers.Dense(6, name="scores")(layers.GlobalAveragePooling2D()(x)))
+    for name in ("first", "second"):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(kernel + 3 * (np.arange(np.prod(kernel.shape)).reshape(kernel.shape) < kernel.shape[-1]))
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(5).random((200, 8, 8, 3)).astype(np.float32)
+    wanted = model.predict(x, verbose=0)
+    distances = []
+    for correct in (True, False):
+        content = convert(tmp_path, precision, correct=correct).entry.read_bytes()
+        (found,) = outputs_of(content, ({"image": image[None]} for image in x))
+        distances.append(powers([found], [wanted.astype(np.float64)])[0])
+    assert distances[0] < 0.7 * distances[1]
+
+
+def test_the_nearer_file_is_kept(content: bytes) -> None:
+    near, far = (mixed.quantize(content, {"scores": word}, samples) for word in ("float32", "int8"))
+    assert mixed.nearer(content, (far, near), samples) is near
+    assert mixed.nearer(content, (near, far), samples) is near
+    assert mixed.nearer(content, (far, far), samples) is far
+
+
+def test_a_layer_whose_name_folding_changes_can_still_be_named(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3), name="image")
+    inner = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3, name="conv")], name="inner")
+    keras.Model(image, layers.Dense(3, name="scores")(layers.Flatten()(inner(image)))).save(tmp_path / "model.keras")
+    content = convert(tmp_path, {"inner": "float32"}, correct=True).entry.read_bytes()
+    assert kinds(outputs(content), "float32") == ["CONV_2D"]

@@ -21,7 +21,7 @@ from edgeship.usercode import code_sha256
 if TYPE_CHECKING:
     from edgeship.recipe import Recipe
 
-#: int8 throughout, as the simulation has it: the biases of variant int8 are corrected as well.
+#: int8 throughout.
 _INT8 = Export("tflite", "mixed", by_name=False)
 
 
@@ -99,7 +99,8 @@ def _int8_file(worker: Worker, source: Source, dataset: Dataset, progress: Progr
         return None
     progress(Progress("convert", 0, 1, _INT8.id))
     try:
-        return steps.convert(worker, source, _INT8, ConvertOptions(calibration=dataset))
+        # Without corrected biases, as the simulation has it.
+        return steps.convert(worker, source, _INT8, ConvertOptions(calibration=dataset, correct_biases=False))
     except (StorageFullError, OutputError):
         raise
     except EdgeshipError:

@@ -212,6 +212,7 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
         export=export.id,
         calibration=calibration,
         precision=dict(options.precision),
+        correct_biases=options.correct_biases,
         labels=options.labels,
         preprocessing=codec.to_data(options.preprocessing),
     )

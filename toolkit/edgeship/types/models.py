@@ -140,6 +140,7 @@ class ConvertOptions:
     Attributes:
         calibration: the dataset whose `calibration` split sets activation ranges; None where none was given.
         precision: of variant `mixed`: layer -> `int16x8` or `float32`; layers that are not named are int8.
+        correct_biases: of variant `mixed`; False leaves them as the simulation of sensitivity has them.
         labels: class names to deliver with the file.
         preprocessing: of the data, to deliver with the file.
     """
@@ -148,3 +149,4 @@ class ConvertOptions:
     labels: tuple[str, ...] = ()
     preprocessing: Preprocessing = Preprocessing()
     precision: Mapping[str, str] = field(default_factory=dict)
+    correct_biases: bool = True
