@@ -104,7 +104,13 @@ def test_operators_newer_than_the_compiler_are_refusals(tmp_path: Path) -> None:
     assert (refusal.rule, refusal.certain) == ("operator-version", True)
     assert "version 12" in refusal.reason
     assert refusal.change
-    assert report.tpu == 1  # once that is changed
+    assert report.operators[0].rule == "version"
+
+
+def test_a_float_model_is_a_refusal(tmp_path: Path) -> None:
+    (refusal,) = predict(written(tmp_path, one("ADD", [IMAGE, IMAGE], [IMAGE], dtype="FLOAT32"))).refusals
+    assert (refusal.rule, refusal.certain) == ("not-quantized", True)
+    assert "--quantize int8" in refusal.change
 
 
 def test_unknown_custom_operators_are_refusals(tmp_path: Path) -> None:

@@ -86,10 +86,11 @@ def prelu(alpha: tuple[int, ...]) -> bytes:
     return one("PRELU", [IMAGE, builder.weights(*alpha)], [IMAGE], None, builder)
 
 
-def dense(rows: int, weights_format: int = 0) -> bytes:
+def dense(rows: int, weights_format: int = 0, version: int = 4) -> bytes:
     builder = Builder()
     options = ("FullyConnectedOptions", {"weightsFormat": weights_format})
-    return one("FULLY_CONNECTED", [(rows, 4), builder.weights(3, 4), builder.weights(3)], [(rows, 3)], options, builder)
+    inputs = [(rows, 4), builder.weights(3, 4), builder.weights(3)]
+    return one("FULLY_CONNECTED", inputs, [(rows, 3)], options, builder, version=version)
 
 
 def pool(activation: int, kind: str = "MAX_POOL_2D") -> bytes:
@@ -156,6 +157,7 @@ KEPT: dict[str, tuple[str, Callable[[], bytes]]] = {
     "computed weights": ("constant-parameters", lambda: convolution(constant=False)),
     "dilated differently": ("dilation", lambda: convolution((2, 1))),
     "two rows": ("one-dimensional", lambda: dense(2)),
+    "dense of version 9": ("version", lambda: dense(1, version=9)),
     "shuffled weights": ("weights-format", lambda: dense(1, weights_format=1)),
     "pool with an activation": ("fused-activation", lambda: pool(RELU6)),
     "average pool with one": ("fused-activation", lambda: pool(RELU6, "AVERAGE_POOL_2D")),
@@ -187,6 +189,7 @@ UNCERTAIN: dict[str, tuple[str, Callable[[], bytes]]] = {
     "transpose": ("transpose", lambda: transpose((1, 8, 8, 4), 0, 3, 1, 2)),
     "large transposed convolution": ("transpose-conv-size", lambda: transposed((512, 2, 2, 1024))),
     "first of two axes": ("batch-dimension", lambda: reduced("MEAN", (8, 4), 0)),
+    "dense of version 7": ("version", lambda: dense(1, version=7)),
     "other LSTM": ("lstm", lambda: one("LSTM", [(1, 4)], [(1, 4)])),
     "tile": ("not-listed", lambda: one("TILE", [IMAGE], [IMAGE])),
 }

@@ -84,7 +84,15 @@ _STATIC = "Give the model a fixed batch size and image size before it is convert
 
 def refusals(graph: Graph) -> tuple[Refusal, ...]:
     """Why the compiler would stop; empty if nothing is known against the file."""
-    return (*_operators(graph), *_dynamic(graph))
+    return (*_floats(graph), *_operators(graph), *_dynamic(graph))
+
+
+def _floats(graph: Graph) -> Iterator[Refusal]:
+    """Its message is "Model not quantized"."""
+    results = (tensor for operator in graph.operators for tensor in operator.outputs)
+    if graph.operators and not any(tensor.quantized for tensor in results):
+        change = "Quantize it: edgeship convert MODEL --to tflite --quantize int8 --data DATA."
+        yield Refusal("not-quantized", True, "no operator of the file works on quantized numbers", change)
 
 
 def _operators(graph: Graph) -> Iterator[Refusal]:

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from edgeship.edgetpu.graph import Operator, Tensor
-from edgeship.edgetpu.placement import Place
+from edgeship.edgetpu.requirements import Finding, constant_parameters, data_type, rank, sizes
 
 _NO_ACTIVATION = 0
 _DEFAULT_WEIGHTS = 0
+
+#: Versions of FULLY_CONNECTED: the newest one seen mapped, the oldest one seen not mapped.
+_DENSE_VERSIONS = (4, 9)
 
 #: [ops]: the longest softmax.
 _SOFTMAX_ELEMENTS = 16_000
@@ -34,16 +36,6 @@ _RESIZE_FACTORS = (2.0, 15.5)
 _TRANSPOSE_CONV_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A rule that keeps an operator off the Edge TPU, or may."""
-
-    place: Place
-    rule: str
-    reason: str
-    change: str = ""
-
-
 Rule = Callable[[Operator], Finding | None]
 
 
@@ -55,35 +47,12 @@ def judge(operator: Operator) -> Finding | None:
         )
     if operator.kind not in _RULES:
         return Finding("cpu", "not-listed", f"{operator.kind} is not supported", _INSTEAD.get(operator.kind, ""))
-    for rule in (_data_type, _rank, _constant_parameters, *_RULES[operator.kind]):
+    for rule in (data_type, rank, constant_parameters, *_RULES[operator.kind]):
         found = rule(operator)
         if found is not None:
             return found
     return None
 
-
-#: Inputs that are parameters: weights, biases, axes, shapes, paddings.
-_PARAMETERS: Mapping[str, tuple[int, ...]] = {
-    "CONV_2D": (1, 2),
-    "DEPTHWISE_CONV_2D": (1, 2),
-    "EXPAND_DIMS": (1,),
-    "FULLY_CONNECTED": (1, 2),
-    "MEAN": (1,),
-    "PAD": (1,),
-    "PRELU": (1,),
-    "REDUCE_MAX": (1,),
-    "REDUCE_MIN": (1,),
-    "RESHAPE": (1,),
-    "RESIZE_BILINEAR": (1,),
-    "RESIZE_NEAREST_NEIGHBOR": (1,),
-    "SLICE": (1, 2),
-    "SPLIT": (0,),
-    "STRIDED_SLICE": (1, 2, 3),
-    "SUM": (1,),
-    "TILE": (1,),
-    "TRANSPOSE": (1,),
-    "TRANSPOSE_CONV": (0, 1, 3),
-}
 
 #: What has the same effect and is supported.
 _INSTEAD: Mapping[str, str] = {
@@ -100,46 +69,6 @@ _INSTEAD: Mapping[str, str] = {
     "PADV2": "Pad with zeros (padding='same').",
     "BATCH_MATMUL": "Attention has no form on the Edge TPU; use convolutions.",
 }
-
-
-def _activations(operator: Operator) -> list[Tensor]:
-    """Inputs and outputs that are computed, without parameters; of an LSTM not its state, which is int16 by design."""
-    parameters = _PARAMETERS.get(operator.kind, ())
-    inputs = operator.inputs[:1] if operator.kind.endswith("LSTM") else operator.inputs
-    given = [t for number, t in enumerate(inputs) if t is not None and not t.constant and number not in parameters]
-    return [*given, *operator.outputs]
-
-
-def _data_type(operator: Operator) -> Finding | None:
-    """[ops]: fully quantized to 8 bits. QUANTIZE from float and DEQUANTIZE stay on the CPU [#343]."""
-    for tensor in _activations(operator):
-        if tensor.dtype not in ("INT8", "UINT8") or not tensor.quantized:
-            kind = tensor.dtype.lower() + ("" if tensor.dtype not in ("INT8", "UINT8") else " without a scale")
-            floats = tensor.dtype.startswith("FLOAT")
-            change = "Quantize all of the model: --quantize int8." if floats else "Compute it in 8 bits, or afterwards."
-            if operator.kind == "QUANTIZE" and floats:
-                change = "Export with integer inputs: --quantize int8, not int8-floatio."
-            return Finding("cpu", "data-type", f"{_called(tensor)} is {kind}, not quantized to 8 bits", change)
-    return None
-
-
-def _rank(operator: Operator) -> Finding | None:
-    """[ops]: of more than three dimensions, only the three innermost may be larger than 1 [#30, #75]."""
-    for tensor in _activations(operator):
-        if math.prod(tensor.shape[:-3]) != 1:
-            change = "Use batch size 1." if len(tensor.shape) == 4 else "Fold axes: three may be larger than 1."
-            return Finding("cpu", "rank", f"{_called(tensor)} has the shape {_shape(tensor)}", change)
-    return None
-
-
-def _constant_parameters(operator: Operator) -> Finding | None:
-    """[ops]: parameters are constants of the file [#25]."""
-    for number in _PARAMETERS.get(operator.kind, ()):
-        tensor = operator.inputs[number] if number < len(operator.inputs) else None
-        if tensor is not None and not tensor.constant:
-            why = f"{_called(tensor)} is computed, not a constant"
-            return Finding("cpu", "constant-parameters", why, "Make it a constant.")
-    return None
 
 
 def _no_activation(operator: Operator) -> Finding | None:
@@ -187,8 +116,18 @@ def _one_vector(operator: Operator) -> Finding | None:
     if math.prod(output.shape[:-1]) == 1:
         return None
     return Finding(
-        "cpu", "one-dimensional", f"its output has the shape {_shape(output)}", "Use a 1 x 1 convolution in its place."
+        "cpu", "one-dimensional", f"its output has the shape {sizes(output)}", "Use a 1 x 1 convolution in its place."
     )
+
+
+def _dense_version(operator: Operator) -> Finding | None:
+    """[pairs]: version 4 is mapped; version 9 (keep_num_dims) was reported as "Operation version not supported"."""
+    if operator.version <= _DENSE_VERSIONS[0]:
+        return None
+    seen = operator.version >= _DENSE_VERSIONS[1]
+    why = f"version {operator.version} of FULLY_CONNECTED {'was seen to stay' if seen else 'may stay'} on the CPU"
+    change = "Flatten the input of dense layers to one row, or use 1 x 1 convolutions."
+    return Finding("cpu" if seen else "uncertain", "version", why, change)
 
 
 def _softmax(operator: Operator) -> Finding | None:
@@ -203,7 +142,7 @@ def _softmax(operator: Operator) -> Finding | None:
     return Finding(
         "uncertain",
         "softmax-rank",
-        f"softmax over the rows of {_shape(operator.outputs[0])}: documented for one dimension, seen mapped for more",
+        f"softmax over the rows of {sizes(operator.outputs[0])}: documented for one dimension, seen mapped for more",
         "Do it after the model.",
     )
 
@@ -303,7 +242,7 @@ def _resize(operator: Operator) -> Finding | None:
         return None
     factor = max(b / max(a, 1) for a, b in zip(given.shape[1:3], made.shape[1:3], strict=True))
     elements = math.prod(made.shape)
-    step = f"it resizes {_shape(given)} to {_shape(made)}"
+    step = f"it resizes {sizes(given)} to {sizes(made)}"
     change = "Enlarge in steps of 2, resize smaller images, or do it after the model; TRANSPOSE_CONV has no such limit."
     if factor >= _RESIZE_FACTORS[1] or elements >= _RESIZE_ELEMENTS[1]:
         return Finding("cpu", "resize-size", f"{step}: as large a step or result was never seen mapped", change)
@@ -323,7 +262,7 @@ def _transpose(operator: Operator) -> Finding | None:
     moved = [axis for axis in order if axis < len(given.shape) and given.shape[axis] > 1]
     if moved == sorted(moved):
         return None
-    why = f"it moves axes of {_shape(given)} in the order {', '.join(map(str, order))}; some are not mapped"
+    why = f"it moves axes of {sizes(given)} in the order {', '.join(map(str, order))}; some are not mapped"
     return Finding("uncertain", "transpose", why, "Keep channels last everywhere.")
 
 
@@ -354,7 +293,7 @@ _RULES: Mapping[str, tuple[Rule, ...]] = {
     "CONV_2D": (_same_dilation,),
     "DEPTHWISE_CONV_2D": (_same_dilation,),
     "EXPAND_DIMS": (),
-    "FULLY_CONNECTED": (_one_vector,),
+    "FULLY_CONNECTED": (_one_vector, _dense_version),
     "L2_NORMALIZATION": (),
     "LOGISTIC": (),
     "LSTM": (_lstm,),
@@ -391,11 +330,3 @@ _RULES: Mapping[str, tuple[Rule, ...]] = {
     "TRANSPOSE_CONV": (_transpose_conv,),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (),
 }
-
-
-def _shape(tensor: Tensor) -> str:
-    return " x ".join(map(str, tensor.shape)) or "a scalar"
-
-
-def _called(tensor: Tensor) -> str:
-    return tensor.name or f"tensor {tensor.index}"
