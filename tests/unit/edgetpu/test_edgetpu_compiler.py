@@ -1,7 +1,7 @@
 """The call of the user's edgetpu_compiler.
 
 The program itself is not installed here. A script on the PATH takes its place: it has the documented command line,
-prints what version 16.0 prints, and leaves a file that was made beforehand. Tests with it have `emulated` in their names.
+prints what version 16.0 prints, and leaves a file that was made beforehand. Tests with it say `emulated`.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def _explained(found: Finding | None, part: Part, operators: Sequence[Operator])
         return found
     cut = operators[part.cut_by]
     if part.place == "cpu":
-        why = f"it comes after {cut.kind} (operator {cut.index}), which ends the one part that is compiled"
+        why = f"it needs the result of {cut.kind} (operator {cut.index}), where the compiled part ends"
     else:
         why = f"it depends on where {cut.kind} (operator {cut.index}) runs"
     return Finding(part.place, "one-part", why, f"Change operator {cut.index}, or move it to the end of the model.")
