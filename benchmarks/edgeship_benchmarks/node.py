@@ -29,18 +29,20 @@ _LOCK = ("package.json", "package-lock.json")
 _SECONDS = 900
 
 
-@functools.cache
 def version() -> str:
     """Version of the Node on the path, such as `v22.1.0`; empty where there is none."""
     found = shutil.which("node")
-    if found is None:
-        return ""
     try:
-        return subprocess.run(
-            [found, "--version"], capture_output=True, text=True, timeout=30, check=False
-        ).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
+        return "" if found is None else _version_of(found)
+    except (OSError, subprocess.SubprocessError):
         return ""
+
+
+@functools.cache
+def _version_of(node: str) -> str:
+    """Remembered, but not a failure: a machine short of memory or time may do better when it is asked again."""
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.strip()
 
 
 def executable() -> str | None:

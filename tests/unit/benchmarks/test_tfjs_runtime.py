@@ -320,13 +320,19 @@ def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyP
 
 def test_missing_node_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    node.version.cache_clear()
-    try:
-        assert TFJSWasmRuntime().missing()[0] == "Node >= 18"
-        with pytest.raises(MissingPackageError, match="needs Node 18"):
-            node.install(lambda _: None)
-    finally:
-        node.version.cache_clear()
+    assert TFJSWasmRuntime().missing()[0] == "Node >= 18"
+    with pytest.raises(MissingPackageError, match="needs Node 18"):
+        node.install(lambda _: None)
+
+
+def test_a_node_that_failed_once_is_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "node"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert node.executable() is None
+    program.write_text("#!/bin/sh\necho v22.1.0\n")
+    assert node.executable() == str(program)
 
 
 def test_a_failed_installation_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
