@@ -20,7 +20,7 @@ def tensor(index: int) -> Tensor:
 def operators(inputs: Sequence[Sequence[int]]) -> list[Operator]:
     """Operator n makes tensor n; a negative input is one of the graph's own."""
     return [
-        Operator(n, "ADD", False, 1, tuple(tensor(i if i >= 0 else 100 - i) for i in given), (tensor(n),), {}, 0)
+        Operator(n, "ADD", 0, False, 1, tuple(tensor(i if i >= 0 else 100 - i) for i in given), (tensor(n),), {}, 0)
         for n, given in enumerate(inputs)
     ]
 

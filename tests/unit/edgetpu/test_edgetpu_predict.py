@@ -113,6 +113,18 @@ def test_a_float_model_is_a_refusal(tmp_path: Path) -> None:
     assert "--quantize int8" in refusal.change
 
 
+def test_operators_that_came_later_are_refusals(tmp_path: Path) -> None:
+    (refusal,) = predict(written(tmp_path, one("SIGN", [IMAGE], [IMAGE]))).refusals
+    assert (refusal.rule, refusal.certain) == ("operator-version", True)
+    assert "SIGN came" in refusal.reason
+
+
+def test_names_that_do_not_tell_operators_apart_are_no_ground_for_comparing(tmp_path: Path) -> None:
+    content = chain("RELU", "TANH", "ELU").replace(b"t1\x00", b"t2\x00")
+    with pytest.raises(InputError, match="do not tell its operators apart"):
+        compare(written(tmp_path, content, "net.tflite"), written(tmp_path, compiled_chain(), "net_edgetpu.tflite"))
+
+
 def test_unknown_custom_operators_are_refusals(tmp_path: Path) -> None:
     (refusal,) = predict(written(tmp_path, one("Atan", [IMAGE], [IMAGE]))).refusals
     assert refusal.rule == "custom-operator"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.quantized_tflite import Builder, one
 
 from edgeship.edgetpu import Placement, predict
 
+ROOT = Path(__file__).parent.parent.parent.parent
 IMAGE = (1, 8, 8, 4)
 RELU6 = 3
 
@@ -224,3 +226,11 @@ def test_the_reason_names_what_was_found_and_the_change_what_helps(tmp_path: Pat
     quantize = placed(one("QUANTIZE", [IMAGE], [IMAGE], dtype="FLOAT32"), tmp_path)
     assert "float32" in quantize.reason
     assert "--quantize int8" in quantize.change
+
+
+def test_the_page_has_every_rule_and_no_other() -> None:
+    page = (ROOT / "docs" / "edgetpu.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "toolkit/edgeship/edgetpu").glob("*.py"))
+    assert {rule for rule, _ in (KEPT | UNCERTAIN).values()} < listed
+    assert [rule for rule in sorted(listed) if f'"{rule}"' not in sources] == []

@@ -34,6 +34,9 @@ settings = options.together(
 #: Options of other questions -> what click calls them.
 _OTHERS = {"--sensitivity": "sensitivity", "--diff": "other", "--ops": "all_ops", "--html": "html", "--data": "data"}
 
+#: Most operators that are named before a change.
+_NAMED = 4
+
 _WORDS = {"tpu": "Edge TPU", "cpu": "CPU", "uncertain": "uncertain"}
 
 
@@ -92,9 +95,13 @@ def _others(report: Report) -> None:
     for operator in others:
         ui.row(made, str(operator.index), operator.kind, operator.name, _WORDS[operator.place], operator.reason)
     ui.print_table(made)
+    changes: dict[str, list[str]] = {}
     for operator in others:
         if operator.change and operator.rule != "one-part":
-            ui.say(f"change {operator.index} {operator.kind}: {operator.change}")
+            changes.setdefault(operator.change, []).append(f"{operator.index} {operator.kind}")
+    for change, operators in changes.items():
+        more = f" and {len(operators) - _NAMED} more" if len(operators) > _NAMED else ""
+        ui.say(f"change {', '.join(operators[:_NAMED])}{more}: {change}")
 
 
 def show_compiled(found: Compiled) -> None:

@@ -74,6 +74,7 @@ class Operator:
 
     Attributes:
         kind: its built-in name; the custom name for a custom one.
+        code: the number of the built-in operator in the schema, which grew over the years.
         custom: whether it is none of the built-in ones.
         version: of the built-in operator.
         inputs: None where an optional one is left out.
@@ -83,6 +84,7 @@ class Operator:
 
     index: int
     kind: str
+    code: int
     custom: bool
     version: int
     inputs: tuple[Tensor | None, ...]
@@ -208,19 +210,21 @@ class _Reader:
             raise ValueError("a tensor's values end behind the file")
         return self._content[start : start + length]
 
-    def _code(self, number: int) -> tuple[str, bool, int]:
-        """(name, whether it is custom, version) of an operator code; old files have only the field of one byte."""
+    def _code(self, number: int) -> tuple[str, int, bool, int]:
+        """(name, number, whether it is custom, version) of a code; old files have only the field of one byte."""
         code = self._model.OperatorCodes(number)
-        kind = _names("BuiltinOperator")[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        kind = _names("BuiltinOperator")[builtin]
         if kind != "CUSTOM":
-            return kind, False, code.Version()
-        return (code.CustomCode() or b"CUSTOM").decode(errors="replace"), True, code.Version()
+            return kind, builtin, False, code.Version()
+        return (code.CustomCode() or b"CUSTOM").decode(errors="replace"), builtin, True, code.Version()
 
-    def _operator(self, operator: Any, number: int, codes: list[tuple[str, bool, int]]) -> Operator:
-        kind, custom, version = codes[operator.OpcodeIndex()]
+    def _operator(self, operator: Any, number: int, codes: list[tuple[str, int, bool, int]]) -> Operator:
+        kind, code, custom, version = codes[operator.OpcodeIndex()]
         return Operator(
             index=number,
             kind=kind,
+            code=code,
             custom=custom,
             version=version,
             inputs=self._named(operator, "Inputs"),

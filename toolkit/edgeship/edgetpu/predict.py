@@ -61,6 +61,8 @@ def compare(original: Path, compiled: Path) -> Report:
     if not programs:
         raise InputError(f"{compiled} has no part for the Edge TPU")
     unknown = [names for names in left if names not in known]
+    if len(known) < len(before.operators):
+        raise InputError(f"the names in {original.name} do not tell its operators apart")
     if unknown or len(before.inputs) != len(after.inputs) or len(before.outputs) != len(after.outputs):
         what = f"{original.name} does not make {unknown[0][0]}" if unknown else "inputs or outputs differ in number"
         raise InputError(f"{compiled} was not made from {original}: {what}", remedy="Give the file that was compiled.")

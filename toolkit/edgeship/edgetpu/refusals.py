@@ -14,27 +14,44 @@ from edgeship.edgetpu.placement import Refusal
 #: a little newer than the compiler, so what is above is refused for certain. CONV_2D 6 [google-coral/edgetpu#631],
 #: TRANSPOSE_CONV 4 [#845] and EXP 2 [google-coral/libedgetpu#71] were seen refused.
 _NEWEST: Mapping[str, int] = {
+    "ABS": 4,
     "ADD": 4,
+    "ARG_MAX": 3,
+    "ARG_MIN": 3,
     "AVERAGE_POOL_2D": 3,
+    "BATCH_MATMUL": 4,
+    "BROADCAST_TO": 3,
+    "CAST": 4,
     "CONCATENATION": 3,
     "CONV_2D": 5,
+    "DEPTH_TO_SPACE": 2,
     "DEPTHWISE_CONV_2D": 6,
     "DEQUANTIZE": 5,
+    "DIV": 2,
+    "ELU": 1,
     "EXP": 1,
     "EXPAND_DIMS": 1,
     "FULLY_CONNECTED": 9,
     "GATHER": 5,
+    "GATHER_ND": 3,
+    "GELU": 2,
+    "HARD_SWISH": 1,
     "L2_NORMALIZATION": 2,
     "LEAKY_RELU": 2,
     "LOGISTIC": 3,
+    "LOG": 1,
+    "LOG_SOFTMAX": 2,
     "LSTM": 4,
     "MAXIMUM": 4,
     "MAX_POOL_2D": 3,
     "MEAN": 3,
     "MINIMUM": 4,
+    "MIRROR_PAD": 2,
     "MUL": 5,
     "PACK": 3,
     "PAD": 4,
+    "PADV2": 4,
+    "POW": 1,
     "PRELU": 1,
     "QUANTIZE": 3,
     "REDUCE_MAX": 3,
@@ -55,12 +72,18 @@ _NEWEST: Mapping[str, int] = {
     "STRIDED_SLICE": 6,
     "SUB": 5,
     "SUM": 2,
+    "SQRT": 1,
+    "SQUARE": 1,
     "TANH": 3,
     "TILE": 3,
     "TRANSPOSE": 5,
     "TRANSPOSE_CONV": 3,
+    "UNPACK": 4,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
 }
+
+#: The last operator of TensorFlow 2.8, by the schema: RELU_0_TO_1.
+_LAST_CODE = 152
 
 #: Inputs whose values decide the shape of the result.
 _SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -102,6 +125,9 @@ def _operators(graph: Graph) -> Iterator[Refusal]:
         if code in seen:
             continue
         seen.add(code)
+        if operator.code > _LAST_CODE:
+            why = f"{operator.kind} came into TensorFlow Lite after the compiler"
+            yield Refusal("operator-version", True, why, "Do its work after the model, in code.")
         newest = None if operator.custom else _NEWEST.get(operator.kind)
         if newest is not None and operator.version > newest:
             why = f"{operator.kind} has version {operator.version}; the compiler knows up to {newest}"
