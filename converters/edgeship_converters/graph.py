@@ -6,6 +6,7 @@ whatever this process has handled before.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import re
@@ -28,6 +29,8 @@ _VARIABLE = re.compile(r"/ReadVariableOp(_\d+)?/resource$|(?<![^/])\d+$")
 _LOOPS = frozenset({"While", "StatelessWhile"})
 #: Operators with an effect beside their result.
 _STATE = re.compile(r"Assign\w*Variable|Scatter\w*Variable|^Resource(Scatter|Apply)|Table|PyFunc|Iterator|Queue")
+#: Operators whose results are random.
+_RANDOM = re.compile(r"Random|Multinomial|TruncatedNormal|StatelessSampleDistorted")
 _DT_STRING = 7  # tensorflow.DataType.DT_STRING
 #: A GraphDef is one protocol buffer message, which holds less than 2 GiB.
 _MAX_BYTES = 2**31 - 1
@@ -151,7 +154,8 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
 
     inputs = tuple(_with_batch(spec, static_batch) for spec in source.inputs)
     call = tf.function(forward(model, source), autograph=False)  # the layers bring theirs where they need it
-    traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
+    with _still_randomness(source):
+        traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
     _refuse_state(traced.graph.as_graph_def())
     # convert_variables_to_constants_v2 without its last step: making a function again costs half the time.
     variables = convert_to_constants._FunctionConverterDataInEager(
@@ -167,6 +171,7 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
         ],
         _cleaner(model, source),
     )
+    _refuse_randomness(graph_def)
     if graph_def.ByteSize() > _MAX_BYTES:
         raise UnsupportedModelError(f"{source.path.name} is larger than the 2 GiB that a TensorFlow graph can hold")
     outputs = tuple(
@@ -176,6 +181,40 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
     return FrozenGraph(
         graph_def, inputs, outputs, tuple(f"{i.name}:0" for i in inputs), tuple(f"{o.name}:0" for o in outputs)
     )
+
+
+@contextlib.contextmanager
+def _still_randomness(source: Source) -> Iterator[None]:
+    """Have Keras 3 draw random numbers without counting on.
+
+    Some layers of augmentation draw outside of training too, and use nothing of it then; the count would be state. What
+    does depend on random numbers is refused afterwards.
+    """
+    if source.loader != "keras":
+        yield
+        return
+    import keras
+
+    generator = keras.random.SeedGenerator
+    count_on = generator.next
+
+    def stay(self: Any, ordered: bool = True) -> Any:  # noqa: ARG001 - it stands in for `SeedGenerator.next`
+        return self.state.value * 1
+
+    generator.next = stay
+    try:
+        yield
+    finally:
+        generator.next = count_on
+
+
+def _refuse_randomness(graph_def: GraphDef) -> None:
+    for node in _all_nodes(graph_def):
+        if _RANDOM.search(node.op):
+            raise UnsupportedModelError(
+                f"{node.name} ({node.op}) draws random numbers, which an exported file would repeat or not have",
+                remedy="Take the layer out, or make it idle outside of training.",
+            )
 
 
 def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:

@@ -15,6 +15,7 @@ from edgeship_converters import from_tflite, onnx_int8
 from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.lowering import ONNX, lowered
 from edgeship_converters.onnx_canonical import canonical_model
 
 FILE = "model.onnx"
@@ -109,7 +110,7 @@ def _from_graph(frozen: FrozenGraph) -> Any:
     names |= dict(zip(frozen.output_tensors, (o.name for o in frozen.outputs), strict=True))
     try:
         model, _ = convert.from_graph_def(
-            frozen.graph_def,
+            lowered(frozen, ONNX).graph_def,
             input_names=list(frozen.input_tensors),
             output_names=list(frozen.output_tensors),
             opset=OPSET,

@@ -22,6 +22,7 @@ from edgeship_converters.correction import corrected, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.lowering import TFLITE, lowered
 
 FILE = "model.tflite"
 
@@ -186,7 +187,7 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibr
 def _run_frozen(frozen: FrozenGraph, variant: str, samples: Samples | None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
-        _save(frozen, saved)
+        _save(lowered(frozen, TFLITE), saved)
         return _run(saved, variant, samples)
 
 

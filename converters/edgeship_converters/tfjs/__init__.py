@@ -46,12 +46,13 @@ class TFJSConverter:
         """
         from edgeship_converters.describe import describe, versions
         from edgeship_converters.graph import freeze
+        from edgeship_converters.lowering import TFJS, lowered
         from edgeship_converters.tfjs import write
         from edgeship_converters.tfjs.optimize import optimize
         from edgeship_converters.tfjs.read import read
 
         frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
-        graph = optimize(read(frozen))
+        graph = optimize(read(lowered(frozen, TFJS)))
         made_by = versions("tensorflow", "keras", "tf-keras", "numpy")
         files = write.write(graph, variant, out_dir, made_by)
         inputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.inputs)

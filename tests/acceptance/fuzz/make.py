@@ -47,6 +47,8 @@ def from_description(description: Description, folder: Path) -> Made:
     except InvalidModel as error:
         return Made(None, str(error))
     model.save(folder / MODEL)
+    if not _loads(folder / MODEL):
+        return Made(None, "Keras cannot load what it saved")
     (folder / DESCRIPTION).write_text(to_json(description))
     for split, count in COUNTS.items():
         given = [draw_samples(entry, description.seed, split, count) for entry in description.entries]
@@ -57,3 +59,14 @@ def from_description(description: Description, folder: Path) -> Made:
         for position, array in enumerate(network.run(model, given)):
             np.save(folder / split / "expected" / f"{position}.npy", array)
     return Made(description)
+
+
+def _loads(file: Path) -> bool:
+    """Whether Keras itself can read the model."""
+    import keras
+
+    try:
+        keras.models.load_model(file, compile=False)
+    except Exception:  # noqa: BLE001 - it raises what it likes
+        return False
+    return True

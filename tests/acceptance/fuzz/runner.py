@@ -137,7 +137,7 @@ class Runner:
         checked = checks.judge(artifact, export, base, self._scratch, _ignore)
         if checked.failures:
             first = checked.failures[0]
-            return Outcome("broken", f"{first.error}: {first.message}"[:_MESSAGE])
+            return Outcome("broken", f"{first.type}: {first.message}"[:_MESSAGE])
         wrong = [
             f"{g.name} {g.value:.3g} ({g.limit:g}) in {g.runtime} {g.detail}" for g in checked.gates if not g.accepted
         ]

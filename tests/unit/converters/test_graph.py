@@ -124,3 +124,33 @@ def test_what_is_no_graph_or_has_no_legal_names_is_refused(tmp_path: Path) -> No
     odd = replace(source, outputs=(replace(source.outputs[0], name="a b"),))
     with pytest.raises(UnsupportedModelError, match="cannot be the name"):
         freeze(odd, static_batch=None, fake_quant=False)
+
+
+def test_augmentation_that_draws_without_use_is_idle(tmp_path: Path) -> None:
+    image = zoo.keras.Input((6, 6, 3), name="image")
+    hidden = zoo.layers.MixUp()(zoo.layers.RandomPosterization(4)(image))  # these draw outside of training too
+    model = zoo.keras.Model(image, zoo.layers.Conv2D(4, 3, name="conv")(hidden))
+    source = zoo.save(model, tmp_path)
+    frozen = freeze(source, static_batch=None, fake_quant=False)
+    assert {node.op for node in frozen.graph_def.node} >= {"Conv2D"}
+    run(frozen, source, 3)
+    assert zoo.keras.random.SeedGenerator.next.__qualname__ == "SeedGenerator.next"  # nothing is left replaced
+
+
+class Sampling(zoo.layers.Layer):
+    """What the middle of a variational autoencoder does, in inference too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.seeds = zoo.keras.random.SeedGenerator(1)
+
+    def call(self, x: Any) -> Any:
+        return x + zoo.keras.random.normal(zoo.keras.ops.shape(x), seed=self.seeds)
+
+
+def test_outputs_that_depend_on_random_numbers_are_refused(tmp_path: Path) -> None:
+    x = zoo.keras.Input((4,), name="x")
+    model = zoo.keras.Model(x, Sampling(name="latent")(x))
+    source = inspect(save_live(model, tmp_path), (f"{__name__}:Sampling",))
+    with pytest.raises(UnsupportedModelError, match=r"StatelessRandom.* draws random numbers"):
+        freeze(source, static_batch=None, fake_quant=False)

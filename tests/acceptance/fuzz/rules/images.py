@@ -66,7 +66,6 @@ RULES = {
         "RandomRotation": _factor(0.05, 0.3),
         "RandomSaturation": _factor(0.1, 0.5, value_range=_RANGE),
         "RandomSharpness": _factor(0.1, 0.5, value_range=_RANGE),
-        "RandomShear": _with(x_factor=0.2, y_factor=0.1),
         "RandomTranslation": _with(height_factor=0.2, width_factor=0.2),
         "RandomZoom": _with(height_factor=0.2),
         "Solarization": _with(threshold_factor=0.4, value_range=_RANGE),

@@ -1,0 +1,79 @@
+"""Operators in the words of others: the same numbers, for every padding, stride and size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import frozen_models as zoo
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.lowering import ONNX, TFLITE, lowered
+
+layers, keras = zoo.layers, zoo.keras
+
+
+def _computed(frozen: FrozenGraph, inputs: np.ndarray) -> np.ndarray:
+    (found,) = frozen.function()(tf.constant(inputs))
+    return np.asarray(found)
+
+
+def _both(model: Any, inputs: np.ndarray, place: Path, batch: int | None) -> tuple[FrozenGraph, FrozenGraph]:
+    frozen = freeze(zoo.save(model, place), static_batch=batch, fake_quant=False)
+    found = lowered(frozen, {**TFLITE, **ONNX})
+    np.testing.assert_allclose(_computed(found, inputs), _computed(frozen, inputs), rtol=1e-6, atol=1e-6)
+    return frozen, found
+
+
+@pytest.mark.parametrize("kind", ["MaxPooling3D", "AveragePooling3D"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("window", "steps"), [((2, 3, 1), (1, 2, 3)), ((3, 3, 3), None), ((1, 2, 4), (2, 1, 2))])
+def test_pooling_of_volumes(kind: str, padding: str, window: Any, steps: Any, tmp_path: Path) -> None:
+    volume = keras.Input((5, 7, 6, 3))
+    pool = getattr(layers, kind)(window, strides=steps, padding=padding, name="pool")
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 7, 6, 3)).astype(np.float32)
+    _, found = _both(keras.Model(volume, layers.ReLU(max_value=9)(pool(volume))), inputs, tmp_path, None)
+    assert not {node.op for node in found.graph_def.node} & TFLITE.keys()
+    assert any(node.name.startswith("pool/") for node in found.graph_def.node)
+
+
+@pytest.mark.parametrize("mode", ["multi_hot", "count"])
+def test_counts_of_ids(mode: str, tmp_path: Path) -> None:
+    ids = keras.Input((5,), dtype="int32")
+    encoded = layers.CategoryEncoding(num_tokens=9, output_mode=mode, name="encoding")(ids)
+    inputs = np.random.default_rng(0).integers(0, 9, (4, 5)).astype(np.int32)
+    before, found = _both(keras.Model(ids, encoded), inputs, tmp_path, 4)
+    assert "DenseBincount" in {node.op for node in before.graph_def.node}
+    assert "DenseBincount" not in {node.op for node in found.graph_def.node}
+
+
+def test_buckets(tmp_path: Path) -> None:
+    values = keras.Input((4,))
+    model = keras.Model(values, layers.Discretization(bin_boundaries=[-0.5, 0.0, 1.25])(values))
+    inputs = np.array([[-0.5, 0.0, 1.25, 3.0], [-9.0, -0.49, 1.2499999, 0.5]], np.float32)  # on and beside boundaries
+    _, found = _both(model, inputs, tmp_path, None)
+    assert "Bucketize" not in {node.op for node in found.graph_def.node}
+
+
+def test_a_graph_without_such_operators_is_left_alone(tmp_path: Path) -> None:
+    frozen = freeze(zoo.save(zoo.cnn(), tmp_path), static_batch=1, fake_quant=False)
+    assert lowered(frozen, TFLITE) is frozen
+
+
+def test_sizes_that_are_not_known_leave_the_operator(tmp_path: Path) -> None:
+    volume = keras.Input((None, None, None, 2))
+    source = zoo.save(keras.Model(volume, layers.MaxPooling3D(2)(volume)), tmp_path)
+    found = lowered(freeze(source, static_batch=1, fake_quant=False), TFLITE)
+    assert "MaxPool3D" in {node.op for node in found.graph_def.node}
+
+
+def test_activations_with_an_exponential(tmp_path: Path) -> None:
+    x = keras.Input((9,))
+    model = keras.Model(x, layers.Activation("celu")(x))
+    inputs = np.linspace(-6, 3, 36, dtype=np.float32).reshape(4, 9)
+    before, found = _both(model, inputs, tmp_path, None)
+    assert "Expm1" in {node.op for node in before.graph_def.node}
+    assert "Expm1" not in {node.op for node in found.graph_def.node}
