@@ -12,9 +12,8 @@ from ai_edge_litert import schema_py_generated as tfl
 from PIL import Image
 from tests import tiny_tflite
 
-from edgeship import standalone
+from edgeship import inspection, standalone
 from edgeship.artifact import hash_files, read_artifact, write_sidecar
-from edgeship.child import Limits
 from edgeship.errors import DataError, MissingPackageError
 from edgeship.types import Artifact, Plan, Preprocessing, Progress, TensorSpec
 
@@ -104,12 +103,12 @@ def test_predict_without_pillow_names_the_command(
 
 def test_a_verdict_beside_a_file_is_shown_as_a_claim(tmp_path: Path, picture: Path) -> None:
     folder = deliver(tmp_path / "a", Preprocessing(0.5, "bilinear", "RGB"))
-    facts = standalone.inspect(folder, (), Limits(), allow_unsafe=False).facts
+    facts = inspection.inspect(folder).facts
     assert facts["verification"] == "passed, says its artifact.json"
     assert facts["pixels"] == "x 0.5, bilinear, RGB"
     assert standalone.predict(folder, picture, None, 1).claimed == "passed"
     (folder / "artifact.json").unlink()
-    facts = standalone.inspect(folder / "model.tflite", (), Limits(), allow_unsafe=False).facts
+    facts = inspection.inspect(folder / "model.tflite").facts
     assert facts["verification"] == "UNVERIFIED: there is no artifact.json"
     assert facts["pixels"] == "nothing is recorded"
 

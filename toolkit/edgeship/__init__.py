@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from edgeship.errors import EdgeshipError as EdgeshipError
     from edgeship.errors import GateFailed as GateFailed
     from edgeship.errors import InputError as InputError
+    from edgeship.inspection.diff import difference as difference
+    from edgeship.inspection.opening import inspect as inspect
     from edgeship.recipe.parse import Recipe as Recipe
     from edgeship.types.artifacts import Artifact as Artifact
     from edgeship.types.reports import Report as Report
@@ -46,10 +48,12 @@ _HOMES = {
     "callbacks": "edgeship.compress",
     "cluster": "edgeship.compress",
     "convert": "edgeship.api",
+    "difference": "edgeship.inspection.diff",
     "distiller": "edgeship.compress",
     "equalize": "edgeship.compress",
     "factorize": "edgeship.compress",
     "finalize": "edgeship.compress",
+    "inspect": "edgeship.inspection.opening",
     "layer_sensitivity": "edgeship.api",
     "macs": "edgeship.compress.graph.macs",
     "narrow": "edgeship.compress",

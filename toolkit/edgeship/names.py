@@ -1,4 +1,4 @@
-"""Names that are safe as file names: of inputs, outputs and slices, in every format, and of artifacts."""
+"""Names that are safe as file names (of inputs, outputs and slices, in every format, and of artifacts) or unique."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def safe_names(names: Sequence[str], fallback: str) -> tuple[str, ...]:
 def artifact_slug(*parts: str) -> str:
     """A folder name for an artifact (and runtime): `tflite/int8`, `litert` -> `tflite__int8__litert`."""
     return "__".join(part.replace("/", "__") for part in parts)
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """A name that is not taken yet, which it then is: `name`, else `name__2`, `name__3`, ...
+
+    Two underscores, because Keras numbers layers with one: `conv_2` may be another layer than `conv`.
+    """
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}__{number}"
+    taken.add(found)
+    return found

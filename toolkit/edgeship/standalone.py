@@ -1,4 +1,4 @@
-"""What the commands verify, benchmark, inspect and predict do with exported files, ours or foreign, outside a build."""
+"""What the commands verify, benchmark and predict do with exported files, ours or foreign, outside a build."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ from edgeship.pipeline import checks, steps
 from edgeship.pipeline.checks import Baseline
 from edgeship.pipeline.exports import CALIBRATED, Export
 from edgeship.recipe import Recipe, check_variants
-from edgeship.report.layers import layer_bytes
-from edgeship.source import inspect as inspect_source
-from edgeship.source import why_not_trainable
 from edgeship.types import (
     Array,
     Artifact,
@@ -314,59 +311,3 @@ def _image(path: Path, spec: TensorSpec, factor: float | None) -> dict[str, Arra
     height, width, channels = (int(d) for d in spec.shape[1:] if d is not None)
     pixels = decode_image(path, (height, width, channels))[None]
     return {spec.name: pixels if factor == 1.0 else pixels * np.float32(factor)}
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """What a file is."""
-
-    facts: dict[str, str]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    layers: tuple[tuple[str, int], ...]
-
-
-def inspect(path: Path, custom_objects: tuple[str, ...], limits: Limits, *, allow_unsafe: bool) -> Inspected:
-    """Look at an exported file or a trained model. Raises SourceError, ArtifactError."""
-    exported = path.suffix in (".onnx", ".json", ".tflite") or (path / sidecar.SIDECAR).is_file()
-    if exported:
-        artifact = with_specs(sidecar.read_artifact(path))
-        facts = {
-            "file": str(artifact.entry),
-            "format": artifact.format,
-            "variant": artifact.variant,
-            "bytes": f"{artifact.size_bytes:,}",
-            "sha256": artifact.files[0].sha256,
-            "verification": _claim(artifact),
-            "labels": ", ".join(artifact.labels) or "none",
-            "pixels": _pixels(artifact.preprocessing),
-        }
-        return Inspected(facts, artifact.inputs, artifact.outputs, tuple(layer_bytes(artifact)))
-    if (path / "artifacts").is_dir():
-        names = sorted(str(p.parent.relative_to(path)) for p in (path / "artifacts").glob(f"*/*/{sidecar.SIDECAR}"))
-        raise ArtifactError(f"{path} is a build folder", remedy=f"Give one of its files: {', '.join(names)}.")
-    if not path.exists():
-        raise ArtifactError(f"no such file: {path}", remedy="Give a trained model or an exported file.")
-    with Worker(limits) as worker:
-        source = worker.call(inspect_source, path=path, custom_objects=custom_objects, allow_unsafe=allow_unsafe)
-    facts = {
-        "file": str(path),
-        "kind": source.kind,
-        "read by": source.loader,
-        "parameters": f"{source.parameters:,}",
-        "training": "possible" if source.trainable else f"not possible: {why_not_trainable(source)}",
-        "sha256": source.sha256,
-    }
-    return Inspected(facts, source.inputs, source.outputs, ())
-
-
-def _claim(artifact: Artifact) -> str:
-    if artifact.variant == "foreign":
-        return f"{artifact.verification}: there is no {sidecar.SIDECAR}"
-    return f"{artifact.verification}, says its {sidecar.SIDECAR}"
-
-
-def _pixels(done: Preprocessing) -> str:
-    """What the data's images went through, in words."""
-    scale = f"x {done.scale:.6g}" if done.scale is not None else None
-    return ", ".join(filter(None, (scale, done.resize, done.channels))) or "nothing is recorded"

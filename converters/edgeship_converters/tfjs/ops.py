@@ -110,10 +110,15 @@ _TRY: Mapping[str, str] = {
 _TRY_ANY = "Replace the layer, compute this step outside the model, or convert to tflite or onnx."
 
 
+def why_unsupported(op: str) -> str:
+    """Why an op that is not in `SUPPORTED` is not."""
+    return _WHY.get(op, "it is not among the ops that TF.js runs as TensorFlow does")
+
+
 def refusal(graph: Graph, node: Node) -> tuple[str, str] | None:
     """Why TF.js would not run a node, or run it wrongly, and what to try; None where it runs."""
     if node.op not in SUPPORTED:
-        why = _WHY.get(node.op, "it is not among the ops that TF.js runs as TensorFlow does")
+        why = why_unsupported(node.op)
         return f"TF.js cannot run {node.op}: {why}", _TRY.get(node.op.removeprefix("Stateless"), _TRY_ANY)
     for check in (_refuse_layout, _refuse_groups, _refuse_narrow, _refuse_modes):
         why_not = check(graph, node)

@@ -17,8 +17,8 @@ from edgeship.cli.sensitivity import next_command
     ("arguments", "message"),
     [
         (["model.keras", "--sensitivity"], "--sensitivity needs --data"),
-        (["model.keras", "--data", "digits"], "--data and --html go with --sensitivity"),
-        (["model.keras", "--html", "page.html"], "--data and --html go with --sensitivity"),
+        (["model.keras", "--data", "digits"], "--data goes with --sensitivity"),
+        (["model.keras", "--sensitivity", "--data", "digits", "--diff", "a.tflite"], "do not go with --sensitivity"),
         (["model.keras", "--sensitivity", "--data", "digits", "--sparsity", "1"], "--sparsity"),
         (["absent.keras", "--sensitivity", "--data", "digits"], "no such model"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import options, sensitivity, ui
+from edgeship.cli import edgetpu, inspection, options, sensitivity, ui
 
 
 @click.command()
@@ -107,51 +107,35 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
 
 @click.command()
 @click.argument("file", type=options.MODEL)
+@inspection.settings
 @sensitivity.settings
+@edgetpu.settings
 @options.running
 @ui.json_option
 def inspect(file: Path, **given: Any) -> int:
     """Show what a FILE is and what is in it.
 
-    Framework, inputs and outputs, parameters, bytes by layer. With --sensitivity: what the precision of each layer of a
-    trained model costs, and which few layers to keep above int8.
+    Ops, tensors, parameters, MACs, bytes by layer, quantization, metadata, the versions that it needs, and what each
+    runtime and device would do with it. FILE is of any format, from anywhere; --html draws its graph. With
+    --sensitivity: what the precision of each layer of a trained model costs, and which few layers to keep above int8.
+    With --edgetpu: which ops run on a Coral Edge TPU, by which rule the others do not, and what to change.
 
     \b
     Examples:
       edgeship inspect model.h5
-      edgeship inspect builds/demo/artifacts/tflite/int8/model.tflite
+      edgeship inspect model.tflite --ops --html graph.html
+      edgeship inspect model.tflite --diff model.onnx
       edgeship inspect model.keras --sensitivity --data data.npz --html layers.html
+      edgeship inspect builds/demo/artifacts/tflite/int8/model.tflite --edgetpu
     """
+    edgetpu.check(given)
     if given["sensitivity"]:
+        if given["other"] is not None or given["all_ops"]:
+            raise click.UsageError("--diff and --ops do not go with --sensitivity")
         return sensitivity.run(file, given)
-    if given["data"] is not None or given["html"] is not None:
-        raise click.UsageError("--data and --html go with --sensitivity")
-    from edgeship import standalone
-
-    found = standalone.inspect(file, **options.running_values(given))
-
-    def show() -> None:
-        for name, value in found.facts.items():
-            ui.say(f"{name + ':':<15}{value}")
-        made = ui.table("tensor", "name", "shape", "dtype", "quantization")
-        for kind, specs in (("input", found.inputs), ("output", found.outputs)):
-            for spec in specs:
-                shape = " x ".join("?" if d is None else str(d) for d in spec.shape)
-                q = (
-                    f"scale {spec.quantization.scale:g}, zero {spec.quantization.zero_point}"
-                    if spec.quantization
-                    else ""
-                )
-                ui.row(made, kind, spec.name, shape, spec.dtype, q)
-        ui.print_table(made)
-        if found.layers:
-            sizes = ui.table("layer", ">bytes")
-            for name, size in found.layers:
-                ui.row(sizes, name, f"{size:,}")
-            ui.print_table(sizes)
-
-    ui.emit(found, given["as_json"], show)
-    return 0
+    if given["data"] is not None:
+        raise click.UsageError("--data goes with --sensitivity")
+    return edgetpu.run(file, given) if given["edgetpu"] else inspection.run(file, given)
 
 
 @click.command()

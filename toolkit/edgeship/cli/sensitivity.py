@@ -46,7 +46,12 @@ settings = options.together(
     options.metric,
     options.scale,
     options.seed,
-    click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a page with pictures."),
+    click.option(
+        "--html",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write a page with pictures: the graph, or with --sensitivity its layers.",
+    ),
 )
 
 
