@@ -169,7 +169,6 @@ KEPT: dict[str, tuple[str, Callable[[], bytes]]] = {
     "mean over the batch": ("batch-dimension", lambda: reduced("MEAN", IMAGE, 0)),
     "sum over the batch": ("batch-dimension", lambda: reduced("SUM", IMAGE, 0, 1)),
     "padding of the batch": ("rank", lambda: padded(IMAGE, 0, 1, 0, 0, 0, 0, 0, 0)),
-    "split of the batch": ("batch-dimension", lambda: split(0)),
     "packed as a batch": (
         "batch-dimension",
         lambda: one("PACK", [(8, 8, 4)], [IMAGE], ("PackOptions", {"axis": 0, "valuesCount": 1})),
@@ -192,6 +191,7 @@ UNCERTAIN: dict[str, tuple[str, Callable[[], bytes]]] = {
     "large transposed convolution": ("transpose-conv-size", lambda: transposed((512, 2, 2, 1024))),
     "first of two axes": ("batch-dimension", lambda: reduced("MEAN", (8, 4), 0)),
     "dense of version 7": ("version", lambda: dense(1, version=7)),
+    "split of the batch into one": ("batch-dimension", lambda: split(0)),
     "other LSTM": ("lstm", lambda: one("LSTM", [(1, 4)], [(1, 4)])),
     "tile": ("not-listed", lambda: one("TILE", [IMAGE], [IMAGE])),
 }

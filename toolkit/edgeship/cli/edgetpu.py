@@ -54,6 +54,10 @@ def run(file: Path, given: Mapping[str, Any]) -> int:
     from edgeship.child import Worker
     from edgeship.edgetpu import predict
 
+    if file.is_dir():
+        from edgeship.artifact import read_artifact
+
+        file = read_artifact(file).entry
     limits = options.running_values(given)["limits"]
     # The file may come from anywhere: a child with limits reads it first.
     with Worker(limits) as worker:

@@ -114,7 +114,8 @@ def read_graph(path: Path) -> Graph:
         raise ArtifactError(f"cannot read {path}: {error.strerror}", remedy="Give a .tflite file.") from error
     if content[4:8] != b"TFL3":
         raise ArtifactError(
-            f"{path} is no .tflite file: it does not carry the mark TFL3", remedy="Give a .tflite file."
+            f"{path} is no .tflite file: it lacks the mark TFL3",
+            remedy="Make one: edgeship convert MODEL --to tflite --quantize int8 --data DATA.",
         )
     try:
         return _Reader(content).graph()
