@@ -92,7 +92,7 @@ def _zero_padding(operator: Operator) -> Finding | None:
     if len(operator.inputs) == 2 and zeros:
         return None
     return Finding(
-        "cpu", "constant-input", "it joins a constant that is no padding with zeros", "Add the constant later."
+        "cpu", "constant-input", "it joins a constant that is no padding with zeros", "Join computed tensors only."
     )
 
 
@@ -249,7 +249,7 @@ def _resize(operator: Operator) -> Finding | None:
     factor = max(b / max(a, 1) for a, b in zip(given.shape[1:3], made.shape[1:3], strict=True))
     elements = math.prod(made.shape)
     step = f"it resizes {sizes(given)} to {sizes(made)}"
-    change = "Enlarge in steps of 2, resize smaller images, or do it after the model; TRANSPOSE_CONV has no such limit."
+    change = "Enlarge in steps of 2, by Conv2DTranspose, or after the model; or use smaller images."
     if factor >= _RESIZE_FACTORS[1] or elements >= _RESIZE_ELEMENTS[1]:
         return Finding("cpu", "resize-size", f"{step}: as large a step or result was never seen mapped", change)
     if factor > _RESIZE_FACTORS[0] or elements > _RESIZE_ELEMENTS[0]:
