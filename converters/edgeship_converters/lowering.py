@@ -166,13 +166,48 @@ def exponential_less_one(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG0
     return tf.exp(inputs[0]) - 1
 
 
+def complement_of_error(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """Erfc, as Keras computes the exact GELU."""
+    import tensorflow as tf
+
+    return 1 - tf.math.erf(inputs[0])
+
+
+def negative_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """Neg."""
+    return inputs[0] * -1 if inputs[0].dtype.is_floating else None
+
+
+def square_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """Square."""
+    return inputs[0] * inputs[0] if inputs[0].dtype.is_floating else None
+
+
+def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """Elu: max(x, 0) + exp(min(x, 0)) - 1."""
+    import tensorflow as tf
+
+    return tf.nn.relu(inputs[0]) + (tf.exp(tf.minimum(inputs[0], 0.0)) - 1)
+
+
 #: What TensorFlow's converter has no built-in operator for.
 TFLITE: Mapping[str, Rule] = {
     "AvgPool3D": pool_in_planes,
     "MaxPool3D": pool_in_planes,
     "DenseBincount": count_by_comparison,
 }
+#: Also what its quantizer leaves in float.
+TFLITE_INTEGER: Mapping[str, Rule] = {
+    **TFLITE,
+    "Elu": linear_unit_by_exponential,
+    "Neg": negative_by_product,
+    "Square": square_by_product,
+}
 #: What tf2onnx has no handler for.
-ONNX: Mapping[str, Rule] = {"Bucketize": buckets_by_comparison, "Expm1": exponential_less_one}
+ONNX: Mapping[str, Rule] = {
+    "Bucketize": buckets_by_comparison,
+    "Erfc": complement_of_error,
+    "Expm1": exponential_less_one,
+}
 #: What TF.js has no kernel for, or one that differs.
-TFJS: Mapping[str, Rule] = {"DenseBincount": count_by_comparison}
+TFJS: Mapping[str, Rule] = {"Bucketize": buckets_by_comparison, "DenseBincount": count_by_comparison}

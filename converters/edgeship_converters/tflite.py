@@ -22,7 +22,7 @@ from edgeship_converters.correction import corrected, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.lowering import TFLITE, lowered
+from edgeship_converters.lowering import TFLITE, TFLITE_INTEGER, lowered
 
 FILE = "model.tflite"
 
@@ -187,7 +187,7 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibr
 def _run_frozen(frozen: FrozenGraph, variant: str, samples: Samples | None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model"
-        _save(lowered(frozen, TFLITE), saved)
+        _save(lowered(frozen, TFLITE_INTEGER if samples is not None else TFLITE), saved)
         return _run(saved, variant, samples)
 
 

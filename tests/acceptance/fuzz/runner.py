@@ -119,7 +119,7 @@ class Runner:
     def _outcomes(self, place: Path, description: Description, exports: Sequence[Export]) -> dict[str, Outcome]:
         try:
             source = steps.open_source(self._worker, place / make.MODEL, (), allow_unsafe=False)
-            dataset = _dataset(place, source)
+            dataset = _dataset(place, source, description)
             original = steps.reference(self._worker, source, dataset, _ignore)
         except EdgeshipError as error:
             return {export.id: _failed(error, description) for export in exports}
@@ -178,7 +178,12 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _dataset(place: Path, source: Source) -> Dataset:
+def _dataset(place: Path, source: Source, description: Description) -> Dataset:
+    """The samples under the names that the file has: Keras renames an input that a layer passes on as it is."""
+    for split in make.COUNTS:
+        folder = place / split / "x"
+        for entry, spec in zip(description.entries, source.inputs, strict=True):
+            (folder / f"{entry.name}.npy").rename(folder / f"{spec.name}.npy")
     return Dataset(place, "fuzz", steps.file_sha256(place / "test"), "unlabelled", source.inputs, make.COUNTS)
 
 

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgeship import plugins
+from edgeship.types import ConvertOptions, Dataset
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.lowering import ONNX, TFLITE, lowered
+from edgeship_converters.tflite import TFLiteConverter
 
 layers, keras = zoo.layers, zoo.keras
 
@@ -70,10 +73,30 @@ def test_sizes_that_are_not_known_leave_the_operator(tmp_path: Path) -> None:
     assert "MaxPool3D" in {node.op for node in found.graph_def.node}
 
 
-def test_activations_with_an_exponential(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "operator"), [("celu", "Expm1"), ("gelu", "Erfc")])
+def test_activations_with_an_exponential(name: str, operator: str, tmp_path: Path) -> None:
     x = keras.Input((9,))
-    model = keras.Model(x, layers.Activation("celu")(x))
+    model = keras.Model(x, layers.Activation(name)(x))
     inputs = np.linspace(-6, 3, 36, dtype=np.float32).reshape(4, 9)
     before, found = _both(model, inputs, tmp_path, None)
-    assert "Expm1" in {node.op for node in before.graph_def.node}
-    assert "Expm1" not in {node.op for node in found.graph_def.node}
+    assert operator in {node.op for node in before.graph_def.node}
+    assert operator not in {node.op for node in found.graph_def.node}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization, layers.ELU],
+    ids=lambda layer: layer.__name__,
+)
+def test_what_the_quantizer_leaves_in_float_becomes_integers(layer: Any, tmp_path: Path) -> None:
+    x = keras.Input((12,), name="x")
+    model = keras.Model(x, layers.Dense(4, name="y")(layer()(layers.Dense(10)(x))))
+    (tmp_path / "calibration" / "x").mkdir(parents=True)
+    inputs = np.random.default_rng(0).normal(size=(64, 12)).astype(np.float32)
+    np.save(tmp_path / "calibration" / "x" / "x.npy", inputs)
+    source = zoo.save(model, tmp_path)
+    options = ConvertOptions(Dataset(tmp_path, "noise", "", "unlabelled", source.inputs, {"calibration": 64}))
+    artifact = TFLiteConverter().convert(source, "int8", options, tmp_path)
+    (found,) = plugins.runtime("litert").run(artifact, {"x": inputs}).values()
+    expected = model.predict(inputs, verbose=0)
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.05 * expected.std()
