@@ -26,10 +26,12 @@ _KERNELS: Mapping[str, tuple[int, str]] = {
     "BatchMatMul": (1, "IO"),
     "BatchMatMulV2": (1, "IO"),
 }
+_STORAGE = """
+T Tidx Tpaddings Tshape Tperm Tparams Tindices Taxis Tmultiples Tdim Tblock_shape Tcrops TArgs Truncate index_type Index
+N U dtype DstT SrcT out_type num_args use_cudnn_on_gpu value filter_format _output_shapes _input_shapes _class
+"""
 #: Attributes that say how something is stored or placed, not what is computed.
-_ASIDE = frozenset(
-    ["T", "Tidx", "Tpaddings", "Tshape", "Tperm", "Tparams", "Tindices", "Taxis", "Tmultiples", "Tdim", "Tblock_shape", "Tcrops", "TArgs", "Truncate", "index_type", "Index", "N", "U", "dtype", "DstT", "SrcT", "out_type", "num_args", "use_cudnn_on_gpu", "value", "filter_format", "_output_shapes", "_input_shapes", "_class"]
-)
+_ASIDE = frozenset(_STORAGE.split())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from edgeship.inspection.macs import count, sizes
 from edgeship.inspection.opened import Opened, counted, dequantize, is_weight, total_macs
 from edgeship.inspection.precision import precision
 from edgeship.inspection.tflite_metadata import read_metadata
+from edgeship.inspection.tflite_options import names_of, option, options_of
 from edgeship.inspection.tflite_versions import least_runtime, newest
 from edgeship.names import unique
 from edgeship.types import Quantization, TensorSpec
@@ -45,8 +45,6 @@ _DTYPES |= {
     for sign in ("", "U")
 }
 _BITS = {"INT4": 4, "UINT4": 4, "INT2": 2}
-#: Fields of options that hold the number of a name -> where the names are.
-_ENUMS = {"fusedActivationFunction": "ActivationFunctionType", "padding": "Padding"}
 
 
 @dataclass
@@ -66,7 +64,7 @@ class _File:
     notes: list[str] = field(default_factory=list)
 
     def names_of(self, enum: str) -> dict[int, str]:
-        return {value: name for name, value in vars(getattr(self.schema, enum)).items() if isinstance(value, int)}
+        return names_of(self.schema, enum)
 
 
 def open_tflite(path: Path) -> Opened:
@@ -186,7 +184,7 @@ def _ops(file: _File, number: int, names: list[str]) -> Iterator[Op]:
         inputs = tuple(_named(names, operator.Inputs(i)) for i in range(file.budget.spend(operator.InputsLength())))
         outputs = tuple(_named(names, operator.Outputs(i)) for i in range(file.budget.spend(operator.OutputsLength())))
         kernel, layout = _kernel(file, kind, inputs, operator)
-        options = _options(file, operator)
+        options = options_of(file.schema, operator)
         yield Op(
             name=unique(
                 _op_name(file, outputs, kind, index)
@@ -230,54 +228,9 @@ def _kernel(file: _File, kind: str, inputs: tuple[str, ...], operator: Any) -> t
         return "", ""
     rank = len(file.concrete[name])
     if kind == "BATCH_MATMUL" and rank >= 2:
-        swapped = operator.BuiltinOptions() is not None and _option(file, operator, "adjY")
+        swapped = operator.BuiltinOptions() is not None and option(file.schema, operator, "adjY")
         layout = "B" * (rank - 2) + ("OI" if swapped else "IO")
     return (name, layout) if len(layout) == rank else ("", "")
-
-
-def _option(file: _File, operator: Any, name: str) -> Any:
-    made = file.schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), operator.BuiltinOptions())
-    return getattr(made, name, None)
-
-
-def _options(file: _File, operator: Any) -> dict[str, Any]:
-    """The settings that differ from the schema's defaults, numbers of names as names."""
-    table = operator.BuiltinOptions()
-    if table is None or not operator.BuiltinOptionsType():
-        return {}
-    made = file.schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table)
-    if made is None:
-        return {}
-    defaults = vars(type(made)())
-    found = {}
-    for name, value in vars(made).items():
-        plain = _plain(file, name, value)
-        always = name == "padding" or name.startswith(("stride", "filter"))
-        if plain is not None and (always or (value is not None and _differs(value, defaults.get(name)))):
-            found[_snake(name)] = plain
-    return found
-
-
-def _differs(value: Any, default: Any) -> bool:
-    return bool(hasattr(value, "__len__") or value != default)
-
-
-def _plain(file: _File, name: str, value: Any) -> Any:
-    """A value as JSON has it; None for tables inside options."""
-    enum = _ENUMS.get(name) or ("TensorType" if name.lower().endswith(("datatype", "biastype")) else "")
-    if enum and isinstance(value, int):
-        return file.names_of(enum).get(value, str(value))
-    if isinstance(value, bytes):
-        return text(value)[:200]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if hasattr(value, "tolist"):
-        return [item for item in value[:64].tolist() if isinstance(item, int | float)]
-    return value if isinstance(value, bool | int | float | str) else None
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _macs(
