@@ -13,6 +13,8 @@ from edgeship.inspection.description import Shape
 
 #: Kinds whose multiplications depend on what only a run shows, or that contain other graphs.
 _UNKNOWN = ("control", "attention", "separable")
+#: Products whose operands are packed, or whose axes only their settings say.
+_UNKNOWN_TYPES = ("STABLEHLO_DOT_GENERAL", "STABLEHLO_CONVOLUTION", "XlaDotV2", "XlaConvV2", "MatMulNBits", "Einsum")
 
 
 def count(
@@ -30,7 +32,7 @@ def count(
     Returns:
         None where a size is unknown, or what the operation does.
     """
-    if kind in _UNKNOWN or (kind == "other" and op_type.startswith("CUSTOM")):
+    if kind in _UNKNOWN or op_type in _UNKNOWN_TYPES or (kind == "other" and op_type.startswith("CUSTOM")):
         return None
     if kernel is not None and kind in ("conv", "depthwise", "dense", "matmul", "transpose_conv"):
         return _with_kernel(kind, kernel, given[0] if given else None, out)
@@ -65,11 +67,11 @@ def _with_kernel(kind: str, kernel: tuple[Shape, str], given: Shape | None, out:
 def _product(op_type: str, given: Sequence[Shape | None], out: Shape | None) -> int | None:
     """Of two computed matrices: each number of the result is a sum over the last axis of the first."""
     first, result = (sizes(given[0]) if given else None), sizes(out)
-    if "insum" in op_type or not first or result is None:
-        return None
     second = sizes(given[1]) if len(given) > 1 else None
-    if not second:
+    if not first or not second or result is None or op_type.startswith("Q"):  # the quantized ones have scales between
         return None
+    if op_type == "FULLY_CONNECTED":
+        return math.prod(result) * second[-1]
     # Each number of the result is a sum over the axis that the factors share: |A| |B| = (rows k)(k columns).
     batch = math.prod(result[:-2])
     rows, columns = (*result, 1, 1)[len(result) - 2 : len(result)] if len(result) > 1 else (1, math.prod(result))
