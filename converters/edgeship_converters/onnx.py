@@ -120,7 +120,21 @@ def _from_graph(frozen: FrozenGraph) -> Any:
         raise UnsupportedModelError(
             f"onnx: tf2onnx stopped: {error}", remedy="Replace the layer, or choose another format."
         ) from error
+    _refuse_foreign(model, frozen)
     return canonical_model(model, frozen.inputs, frozen.outputs, rename=True)
+
+
+def _refuse_foreign(model: Any, frozen: FrozenGraph) -> None:
+    """Raise UnsupportedModelError for operators of TensorFlow that tf2onnx has copied, for want of a handler."""
+    import onnx
+
+    foreign = {node.op_type for node in model.graph.node if not node.domain and not onnx.defs.has(node.op_type)}
+    named = [f"{node.name} ({node.op})" for node in frozen.nodes() if node.op in foreign]
+    if foreign:
+        raise UnsupportedModelError(
+            f"onnx: no operator for {', '.join(named or sorted(foreign))}",
+            remedy="Replace the layer, or choose another format.",
+        )
 
 
 def _has_loops(model: Any) -> bool:

@@ -41,6 +41,9 @@ _STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HAS
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
 _TO_FLOAT = {"CAST", "DEQUANTIZE"}
 
+#: The operator and the node that TensorFlow's converter speaks of.
+_LOCATION = re.compile(r'loc\(fused\["(\w+):", "([^"]+)"')
+
 #: How often an integer conversion is tried (see `_run`).
 _ATTEMPTS = 8
 
@@ -275,7 +278,9 @@ def _unsupported(variant: str, error: Exception) -> UnsupportedModelError:
     named = re.findall(r"(?:Flex|TF Select|Custom) ops: (.+)", text) or re.findall(r"for op: '?(\w+)", text)
     ops = sorted({name.strip() for group in named for name in group.split(",")})
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    what = f"has no built-in operator for {', '.join(ops)}" if ops else f"stopped: {first[:300]}"
+    places = dict.fromkeys(place for op, place in _LOCATION.findall(text) if op in ops)  # where it says so
+    where = f" ({', '.join(places)})" if places else ""
+    what = f"has no built-in operator for {', '.join(ops)}{where}" if ops else f"stopped: {first[:300]}"
     return UnsupportedModelError(
         f"tflite/{variant}: TensorFlow's converter {what}",
         remedy="Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does.",
@@ -313,7 +318,13 @@ def _read(content: bytes, ends: _Ends, integer_io: str | None) -> _Ends:
     for wanted in (*ends[0], *ends[1]):
         dtype = integer_io if integer_io and wanted.dtype == "float32" else wanted.dtype
         if specs[wanted.name].dtype != dtype:
-            raise EdgeshipError(f"{wanted.name} of the TFLite file is {specs[wanted.name].dtype} and not {dtype}")
+            problem = f"{wanted.name} of the TFLite file is {specs[wanted.name].dtype} and not {dtype}"
+            if integer_io is None:
+                raise EdgeshipError(problem)
+            raise UnsupportedModelError(
+                f"{problem}: no operator that it goes through computes with integers",
+                remedy="Choose the variant with -floatio, or float32.",
+            )
     return tuple(specs[i.name] for i in ends[0]), tuple(specs[o.name] for o in ends[1])
 
 

@@ -1,8 +1,8 @@
-"""`describe(seed)`: a random, valid, trained-looking model; the same seed gives the same one. Needs Keras."""
+"""`candidates(seed)`: random, valid, trained-looking models; the same seed gives the same ones. Needs Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -32,8 +32,8 @@ def wishes(seed: int) -> list[str]:
     return [Draw(p // len(names), "wishes").shuffled(names)[p % len(names)] for p in positions]
 
 
-def describe(seed: int) -> Description:
-    """The model of a seed. Raises InvalidModel where no attempt succeeds."""
+def candidates(seed: int) -> Iterator[Description]:
+    """The models of a seed: the first one that holds is taken. Raises InvalidModel after the last."""
     reason = ""
     for attempt in range(_ATTEMPTS):
         garden = _Garden(seed, attempt)
@@ -43,7 +43,7 @@ def describe(seed: int) -> Description:
         except InvalidModel as error:
             reason = str(error)
             continue
-        return _dynamic(garden, found)
+        yield _dynamic(garden, found)
     raise InvalidModel(f"seed {seed}: {reason}")
 
 

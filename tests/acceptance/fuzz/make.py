@@ -29,13 +29,13 @@ class Made:
 def from_seed(seed: int, folder: Path) -> Made:
     """Draw the model of a seed and write it into the folder."""
     from tests.acceptance.fuzz.description import InvalidModel
-    from tests.acceptance.fuzz.generate import describe
+    from tests.acceptance.fuzz.generate import candidates
 
     try:
-        found = describe(seed)
+        made = (from_description(found, folder) for found in candidates(seed))
+        return next(one for one in made if one.description is not None)
     except InvalidModel as error:
         return Made(None, str(error))
-    return from_description(found, folder)
 
 
 def from_description(description: Description, folder: Path) -> Made:
@@ -51,10 +51,10 @@ def from_description(description: Description, folder: Path) -> Made:
     (folder / DESCRIPTION).write_text(to_json(description))
     for split, count in COUNTS.items():
         given = [draw_samples(entry, description.seed, split, count) for entry in description.entries]
-        (folder / split / "x").mkdir(parents=True)
+        (folder / split / "x").mkdir(parents=True, exist_ok=True)
         for entry, array in zip(description.entries, given, strict=True):
             np.save(folder / split / "x" / f"{entry.name}.npy", array)
-        (folder / split / "expected").mkdir()
+        (folder / split / "expected").mkdir(exist_ok=True)
         expected = network.run(model, given)
         for position, array in enumerate(expected):
             np.save(folder / split / "expected" / f"{position}.npy", array)

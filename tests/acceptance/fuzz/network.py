@@ -172,7 +172,7 @@ def _calibrate(layer: Any, given: list[Any], node: Node, seed: int) -> None:
     if node.layer == "Normalization":
         layer.adapt(np.asarray(given[0]))
         return
-    results = layer(*given, **node.options)  # builds it
+    layer(*given, **node.options)  # builds it
     if not layer.weights:
         return
     for weight in layer.trainable_weights:
@@ -182,11 +182,32 @@ def _calibrate(layer: Any, given: list[Any], node: Node, seed: int) -> None:
     kernels = [w for w in layer.trainable_weights if w.name in ("kernel", "pointwise_kernel", "depthwise_kernel")]
     if not kernels or any(w.name == "recurrent_kernel" for w in layer.trainable_weights):
         return
-    results = layer(*given, **node.options)
-    spread = float(np.asarray(results).std())
-    if np.isfinite(spread) and spread > 1e-6:
-        # Of few digits: the sums of another machine's processor may differ in the last ones.
-        kernels[-1].assign(kernels[-1] * float(f"{min(max(1 / spread, 0.05), 20):.2g}"))
+    _scale(layer, kernels[-1], given, node)
+
+
+def _scale(layer: Any, kernel: Any, given: list[Any], node: Node) -> None:
+    """Bring what goes into the activation to a spread of 1 and, with a bias, each channel to a mean of about 0.
+
+    Factors are of few digits: the sums of another machine's processor may differ in the last ones.
+    """
+    activation = getattr(layer, "activation", None)
+    if activation is not None:
+        layer.activation = keras.activations.linear
+    before = np.asarray(layer(*given, **node.options))
+    if activation is not None:
+        layer.activation = activation
+    over = tuple(range(before.ndim - 1))
+    means = before.mean(axis=over)
+    bias = getattr(layer, "bias", None)
+    centered = bias is not None and tuple(bias.shape) == means.shape
+    spread = float((before - means).std() if centered else before.std())
+    if not np.isfinite(spread) or spread < 1e-6:
+        return
+    factor = float(f"{min(max(1 / spread, 1e-3), 20):.2g}")
+    kernel.assign(kernel * factor)
+    if centered:
+        drawn = np.asarray(bias)
+        bias.assign(drawn + [float(f"{v:.3g}") for v in (drawn - means) * factor])
 
 
 def _weights(weight: Any, random: np.random.Generator) -> Array:
@@ -241,9 +262,17 @@ def _check_conditioned(model: Any, description: Description) -> None:
             for x in given
         ]
         for a, b in zip(expected, run(model, disturbed), strict=True):
+            _check_columns(a)
             scale = np.maximum((a - a.mean(axis=0)).std(axis=0), 0.05 * a.std())
             if not np.isfinite(b).all() or float(np.abs(b - a).std(axis=0).max()) > allowed * float(scale.mean()):
                 raise InvalidModel("small changes of its inputs change its outputs by much")
+
+
+def _check_columns(output: Array) -> None:
+    """Raise InvalidModel where a channel of an output changes, but next to nothing: a saturated one, for instance."""
+    changes = output.reshape(-1, output.shape[-1]).astype(np.float64).std(axis=0)
+    if (changes[changes > 0] < 1e-3 * changes.max()).any():
+        raise InvalidModel("a channel of an output hardly changes beside the others")
 
 
 def run(model: Any, given: Sequence[Array]) -> list[Array]:

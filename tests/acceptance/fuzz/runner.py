@@ -46,9 +46,9 @@ class Outcome:
     """What became of one file.
 
     Attributes:
-        status: `agrees`; `silent` (verified, but wrong on other samples); `mismatch` (verification found it wrong);
-            `refused` (a typed error that names a layer or operator); `unnamed` (one that does not); `broken` (any other
-            error, a crash, a hang, a file that does not run).
+        status: `agrees`; `silent` (verified, but wrong on other samples); `mismatch` (verification found it wrong, or
+            that its runtime does not run it); `refused` (a typed error that names a layer); `unnamed` (one that
+            does not); `broken` (an untyped error, a crash, a hang).
         message: why; empty where it agrees.
     """
 
@@ -137,7 +137,8 @@ class Runner:
         checked = checks.judge(artifact, export, base, self._scratch, _ignore)
         if checked.failures:
             first = checked.failures[0]
-            return Outcome("broken", f"{first.type}: {first.message}"[:_MESSAGE])
+            crashed = first.type.startswith("Child") or first.type == EdgeshipError.__name__
+            return Outcome("broken" if crashed else "mismatch", f"{first.type}: {first.message}"[:_MESSAGE])
         wrong = [
             f"{g.name} {g.value:.3g} ({g.limit:g}) in {g.runtime} {g.detail}" for g in checked.gates if not g.accepted
         ]

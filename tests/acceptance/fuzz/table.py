@@ -37,8 +37,8 @@ weights are too, but for the last digits of sums.
 
 Every model goes through every format and variant of the pipeline. *Agrees*: the pipeline's own verification passed, and
 so did a second comparison, on other samples, that shares no code with it. *Silent*: verified, yet wrong there, or the
-loaded model differs from the one that was saved. *Mismatch*: verification found the file wrong and said so. *Broken*: a
-crash, a hang, an untyped error, or a file that its runtime does not run. *Unnamed*: a typed error that names neither a
+loaded model differs from the one that was saved. *Mismatch*: verification found the file wrong, or that its runtime
+does not run it, and said so. *Broken*: a crash, a hang, an untyped error. *Unnamed*: a typed error that names neither a
 layer of the model nor its class. *Refused*: one that does. Whatever does not agree counts against the rate."""
 
 
