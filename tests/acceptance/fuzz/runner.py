@@ -212,5 +212,5 @@ def _compare(place: Path, split: str, found: Sequence[Any], variant: str) -> str
         spread = float(np.sqrt(np.mean((expected - expected.mean(axis=0)) ** 2)))
         apart = float(np.sqrt(np.mean((values - expected) ** 2)))
         if not apart <= limit * spread:
-            return f"output {position} is off by {apart / spread:.3g} of its spread ({limit:g} allowed)"
+            return f"output {position} is off by {apart:.3g}, its spread is {spread:.3g} ({limit:g} of it allowed)"
     return ""

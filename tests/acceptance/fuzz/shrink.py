@@ -35,8 +35,9 @@ def shrink(description: Description, fails: Fails, limit: int = 200) -> Descript
 
 
 def kind(status: str, message: str) -> str:
-    """What two failures have in common that are the same: numbers and names of nodes do not count."""
-    return f"{status}: {re.sub(r'[0-9.]+(e-?[0-9]+)?', '#', message)[:80]}"
+    """What two failures have in common that are the same: numbers and paths do not count."""
+    plain = re.sub(r"[0-9.]+(e-?[0-9]+)?", "#", re.sub(r"/\S+", "PATH", message))
+    return f"{status}: {plain[:80]}"
 
 
 def simpler(description: Description) -> Iterator[Description]:

@@ -73,6 +73,7 @@ def _rates(models: Sequence[Record]) -> list[str]:
 def reason(outcome: Outcome) -> str:
     """What failures of one cause have in common."""
     text = re.sub(r"\b[a-z0-9]+_\d+\b", "LAYER", outcome.message)
+    text = re.sub(r"(?<![\w.])/\S+", "FILE", text)
     text = re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "#", text)
     text = re.sub(r"\btflite/[a-z0-9#-]+|\bonnx/[a-z0-9#-]+|\btfjs/[a-z0-9#-]+", "FILE", text)
     return " ".join(text.split())[:160].replace("|", "/")
