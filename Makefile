@@ -50,9 +50,10 @@ docs: setup
 bench: setup node
 	$(BIN)/python -m tests.acceptance.bench
 
-# Hours the first time; cells of compression that have a record of today's code are not run again.
+# Hours the first time; what has a record of today's code is not run again.
 acceptance: setup node
 	$(BIN)/python -m tests.acceptance.compression
+	$(BIN)/python -m tests.acceptance.fuzz
 	$(BIN)/python -m pytest -m slow
 
 clean:

@@ -184,10 +184,14 @@ def square_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 
 
 
 def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """Elu: max(x, 0) + exp(min(x, 0)) - 1."""
+    """Elu: max(x, 0) + exp(x - max(x, 0)) - 1.
+
+    Not by a minimum: the quantizer gives its input the range of its result, which cuts what is above 0 off x itself.
+    """
     import tensorflow as tf
 
-    return tf.nn.relu(inputs[0]) + (tf.exp(tf.minimum(inputs[0], 0.0)) - 1)
+    above = tf.nn.relu(inputs[0])
+    return above + (tf.exp(inputs[0] - above) - 1)
 
 
 #: What TensorFlow's converter has no built-in operator for.
