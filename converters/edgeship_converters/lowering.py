@@ -183,6 +183,12 @@ def square_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 
     return inputs[0] * inputs[0] if inputs[0].dtype.is_floating else None
 
 
+def squared_difference_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """SquaredDifference, which LiteRT does not run with int16."""
+    difference = inputs[0] - inputs[1]
+    return difference * difference if difference.dtype.is_floating else None
+
+
 def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
     """Elu: max(x, 0) + exp(x - max(x, 0)) - 1.
 
@@ -206,6 +212,7 @@ TFLITE_INTEGER: Mapping[str, Rule] = {
     "Elu": linear_unit_by_exponential,
     "Neg": negative_by_product,
     "Square": square_by_product,
+    "SquaredDifference": squared_difference_by_product,
 }
 #: What tf2onnx has no handler for.
 ONNX: Mapping[str, Rule] = {

@@ -86,11 +86,14 @@ def test_activations_with_an_exponential(name: str, operator: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "layer",
-    [layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization, layers.ELU],
-    ids=lambda layer: layer.__name__,
+    ("layer", "variant"),
+    [
+        *((layer, "int8") for layer in (layers.LayerNormalization, layers.RMSNormalization, layers.ELU)),
+        *((layer, "int16x8") for layer in (layers.LayerNormalization, layers.RMSNormalization, layers.ELU)),
+        (layers.UnitNormalization, "int8"),  # its minimum is not there in int16
+    ],
 )
-def test_what_the_quantizer_leaves_in_float_becomes_integers(layer: Any, tmp_path: Path) -> None:
+def test_what_the_quantizer_leaves_in_float_becomes_integers(layer: Any, variant: str, tmp_path: Path) -> None:
     x = keras.Input((12,), name="x")
     model = keras.Model(x, layers.Dense(4, name="y")(layer()(layers.Dense(10)(x))))
     (tmp_path / "calibration" / "x").mkdir(parents=True)
@@ -98,7 +101,7 @@ def test_what_the_quantizer_leaves_in_float_becomes_integers(layer: Any, tmp_pat
     np.save(tmp_path / "calibration" / "x" / "x.npy", inputs)
     source = zoo.save(model, tmp_path)
     options = ConvertOptions(Dataset(tmp_path, "noise", "", "unlabelled", source.inputs, {"calibration": 64}))
-    artifact = TFLiteConverter().convert(source, "int8", options, tmp_path)
+    artifact = TFLiteConverter().convert(source, variant, options, tmp_path)
     (found,) = plugins.runtime("litert").run(artifact, {"x": inputs}).values()
     expected = model.predict(inputs, verbose=0)
     assert np.sqrt(np.mean((found - expected) ** 2)) < 0.05 * expected.std()
