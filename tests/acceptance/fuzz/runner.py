@@ -102,7 +102,10 @@ class Runner:
         self._tidy()
         place = self._scratch / "model"
         place.mkdir()
-        made = create(place)
+        try:
+            made = create(place)
+        except ChildError as error:  # Keras itself: pooling to nothing ends TensorFlow with SIGFPE
+            return Result(seed, invalid=f"making it: {error.message}"[:_MESSAGE])
         if made.description is None:
             return Result(seed, invalid=made.reason[:_MESSAGE])
         outcomes = self._outcomes(place, made.description, exports)
