@@ -40,6 +40,7 @@ class Loaded:
         versions: package -> version of the runtime.
         batch: the batch that the file fixes; None where it is dynamic.
         warnings: with their remedy.
+        arena_bytes: the smallest arena that the file runs in, and did run in; of TensorFlow Lite Micro only.
     """
 
     import_ms: float
@@ -49,6 +50,7 @@ class Loaded:
     versions: Mapping[str, str] = field(default_factory=dict)
     batch: int | None = None
     warnings: tuple[str, ...] = ()
+    arena_bytes: int | None = None
 
 
 @dataclass(frozen=True)

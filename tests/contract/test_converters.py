@@ -146,9 +146,9 @@ def test_describes_its_files(workshop: Workshop, format_name: str, variant: str)
     source = workshop.source("cnn")
     assert (artifact.format, artifact.variant, artifact.verification) == (format_name, variant, "UNVERIFIED")
     assert {p.relative_to(artifact.path).as_posix() for p in artifact.path.rglob("*") if p.is_file()} == {
-        f.name for f in artifact.files
+        f.name for f in (*artifact.files, *artifact.sources)
     }
-    for file in artifact.files:
+    for file in (*artifact.files, *artifact.sources):
         content = (artifact.path / file.name).read_bytes()
         assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     for found, wanted in ((artifact.inputs, source.inputs), (artifact.outputs, source.outputs)):
@@ -189,7 +189,7 @@ def _compare(workshop: Workshop, model: str, format_name: str, variant: str) -> 
 
 @pytest.mark.parametrize(("format_name", "variant"), EXPORTS)
 def test_converts_a_tflite_file_or_says_that_it_cannot(workshop: Workshop, format_name: str, variant: str) -> None:
-    if format_name in ("tflite", "onnx"):
+    if format_name in ("tflite", "onnx", "micro"):
         for model in ("cnn.tflite", "pair.tflite"):
             _compare(workshop, model, format_name, variant)
         return

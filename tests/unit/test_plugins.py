@@ -58,7 +58,7 @@ def entry(name: str, cls: str, kind: str = "runtimes") -> EntryPoint:
 
 
 def test_ours_are_declared() -> None:
-    assert set(plugins.names("converters")) >= {"tflite", "tfjs", "onnx"}
+    assert set(plugins.names("converters")) >= {"tflite", "tfjs", "onnx", "micro"}
     assert set(plugins.names("runtimes")) >= {"litert", "onnxruntime", "tfjs-wasm", "tfjs-cpu"}
     assert "local" in plugins.names("targets")
     assert plugins.origin("runtimes", "litert") == "edgeship_benchmarks.runtimes.litert:LiteRTRuntime"

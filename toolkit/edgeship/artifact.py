@@ -96,11 +96,12 @@ def _read_sidecar(folder: Path) -> Artifact:
     except InputError as error:
         raise ArtifactError(f"{where}: {error.message}", remedy="Convert the model again.") from error
     _check(artifact, where)
-    for entry in artifact.files:
+    entries = (*artifact.files, *artifact.sources)
+    for entry in entries:
         size = _inside(folder, entry.name).stat().st_size
         if size != entry.size_bytes:
             raise _changed(folder, entry, f"it has {size:,} bytes and not {entry.size_bytes:,}")
-    for entry, found_entry in zip(artifact.files, hash_files(folder, (f.name for f in artifact.files)), strict=True):
+    for entry, found_entry in zip(entries, hash_files(folder, (f.name for f in entries)), strict=True):
         if found_entry.sha256 != entry.sha256:
             raise _changed(folder, entry, "its SHA-256 is another one")
     return artifact
@@ -164,10 +165,11 @@ def _check(artifact: Artifact, where: str) -> None:
     for word in (artifact.format, artifact.variant):
         if not _WORD.fullmatch(word):
             raise ArtifactError(f"{where}: {word!r} is not the name of a format or variant")
-    names = [entry.name for entry in artifact.files]
-    if not 1 <= len(names) <= _MAX_FILES or len(set(names)) != len(names):
+    entries = (*artifact.files, *artifact.sources)
+    names = [entry.name for entry in entries]
+    if not artifact.files or len(names) > _MAX_FILES or len(set(names)) != len(names):
         raise ArtifactError(f"{where}: files is empty, too long, or names a file twice")
-    for entry in artifact.files:
+    for entry in entries:
         _check_name(entry.name, where)
         if not _SHA256.fullmatch(entry.sha256) or entry.size_bytes < 0:
             raise ArtifactError(f"{where}: the hash or size of {entry.name} is none")

@@ -44,6 +44,7 @@ PACKAGES = (
     "tensorflow",
     "tf-keras",
     "tf2onnx",
+    "tflite-micro",
 )
 #: How the key begins of what must not be found again.
 _ONCE = "once-"

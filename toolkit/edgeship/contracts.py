@@ -31,6 +31,7 @@ class Converter(Protocol):
         format: the folder name and the word after `--to`.
         variants: the part of `VARIANTS` it can write.
         equivalents: variant that users ask for -> the nearest one this format has; the substitution is always shown.
+        on_request: may be left out. True: made only where users name the format, not with all that are installed.
     """
 
     format: str

@@ -17,6 +17,8 @@ def test_all_formats_when_none_is_named() -> None:
     assert noted == ({"tfjs"} if node.missing() else set())
     assert {e.id for e in plan.exports} == {f"{name}/float32" for name in {"tflite", "tfjs", "onnx"} - noted}
     assert not any(e.by_name for e in plan.exports)
+    assert "micro" in plugins.names("converters")  # on request only
+    assert [e.id for e in exports.plan(("micro",), ("float32",)).exports] == ["micro/float32"]
 
 
 def test_an_equivalent_is_made_once_and_noted() -> None:

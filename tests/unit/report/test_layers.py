@@ -139,8 +139,8 @@ def test_other_broken_files_are_errors(tmp_path, format_name, content):
 
 def test_absent_files_and_other_formats_are_errors(tmp_path):
     made = written(tmp_path, tiny_tflite.model_bytes())
-    with pytest.raises(ArtifactError, match="tflite, onnx, tfjs"):
-        layer_bytes(replace(made, format="micro"))
+    with pytest.raises(ArtifactError, match="tflite, micro, onnx, tfjs"):
+        layer_bytes(replace(made, format="other"))
     (tmp_path / "model.tflite").unlink()
     with pytest.raises(ArtifactError, match="cannot read"):
         layer_bytes(made)

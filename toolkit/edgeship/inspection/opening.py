@@ -70,7 +70,7 @@ def opened(path: Path, custom_objects: tuple[str, ...] = (), *, allow_unsafe: bo
 
         found = open_trained(path, custom_objects, allow_unsafe=allow_unsafe)
         return replace(found, description=_with_parameters(found.description))
-    if artifact.format == "tflite":
+    if artifact.format in ("tflite", "micro"):
         from edgeship.inspection.tflite import open_tflite
 
         found = open_tflite(artifact.entry)

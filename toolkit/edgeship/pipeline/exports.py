@@ -45,19 +45,21 @@ class ExportPlan:
 def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
     """Choose the exports for requested formats and variants.
 
-    Without requested formats: every installed one that can be made and verified here; the others are noted.
+    Without requested formats: every installed one that can be made and verified here, but those that are made on
+    request only; what is lacking is noted.
 
     A format without a variant of that name makes its declared equivalent, which is noted. Raises InputError for an
     unknown format or variant, or a format asked for by name that has none of the variants.
     """
     check_variants(tuple(variants), "--quantize")
     known = plugins.names("converters")
+    offered = formats or [name for name in known if not getattr(plugins.converter(name), "on_request", False)]
     for name in formats:
         if name not in known:
             raise InputError(f"no converter writes {name!r}", remedy=f"Allowed for --to: {', '.join(known)}.")
     exports: dict[str, Export] = {}
     notes: list[str] = []
-    for name in dict.fromkeys(formats or known):
+    for name in dict.fromkeys(offered):
         converter = plugins.converter(name)
         lacking = "" if formats else _lacking(name)
         if lacking:
@@ -74,7 +76,7 @@ def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
             export = Export(name, variant, bool(formats))
             exports[export.id] = export
     for variant in variants:
-        if not any(_nearest(name, variant, []) for name in formats or known):
+        if not any(_nearest(name, variant, []) for name in offered):
             raise InputError(f"none of the formats has the variant {variant!r}", remedy="See: edgeship plugins")
     return ExportPlan(tuple(exports.values()), tuple(notes))
 

@@ -132,7 +132,7 @@ def add_artifact(out: Path, artifact: Artifact) -> Artifact:
     """Copy an artifact's files from the cache into its place in the build; returns it as it lies there."""
     place = out / "artifacts" / artifact.format / artifact.variant
     with whole_folder(place) as folder:
-        for file in artifact.files:
+        for file in (*artifact.files, *artifact.sources):
             target = folder / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(artifact.path / file.name, target)

@@ -62,7 +62,9 @@ def training_of(recipe: Recipe) -> dict[str, Any]:
 def convert_options(request: Request, dataset: Dataset) -> ConvertOptions:
     """What converters get beside the model; probe inputs calibrate nothing."""
     calibration = dataset if request.data is not None else None
-    return ConvertOptions(calibration, labels=dataset.classes, preprocessing=dataset.preprocessing)
+    return ConvertOptions(
+        calibration, labels=dataset.classes, preprocessing=dataset.preprocessing, name=request.model.stem
+    )
 
 
 def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, Any]:

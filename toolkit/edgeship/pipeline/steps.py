@@ -215,6 +215,7 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
         correct_biases=options.correct_biases,
         labels=options.labels,
         preprocessing=codec.to_data(options.preprocessing),
+        name=options.name,
     )
     return sidecar.read_artifact(cache.entry("convert", key, run))
 

@@ -59,10 +59,10 @@ def layer_bytes(artifact: Artifact) -> list[tuple[str, int]]:
 
     What the artifact says of its layers holds; without that, the file is read.
 
-    Raises ArtifactError if the file cannot be read or the format is not one of tflite, onnx and tfjs, and
+    Raises ArtifactError if the file cannot be read or the format is not one of tflite, micro, onnx and tfjs, and
     MissingPackageError if the package that reads it is not installed.
     """
-    readers = {"tflite": _tflite, "onnx": _onnx, "tfjs": _tfjs}
+    readers = {"tflite": _tflite, "micro": _tflite, "onnx": _onnx, "tfjs": _tfjs}
     if artifact.format not in readers:
         raise ArtifactError(f"{artifact.id}: sizes by layer are known for {', '.join(readers)} only")
     try:

@@ -12,7 +12,7 @@ from edgeship.report.view import Layers, Row, Timing, clean, digits, drop_text
 from edgeship.types import Gate
 
 #: Forms by format; a format of a plug-in gets what is left.
-FORMS = {"tflite": "circle", "onnx": "square", "tfjs": "diamond"}
+FORMS = {"tflite": "circle", "onnx": "square", "tfjs": "diamond", "micro": "triangle"}
 WIDE, NARROW = 540.0, 340.0
 #: Share of the runs whose density is drawn; the slowest would stretch the axis and stand in the table as p99.
 _DRAWN = 0.98

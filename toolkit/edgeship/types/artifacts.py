@@ -28,13 +28,15 @@ class Artifact:
     """An exported model in its folder `artifacts/<format>/<variant>/`, described by `artifact.json` there.
 
     Attributes:
-        files: the entry file first (`model.tflite`, `model.json`, `model.onnx`).
+        files: what runs, and is measured and delivered; the entry file first (`model.tflite`, `model.json`,
+            `model.onnx`).
         labels: class names by output index; empty where outputs are not classes.
         made_by: package -> version of what determined the bytes.
         verification: UNVERIFIED until `verify` has run the file in its own runtime.
         preprocessing: of the data that it was made and verified with; what it expects of others.
         layers: bytes of constants by layer, in the order of the graph, for a file that does not name its layers.
         notes: what a person should know about the file.
+        sources: `files` once more as source code, to build into a program; no part of any size.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Artifact:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     layers: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    sources: tuple[FileEntry, ...] = ()
 
     @property
     def id(self) -> str:

@@ -143,6 +143,7 @@ class ConvertOptions:
         correct_biases: of variant `mixed`; False leaves them as the simulation of sensitivity has them.
         labels: class names to deliver with the file.
         preprocessing: of the data, to deliver with the file.
+        name: of the model, for what a format names after it; empty where it has none.
     """
 
     calibration: Dataset | None = None
@@ -150,3 +151,4 @@ class ConvertOptions:
     preprocessing: Preprocessing = Preprocessing()
     precision: Mapping[str, str] = field(default_factory=dict)
     correct_biases: bool = True
+    name: str = ""
