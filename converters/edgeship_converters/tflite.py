@@ -82,6 +82,12 @@ class TFLiteConverter:
             UnsupportedModelError: an operator has no built-in TFLite form, or none in this precision.
             DataError: an integer variant without calibration samples, unless the model carries its own ranges.
         """
+        return self.convert_with_names(source, variant, options, out_dir)[0]
+
+    def convert_with_names(
+        self, source: Source, variant: str, options: ConvertOptions, out_dir: Path
+    ) -> tuple[Artifact, bytes]:
+        """Like `convert`; beside it the same file with the names of tensors, which is not written (see `slim`)."""
         own_ranges = source.fake_quantized and variant.startswith("int8")
         calibrate = variant in _INTEGER and not own_ranges
         if calibrate and options.calibration is None:
@@ -106,7 +112,7 @@ class TFLiteConverter:
             content, notes = _mixed(source, content, ends[0], options)
         return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
 
-    def _low_bit(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
+    def _low_bit(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> tuple[Artifact, bytes]:
         from edgeship_converters import low_bit
 
         ends = (source.inputs, source.outputs)
@@ -130,7 +136,7 @@ class TFLiteConverter:
         made: tuple[bytes, _Ends],
         made_by: Mapping[str, str],
         notes: tuple[str, ...],
-    ) -> Artifact:
+    ) -> tuple[Artifact, bytes]:
         """Check, slim and describe a file."""
         from edgeship_converters.slim import slim
 
@@ -139,7 +145,7 @@ class TFLiteConverter:
         specs = _read(delivered, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
         found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)
-        return replace(found, layers=tflite_layers(delivered, names=content), notes=notes)
+        return replace(found, layers=tflite_layers(delivered, names=content), notes=notes), content
 
 
 def _mixed(

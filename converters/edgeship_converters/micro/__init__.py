@@ -44,13 +44,14 @@ class MicroConverter:
             DataError: an integer variant without calibration samples.
         """
         from edgeship_converters.micro import sources
-        from edgeship_converters.micro.operators import additions
+        from edgeship_converters.micro.operators import additions, operators
 
-        made = TFLiteConverter().convert(source, variant, options, out_dir)
+        made, named = TFLiteConverter().convert_with_names(source, variant, options, out_dir)
         _refuse_dynamic(made)
         content = made.entry.read_bytes()
-        added = additions(content, variant)
-        arena, ends = _measured(replace(made, format=self.format))
+        used = operators(named)
+        added = additions(used, variant)
+        arena, ends = _measured(replace(made, format=self.format), used)
         made_by = {**made.made_by, **versions("tflite-micro", "numpy")}
         facts = sources.Facts(options, variant, content, added, arena, ends, made_by["tflite-micro"])
         names = sources.write(out_dir, options.name or source.path.stem, facts)
@@ -73,16 +74,19 @@ def _refuse_dynamic(made: Artifact) -> None:
         )
 
 
-def _measured(made: Artifact) -> tuple[int, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]]:
+def _measured(
+    made: Artifact, used: Sequence[tuple[str, str]]
+) -> tuple[int, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]]:
     """Bytes of the smallest arena, and the ends in the order of the file, from the interpreter in a child."""
     from edgeship_benchmarks.runtimes.tflm import TFLMRuntime
+    from edgeship_converters.micro.operators import placed
 
     try:
         with TFLMRuntime().open_session(made) as session:
             loaded = session.loaded
     except (ArtifactError, ChildError) as error:
         raise UnsupportedModelError(
-            f"{made.id}: {error.message.replace(str(made.entry), 'the file')}",
+            f"{made.id}: {placed(error.message.replace(str(made.entry), 'the file'), used)}",
             remedy="Choose another variant (float32, int8), or replace the layer that is named.",
         ) from error
     assert loaded.arena_bytes is not None  # its agent measures it

@@ -7,8 +7,8 @@ the resolver of its Python interpreter, `python/tflite_micro/python_ops_resolver
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from edgeship.errors import UnsupportedModelError
 
@@ -117,30 +117,43 @@ OPS: Mapping[str, str] = {
 }
 
 
-def operators(content: bytes) -> Counter[str]:
-    """How often a .tflite file uses each operator, in all of its graphs, in order of their first use."""
+def operators(content: bytes) -> list[tuple[str, str]]:
+    """Of a .tflite file, each operator with the name of its first output; the first graph's come first."""
     from ai_edge_litert import schema_py_generated as schema
 
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     model = schema.Model.GetRootAs(content, 0)
-    found: Counter[str] = Counter()
+    found = []
     for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
         for operator in map(graph.Operators, range(graph.OperatorsLength())):
             code = model.OperatorCodes(operator.OpcodeIndex())
-            found[names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]] += 1
+            output = graph.Tensors(operator.Outputs(0)).Name() if operator.OutputsLength() else None
+            found.append((names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())], (output or b"").decode()))
     return found
 
 
-def additions(content: bytes, variant: str) -> tuple[str, ...]:
-    """Methods of the resolver for the operators of a .tflite file, in alphabetical order.
+def additions(used: Sequence[tuple[str, str]], variant: str) -> tuple[str, ...]:
+    """Methods of the resolver for the operators of a file (see `operators`), in alphabetical order.
 
-    Raises UnsupportedModelError naming the operators that TensorFlow Lite Micro does not have.
+    Raises UnsupportedModelError naming the operators that TensorFlow Lite Micro does not have, each with its first
+    place.
     """
-    used = operators(content)
-    unknown = [f"{name} ({count} times)" if count > 1 else name for name, count in used.items() if name not in OPS]
+    unknown = {name: place for name, place in reversed(used) if name not in OPS}
     if unknown:
+        listed = ", ".join(f"{name} ({place})" for name, place in sorted(unknown.items()))
         raise UnsupportedModelError(
-            f"micro/{variant}: TensorFlow Lite Micro has no operator {', '.join(unknown)}",
+            f"micro/{variant}: TensorFlow Lite Micro has no operator {listed}",
             remedy="Replace the layer that needs it, or use --to tflite on a device that runs LiteRT.",
         )
-    return tuple(sorted(OPS[name] for name in used))
+    return tuple(sorted({OPS[name] for name, _ in used}))
+
+
+def placed(message: str, used: Sequence[tuple[str, str]]) -> str:
+    """A message of TensorFlow Lite Micro with the place of the operator that it names by number."""
+
+    def add(match: re.Match[str]) -> str:
+        name, number = match[1], int(match[2])
+        known = number < len(used) and used[number][0] == name
+        return f"{match[0]} ({used[number][1]})" if known else match[0]
+
+    return re.sub(r"Node ([A-Z0-9_]+) \(number (\d{1,9})f?\)", add, message)

@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +67,7 @@ def test_the_resolver_has_the_operators_of_the_file_and_no_others(made: Artifact
     header = text(made, "model_resolver.h")
     assert re.findall(r"resolver\.(\w+)\(\)", header) == ["AddFullyConnected", "AddSoftmax"]
     assert "kOpCount = 2;" in header
-    assert operators.operators(made.entry.read_bytes()) == Counter(FULLY_CONNECTED=1, SOFTMAX=1)
+    assert [name for name, _ in operators.operators(made.entry.read_bytes())] == ["FULLY_CONNECTED", "SOFTMAX"]
 
 
 def test_the_arena_is_the_smallest_that_runs(made: Artifact) -> None:
@@ -183,7 +182,7 @@ def test_names_of_operators_are_those_of_the_interpreter() -> None:
             "TensorFlow Lite Micro has no operator POW",
         ),
         # It has this one, but not for these numbers: its own words are passed on.
-        (lambda x: keras.ops.cumsum(x, axis=1), "int32", "CUMSUM"),
+        (lambda x: keras.ops.cumsum(x, axis=1) + 1, "int32", r"Node CUMSUM \(number \d+\) \(.*[Cc]umsum"),
     ],
     ids=["operator", "numbers"],
 )
