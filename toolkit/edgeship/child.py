@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar, get_type_hints
@@ -202,10 +203,8 @@ class Child:
         """End the child and everything it started; safe to call twice."""
         if self._stderr.closed:
             return
-        try:
+        with suppress(ProcessLookupError, PermissionError):  # already gone (macOS refuses to signal a zombie)
             os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # already gone with its whole group (macOS refuses to signal a zombie)
         self._process.wait()
         self._selector.close()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
@@ -214,6 +213,12 @@ class Child:
                     stream.close()
             except BrokenPipeError:
                 pass  # an unsent request of a dead child
+
+    def kill(self) -> None:
+        """End the child from another thread than the one that waits for its answer, which then gets a ChildCrashed."""
+        if self.alive:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _limit_memory(self) -> None:
         if sys.platform != "linux":
@@ -246,8 +251,9 @@ class Worker:
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:
-        self._limits = limits
+        self.limits = limits
         self._child: Child | None = None
+        self._stopped = False
 
     def call(self, function: Callable[..., T], /, *, progress: ProgressCallback | None = None, **arguments: Any) -> T:
         """Run `function(**arguments)` in the child and return its result.
@@ -259,12 +265,22 @@ class Worker:
             self.close()
             # -P: nothing is imported from the working directory but what the user names (see edgeship.references).
             command = [sys.executable, "-P", "-m", "edgeship_converters.worker"]
-            self._child = Child(command, name="worker", limits=self._limits)
+            self._child = Child(command, name="worker", limits=self.limits)
+        if self._stopped:
+            self.close()
+            raise ChildCrashed("the worker was stopped")
         self._child.name = f"worker ({function.__qualname__})"
         message = {"call": f"{function.__module__}:{function.__qualname__}", "arguments": to_data(arguments)}
         result = self._child.request(message, progress=progress)
         returns: type[T] = get_type_hints(function)["return"]
         return result if returns is type(None) else from_data(returns, result)
+
+    def stop(self) -> None:
+        """End the child from another thread: the call that runs, and any later one, raises ChildCrashed."""
+        self._stopped = True
+        child = self._child
+        if child is not None:
+            child.kill()
 
     def close(self) -> None:
         """End the child, if one runs."""

@@ -16,11 +16,8 @@ from edgeship.child import Worker
 from edgeship.errors import (
     ArtifactError,
     ChildError,
-    EdgeshipError,
-    OutputError,
     RecipeError,
     SourceError,
-    StorageFullError,
     UnavailableError,
 )
 from edgeship.files import storage_errors
@@ -28,14 +25,13 @@ from edgeship.pipeline import checks, exports, folder, precision, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.checks import Baseline, Checked
+from edgeship.pipeline.conversions import convert_all
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.pipeline.request import Request, convert_options, provenance, request_key
 from edgeship.pipeline.validation import leading, open_validation
-from edgeship.recipe import Recipe
 from edgeship.source import why_not_trainable
 from edgeship.types import (
     Artifact,
-    ConvertOptions,
     Dataset,
     Failure,
     Measurement,
@@ -181,41 +177,6 @@ def baseline(
     policy = GatePolicy(request.recipe.max_drop, request.recipe.inconclusive)
     expected = {e: known[(model.sha256, steps.strips(model, e))] for e, model in models.items()}
     return Baseline(dataset, original, expected, metric, policy)
-
-
-def convert_all(
-    request: Request,
-    worker: Worker,
-    models: Mapping[str, Source],
-    options: ConvertOptions,
-    planned: tuple[ExportPlan, Recipe],
-    progress: ProgressCallback,
-) -> tuple[list[tuple[Export, Artifact]], tuple[Failure, ...]]:
-    """Make every planned export of its model (by id); what fails is recorded and the others go on.
-
-    `planned`: with the recipe whose work is delivered.
-    """
-    export_plan, recipe = planned
-    made: list[tuple[Export, Artifact]] = []
-    failures: list[Failure] = []
-    total = len(export_plan.exports)
-    for done, export in enumerate(export_plan.exports):
-        progress(Progress("convert", done, total, export.id))
-        try:
-            wanted = (request.recipe if export.id in export_plan.as_given else recipe, request.metric)
-            model = models[export.id]
-            precise, notes = precision.resolve(worker, model, export, options, wanted, progress)
-            converted = steps.convert(worker, model, export, precise)
-        except (StorageFullError, OutputError):
-            raise
-        except EdgeshipError as error:
-            failures.append(checks.failure(export, "convert", error))
-            folder.drop_artifact(request.out, export.id)  # that of an earlier run must not stand for it
-            continue
-        converted = replace(converted, notes=(*notes, *converted.notes))
-        made.append((export, folder.add_artifact(request.out, converted)))
-    progress(Progress("convert", total, total))
-    return made, tuple(failures)
 
 
 def verify_all(

@@ -1,0 +1,130 @@
+"""Jobs on several workers: in order, in parallel where they take long, and nothing left running when one fails."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from edgeship import parallel
+from edgeship.child import Limits, Worker
+from edgeship.errors import ArtifactError, ChildCrashed, StorageFullError
+from edgeship.parallel import room, run_jobs
+
+
+def pid_after(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def crash() -> int:
+    os.abort()
+
+
+@pytest.fixture
+def first(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr(parallel, "START_SECONDS", 0.2)
+    with Worker(Limits(seconds=60)) as worker:
+        yield worker
+
+
+def wait(worker: Worker, seconds: float) -> int:
+    return worker.call(pid_after, seconds=seconds)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_results_are_in_order_and_short_jobs_start_no_second_worker(
+    first: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "START_SECONDS", 60.0)
+    assert run_jobs(first, [lambda worker, n=n: (n, wait(worker, 0)) for n in range(5)], workers=4) == [
+        (n, wait(first, 0)) for n in range(5)
+    ]
+
+
+def test_a_second_worker_joins_while_jobs_wait_and_ends_with_them(first: Worker) -> None:
+    pids = run_jobs(first, [partial(wait, seconds=2), partial(wait, seconds=0), partial(wait, seconds=0)], workers=2)
+    assert pids[0] == wait(first, 0)
+    assert pids[1] == pids[2] != pids[0]
+    assert not _runs(pids[1])
+
+
+def test_no_more_workers_than_asked_for(first: Worker) -> None:
+    assert len(set(run_jobs(first, [partial(wait, seconds=0.3)] * 4, workers=1))) == 1
+
+
+def test_a_crash_costs_only_its_own_job(first: Worker) -> None:
+    def careful(worker: Worker) -> str:
+        try:
+            return str(worker.call(crash))
+        except ChildCrashed as error:
+            return error.message
+
+    crashed, *others = run_jobs(first, [careful, *[lambda worker: str(wait(worker, 0))] * 3], workers=2)
+    assert "SIGABRT" in crashed
+    assert all(other.isdigit() for other in others)
+
+
+@pytest.mark.parametrize("where", ["the first", "another"])
+def test_the_first_error_stops_all(first: Worker, where: str) -> None:
+    """Jobs that would take a minute end at once, whichever thread has the error."""
+    main = threading.current_thread()
+
+    def full(worker: Worker) -> int:
+        time.sleep(1.5)  # so that the other job runs
+        if (threading.current_thread() is main) != (where == "the first"):
+            return wait(worker, 50)
+        raise StorageFullError("no space left")
+
+    start = time.monotonic()
+    with pytest.raises(StorageFullError, match="no space left"):
+        run_jobs(first, [full, full, partial(wait, seconds=0)], workers=2)
+    assert time.monotonic() - start < 30
+    if where == "another":
+        with pytest.raises(ChildCrashed, match="stopped"):
+            wait(first, 0)
+
+
+def test_an_interrupt_stops_all(first: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids: list[int] = []
+
+    def long(worker: Worker) -> int:
+        if threading.current_thread() is threading.main_thread():
+            while len(pids) < 1:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+        pids.append(wait(worker, 0))
+        return wait(worker, 50)
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(first, [long, long], workers=2)
+    assert time.monotonic() - start < 30
+    assert not _runs(pids[0])
+
+
+def test_an_error_of_a_job_keeps_its_type(first: Worker) -> None:
+    def wrong(_: Worker) -> int:
+        raise ArtifactError("wrong")
+
+    with pytest.raises(ArtifactError, match="wrong"):
+        run_jobs(first, [wrong])
+
+
+def test_there_is_room_for_one_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= room() <= (os.cpu_count() or 1)
+    monkeypatch.setattr(parallel, "_free_mib", lambda: 100)
+    assert room() == 1
