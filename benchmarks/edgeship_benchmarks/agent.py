@@ -1,8 +1,8 @@
-"""The measuring agent: the only code that feeds LiteRT, ONNX Runtime and TFLM, on this machine and on a device.
+"""The measuring agent: the only code that feeds LiteRT and ONNX Runtime, on this machine and on a device.
 
-TFLM is TensorFlow Lite Micro. One file without an edgeship import, so that it can be copied to a Raspberry Pi and
-started there (`python agent.py`, Python 3.9 or newer, NumPy and one runtime). It never imports TensorFlow. It reads one
-JSON request a line from standard input and answers on standard output, `{"result": ...}` or
+One file without an edgeship import, so that it can be copied to a Raspberry Pi and started there (`python agent.py`,
+Python 3.9 or newer, NumPy and one runtime). It never imports TensorFlow. It reads one JSON request a line from standard
+input and answers on standard output, `{"result": ...}` or
 `{"error": {"type", "message", "remedy"}}`, after any number of `{"progress": ...}` lines; what libraries print goes to
 standard error. Operations: the methods of `Agent`.
 
@@ -21,10 +21,8 @@ import os
 import platform
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -45,9 +43,6 @@ WINDOW_RUNS = 10
 WINDOW_TOLERANCE = 0.05
 #: Batch for runtimes with a dynamic batch axis, where the caller names none.
 DEFAULT_BATCH = 64
-
-#: No microcontroller has more; a file that asks for it is broken or too large.
-_MAX_ARENA_BYTES = 1 << 30
 
 _ORT_DTYPES = {
     "tensor(float)": "float32",
@@ -116,6 +111,21 @@ class Tensor:
         return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
 
 
+def lite_tensor(details: dict[str, Any]) -> Tensor:
+    """A tensor from the details that an interpreter of TensorFlow Lite gives."""
+    signature = details.get("shape_signature")
+    shape = details["shape"] if signature is None or not len(signature) else signature
+    tensor = Tensor(details["name"], [None if d < 0 else int(d) for d in shape], np.dtype(details["dtype"]).name)
+    tensor.index = int(details["index"])
+    scales = details["quantization_parameters"]["scales"]
+    if len(scales) > 1:
+        raise Fault("ArtifactError", f"tensor {tensor.name!r} is quantized per channel at the model's edge")
+    if len(scales) == 1 and np.dtype(tensor.dtype).kind in "iu":
+        tensor.scale = float(scales[0])
+        tensor.zero_point = int(details["quantization_parameters"]["zero_points"][0])
+    return tensor
+
+
 class LiteRT:
     """A .tflite file in the LiteRT interpreter (XNNPACK by default), sample by sample, as devices run it."""
 
@@ -134,8 +144,8 @@ class LiteRT:
                 remedy = "It needs operations that LiteRT does not have; convert without SELECT_TF_OPS and custom ops."
             raise Fault("ArtifactError", f"LiteRT cannot open {file}: {error}", remedy) from error
         self.load_ms = (time.perf_counter() - started) * 1e3
-        self.inputs = [self._tensor(d) for d in self._lite.get_input_details()]
-        self.outputs = [self._tensor(d) for d in self._lite.get_output_details()]
+        self.inputs = [lite_tensor(d) for d in self._lite.get_input_details()]
+        self.outputs = [lite_tensor(d) for d in self._lite.get_output_details()]
         self._name_by_signature()
         self._shapes = [tuple(d["shape"]) for d in self._lite.get_input_details()]
         self.fixed_batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
@@ -149,7 +159,7 @@ class LiteRT:
                 message = f"the LiteRT runtime cannot be imported: {error}"
                 raise Fault("MissingPackageError", message, "Get it: pip install ai-edge-litert") from error
         else:
-            return Interpreter, {"ai-edge-litert": _version("ai-edge-litert", ai_edge_litert)}
+            return Interpreter, {"ai-edge-litert": version_of("ai-edge-litert", ai_edge_litert)}
         try:
             import tflite_runtime  # type: ignore[import-not-found] # 32-bit boards only, not in our environment
             from tflite_runtime.interpreter import Interpreter as OldInterpreter  # type: ignore[import-not-found] # same
@@ -160,21 +170,7 @@ class LiteRT:
             "tflite-runtime, the old name of LiteRT, runs this file because no LiteRT wheel exists for 32-bit systems: "
             "int8 can be many times slower, and newer operations are missing. Use a 64-bit system for real numbers."
         )
-        return OldInterpreter, {"tflite-runtime": _version("tflite-runtime", tflite_runtime)}
-
-    @staticmethod
-    def _tensor(details: dict[str, Any]) -> Tensor:
-        signature = details.get("shape_signature")
-        shape = details["shape"] if signature is None or not len(signature) else signature
-        tensor = Tensor(details["name"], [None if d < 0 else int(d) for d in shape], np.dtype(details["dtype"]).name)
-        tensor.index = int(details["index"])
-        scales = details["quantization_parameters"]["scales"]
-        if len(scales) > 1:
-            raise Fault("ArtifactError", f"tensor {tensor.name!r} is quantized per channel at the model's edge")
-        if len(scales) == 1 and np.dtype(tensor.dtype).kind in "iu":
-            tensor.scale = float(scales[0])
-            tensor.zero_point = int(details["quantization_parameters"]["zero_points"][0])
-        return tensor
+        return OldInterpreter, {"tflite-runtime": version_of("tflite-runtime", tflite_runtime)}
 
     def _name_by_signature(self) -> None:
         """Signature names are the converter's own; tensor names are an accident of the graph, kept as alias."""
@@ -225,7 +221,7 @@ class ONNX:
             message = f"ONNX Runtime cannot be imported: {error}"
             raise Fault("MissingPackageError", message, "Get it: pip install onnxruntime") from error
         self.import_ms = (time.perf_counter() - started) * 1e3
-        self.versions = {"onnxruntime": _version("onnxruntime", onnxruntime)}
+        self.versions = {"onnxruntime": version_of("onnxruntime", onnxruntime)}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -264,153 +260,7 @@ class ONNX:
         return list(self._session.run(self._names, {t.name: feed for t, feed in zip(self.inputs, feeds)}))
 
 
-class TFLM:
-    """A .tflite file in the interpreter of TensorFlow Lite Micro, with its reference kernels, sample by sample.
-
-    It runs in the smallest arena that it fits in, so that every run is one in `arena_bytes`. That is of this machine:
-    pointers of 32 bits need less, kernels with scratch buffers (CMSIS-NN) more.
-    """
-
-    def __init__(self, file: str, threads: int) -> None:
-        del threads  # it has one
-        self.warnings = [
-            "times are of TensorFlow Lite Micro's reference kernels on this machine; no microcontroller was measured"
-        ]
-        started = time.perf_counter()
-        try:
-            import tflite_micro
-        except ImportError as error:
-            message = f"TensorFlow Lite Micro cannot be imported: {error}"
-            raise Fault("MissingPackageError", message, "Get it: pip install tflite-micro") from error
-        self._runtime = tflite_micro.runtime
-        self.versions = {"tflite-micro": _version("tflite-micro", tflite_micro)}
-        self.import_ms = (time.perf_counter() - started) * 1e3
-        self._content = Path(file).read_bytes()
-        if self._content[4:8] != b"TFL3":
-            raise Fault(
-                "ArtifactError", f"{file} is no TensorFlow Lite model: it has no TFL3 mark", "Convert it again."
-            )
-        try:
-            model = self._runtime.schema_fb.Model.GetRootAs(self._content, 0)
-            bound = _arena_bound(model)
-            names = _tflite_names(model)
-        except (struct.error, ValueError, IndexError, TypeError, AttributeError) as error:
-            raise Fault("ArtifactError", f"{file} is no TensorFlow Lite model: {error}", "Convert it again.") from error
-        self.arena_bytes = self._smallest_arena(file, bound)
-        started = time.perf_counter()
-        self._tflm = self._open(self.arena_bytes)
-        self.load_ms = (time.perf_counter() - started) * 1e3
-        get_in, get_out = self._tflm.get_input_details, self._tflm.get_output_details
-        self.inputs = [self._tensor(*n, get_in(i)) for i, n in enumerate(names[0])]
-        self.outputs = [self._tensor(*n, get_out(i)) for i, n in enumerate(names[1])]
-        self.fixed_batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
-
-    @staticmethod
-    def _tensor(name: str, alias: str, details: dict[str, Any]) -> Tensor:
-        tensor = LiteRT._tensor({**details, "name": name, "index": -1})
-        tensor.alias = alias
-        return tensor
-
-    def _open(self, arena_bytes: int) -> Any:
-        return self._runtime.Interpreter.from_bytes(self._content, arena_size=arena_bytes)
-
-    def _smallest_arena(self, file: str, bound: int) -> int:
-        """By bisection, in steps of the 16 bytes that TFLM aligns to; raises Fault where no arena is large enough."""
-        reason = self._trial(bound)
-        # As TFLM says: Requested: 104, available 96, missing: 8
-        while "missing:" in reason and bound < _MAX_ARENA_BYTES:
-            bound = min(4 * bound, _MAX_ARENA_BYTES)
-            reason = self._trial(bound)
-        if reason:
-            remedy = "Choose another variant or replace the layer; the message is TensorFlow Lite Micro's own."
-            raise Fault("ArtifactError", f"TensorFlow Lite Micro cannot run {file}: {reason}", remedy)
-        low, high = 0, bound // 16
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._trial(16 * middle):
-                low = middle
-            else:
-                high = middle
-        return 16 * high
-
-    def _trial(self, arena_bytes: int) -> str:
-        """Why the file does not run in an arena, or nothing: opened and run once in a copy of this process.
-
-        In a copy, because TFLM crashes where memory lacks or a file is broken.
-        """
-        with tempfile.TemporaryFile() as said:
-            pid = os.fork()
-            if pid == 0:
-                faulthandler.disable()
-                _end_with_parent()
-                os.dup2(said.fileno(), 2)
-                status = 1
-                try:
-                    self._open(arena_bytes).invoke()
-                    status = 0
-                except Exception as error:  # noqa: BLE001 - the end of a child: it tells its parent
-                    os.write(2, str(error).encode())
-                finally:
-                    os._exit(status)
-            status = os.waitpid(pid, 0)[1]
-            if status == 0:
-                return ""
-            said.seek(0)
-            lines = said.read(1 << 16).decode("utf-8", "replace").split("\n")
-            crash = [f"it crashed (signal {os.WTERMSIG(status)})"] if os.WIFSIGNALED(status) else []
-            return "; ".join([line.strip() for line in lines if line.strip()][:4] + crash) or "it gave no reason"
-
-    def batch(self, requested: int) -> int:
-        """Samples per inference: what the file fixes; TFLM resizes nothing."""
-        return self.fixed_batch or requested
-
-    def prepare(self, feeds: Sequence[Any]) -> None:  # noqa: ARG002 - as of the other runtimes
-        """Clear what an LSTM keeps between inferences."""
-        self._tflm.reset()
-
-    def infer(self, feeds: Sequence[Any]) -> list[Any]:
-        """Set inputs, invoke, copy outputs."""
-        for index, feed in enumerate(feeds):
-            self._tflm.set_input(feed, index)
-        self._tflm.invoke()
-        return [np.array(self._tflm.get_output(index)) for index in range(len(self.outputs))]
-
-
-def _arena_bound(model: Any) -> int:
-    """Bytes in which a model of TensorFlow Lite fits: nothing shares memory, six times over for scratch buffers."""
-    bound = 1 << 14
-    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
-        bound += 1024 * (graph.OperatorsLength() + graph.TensorsLength())
-        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
-            if not model.Buffers(tensor.Buffer()).DataLength():
-                values = 1
-                for size in tensor.ShapeAsNumpy() if tensor.ShapeLength() else ():
-                    values *= max(1, int(size))
-                bound += 6 * 8 * values
-    return min(-(-bound // 16) * 16, _MAX_ARENA_BYTES)
-
-
-def _tflite_names(model: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Of the first graph's inputs and outputs: names by signature and by tensor, in the file's order."""
-    graph = model.Subgraphs(0)
-    public = ({}, {})  # type: tuple[dict[int, str], dict[int, str]]
-    for signature in map(model.SignatureDefs, range(model.SignatureDefsLength())):
-        if signature.SubgraphIndex() == 0:
-            for found, entry, count in (
-                (public[0], signature.Inputs, signature.InputsLength()),
-                (public[1], signature.Outputs, signature.OutputsLength()),
-            ):
-                found.update({entry(i).TensorIndex(): entry(i).Name().decode() for i in range(count)})
-
-    def named(index: int, names: dict[int, str]) -> tuple[str, str]:
-        alias = (graph.Tensors(index).Name() or b"").decode()
-        return names.get(index, alias), alias
-
-    inputs = [named(graph.Inputs(i), public[0]) for i in range(graph.InputsLength())]
-    return inputs, [named(graph.Outputs(i), public[1]) for i in range(graph.OutputsLength())]
-
-
-RUNTIMES: dict[str, Any] = {"litert": LiteRT, "onnxruntime": ONNX, "tflm": TFLM}
+RUNTIMES: dict[str, Any] = {"litert": LiteRT, "onnxruntime": ONNX}
 
 
 class Agent:
@@ -592,7 +442,8 @@ def _read_array(name: str, file: str) -> Any:
     return array
 
 
-def _version(package: str, module: Any) -> str:
+def version_of(package: str, module: Any) -> str:
+    """Version of a package that has been imported."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -666,7 +517,7 @@ def _facts() -> dict[str, str]:
     return {key: value for key, value in facts.items() if value}
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Let no measurement outlive the process that asked for it (Linux; elsewhere it ends with standard input)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -674,7 +525,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    _end_with_parent()
+    end_with_parent()
     faulthandler.enable()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

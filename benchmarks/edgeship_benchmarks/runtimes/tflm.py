@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+
 from edgeship_benchmarks.runtimes.base import AgentRuntime
 
 
@@ -12,3 +15,7 @@ class TFLMRuntime(AgentRuntime):
     formats = ("micro",)
     packages = (("tflite_micro", "tflite-micro"),)
     remedy = "pip install 'edgeship[micro]' (wheels exist for Linux on x86-64)"
+
+    def command(self) -> Sequence[str]:
+        """The agent that has this engine too."""
+        return (sys.executable, "-P", "-m", "edgeship_benchmarks.tflm_agent")

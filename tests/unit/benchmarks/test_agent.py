@@ -206,7 +206,7 @@ def test_missing_file_unknown_runtime_and_operation(session: AgentSession, tmp_p
         session.load("litert", tmp_path / "none.tflite")
     with pytest.raises(InputError, match="unknown runtime 'abacus'") as caught:
         session.load("abacus", tmp_path)
-    assert caught.value.remedy == "Allowed: litert, onnxruntime, tflm."
+    assert caught.value.remedy == "Allowed: litert, onnxruntime."
     with pytest.raises(EdgeshipError, match="KeyError: 'dance'"):
         session._child.request({"op": "dance"})
     with pytest.raises(EdgeshipError, match=r"AttributeError|TypeError"):
@@ -300,7 +300,7 @@ def test_runs_on_python_3_9_alone() -> None:
     imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     outside = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names)
-    assert outside == {"numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime", "tflite_micro"}
+    assert outside == {"numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime"}
 
 
 def test_a_copy_elsewhere_works_and_ignores_modules_beside_it(models: Path, tmp_path: Path) -> None:

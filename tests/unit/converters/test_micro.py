@@ -19,6 +19,7 @@ from edgeship.errors import ArtifactError, UnsupportedModelError
 from edgeship.source import inspect
 from edgeship.types import Artifact, ConvertOptions, Preprocessing, Quantization, TensorSpec
 from edgeship_benchmarks.runtimes.tflm import TFLMRuntime
+from edgeship_benchmarks.runtimes.tflm import TFLMRuntime
 from edgeship_benchmarks.session import AgentSession
 from edgeship_converters.micro import MicroConverter, operators, sources
 
@@ -92,8 +93,7 @@ def _runs_in(file: Path, arena: int) -> bool:
 
 def test_every_run_is_one_in_that_arena(made: Artifact) -> None:
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    session = AgentSession(name="both")
-    with session:
+    with AgentSession(TFLMRuntime().command(), name="both") as session:
         session.load("litert", made.entry)
         wanted = session.run({made.inputs[0].name: x})
         session.load("tflm", made.entry)
