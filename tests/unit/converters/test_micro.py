@@ -19,7 +19,6 @@ from edgeship.errors import ArtifactError, UnsupportedModelError
 from edgeship.source import inspect
 from edgeship.types import Artifact, ConvertOptions, Preprocessing, Quantization, TensorSpec
 from edgeship_benchmarks.runtimes.tflm import TFLMRuntime
-from edgeship_benchmarks.runtimes.tflm import TFLMRuntime
 from edgeship_benchmarks.session import AgentSession
 from edgeship_converters.micro import MicroConverter, operators, sources
 
@@ -128,7 +127,7 @@ def test_quantization_is_written_exactly() -> None:
 
 def test_labels_and_preprocessing_travel(made: Artifact) -> None:
     assert made.labels == LABELS
-    assert "raw values x 0.00392" in text(made, "README.txt")
+    assert "  x 0.00392157\n" in text(made, "README.txt")
     assert "unnamed_2_wake_words_model::kModelData" in text(made, "README.txt")
 
 
