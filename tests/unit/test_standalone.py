@@ -105,12 +105,12 @@ def test_a_verdict_beside_a_file_is_shown_as_a_claim(tmp_path: Path, picture: Pa
     folder = deliver(tmp_path / "a", Preprocessing(0.5, "bilinear", "RGB"))
     facts = inspection.inspect(folder).facts
     assert facts["verification"] == "passed, says its artifact.json"
-    assert facts["pixels"] == "x 0.5, bilinear, RGB"
+    assert facts["preprocessing"] == "resize: bilinear, channels: RGB, x 0.5"
     assert standalone.predict(folder, picture, None, 1).claimed == "passed"
     (folder / "artifact.json").unlink()
     facts = inspection.inspect(folder / "model.tflite").facts
     assert facts["verification"] == "UNVERIFIED: there is no artifact.json"
-    assert facts["pixels"] == "nothing is recorded"
+    assert facts["preprocessing"] == "nothing is recorded"
 
 
 def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from edgeship.codec import from_data, to_data
 from edgeship.errors import ArtifactError, InputError
 from edgeship.files import write_text
+from edgeship.preprocessing import check as check_preprocessing
 from edgeship.types import Artifact, FileEntry, TensorSpec
 
 SCHEMA = "edgeship.artifact/1"
@@ -177,9 +178,7 @@ def _check(artifact: Artifact, where: str) -> None:
         _check_spec(spec, where)
     if any(size < 0 for size in artifact.layers.values()):
         raise ArtifactError(f"{where}: a layer has a negative size")
-    scale = artifact.preprocessing.scale
-    if scale is not None and not 0 < scale < math.inf:
-        raise ArtifactError(f"{where}: the scale of its preprocessing is {scale}")
+    check_preprocessing(artifact.preprocessing, where, ArtifactError)
 
 
 def _check_name(name: str, where: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeship.names import safe_names
+from edgeship.preprocessing import in_words
 from edgeship.types import ConvertOptions, TensorSpec
 
 #: Bytes of the model in a line of the array.
@@ -175,9 +176,7 @@ def _tensors(specs: Sequence[TensorSpec]) -> str:
 
 
 def _readme(space: str, facts: Facts) -> str:
-    given = facts.options.preprocessing
-    said = {"scale: raw values x": given.scale, "resize:": given.resize, "channels:": given.channels}
-    lines = [f"  {word} {value}" for word, value in said.items() if value is not None]
+    lines = [f"  {step}" for step in in_words(facts.options.preprocessing)]
     before = "\nWhat was done to samples before the model saw them:\n" + "\n".join(lines) + "\n" if lines else ""
     sizes = f"{len(facts.content)} bytes of flash, arena {facts.arena_bytes} bytes"
     return f"""Model for TensorFlow Lite Micro, variant {facts.variant}: {sizes}.

@@ -215,16 +215,16 @@ def test_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_done_to_images_is_recorded(tmp_path: Path) -> None:
     folder = str(images(tmp_path / "d", ("a", "b")))
     found = open_dataset(folder, RGB, TWO, DataOptions(scale=1 / 255), tmp_path / "cache")
-    assert found.preprocessing == Preprocessing(1 / 255, "bilinear", "RGB")
+    assert found.preprocessing == Preprocessing(1 / 255, "bilinear", "RGB", value_range=(0.0, 255.0))
     again = open_dataset(folder, RGB, TWO, DataOptions(scale=1 / 255), tmp_path / "cache")
     assert again == found, "a dataset that is there already says the same"
     grey = open_dataset(folder, GREY, TWO, DataOptions(), tmp_path / "cache")
-    assert grey.preprocessing == Preprocessing(1.0, "bilinear", "grey")
+    assert grey.preprocessing == Preprocessing(1.0, "bilinear", "grey", value_range=(0.0, 255.0))
     as_bytes = (TensorSpec("image", (None, 6, 8, 3), "uint8"),)
     raw = open_dataset(folder, as_bytes, TWO, DataOptions(scale=1 / 255), tmp_path / "cache")
     assert raw.preprocessing.scale == 1.0, "the model takes pixels: --scale is for float inputs"
     digits = open_dataset("digits", (), (), DataOptions(), tmp_path / "cache")
-    assert digits.preprocessing == Preprocessing(1 / 255, "bilinear", "grey")
+    assert digits.preprocessing == Preprocessing(1 / 255, "bilinear", "grey", value_range=(0.0, 255.0))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_scale_of_arrays_is_recorded_where_it_is_known(
     x = np.random.default_rng(0).integers(0, 256, (40, 6, 8, 3)).astype(dtype)
     np.savez(tmp_path / "set.npz", x=x, y=np.arange(40) % 2)
     found = open_dataset(str(tmp_path / "set.npz"), RGB, TWO, DataOptions(scale=scale), tmp_path / "cache")
-    assert found.preprocessing == Preprocessing(scale=recorded)
+    assert found.preprocessing == Preprocessing(scale=recorded, value_range=(0.0, 255.0) if dtype == "uint8" else None)
 
 
 @pytest.mark.parametrize(("absent", "package"), [("PIL", "pillow"), ("sklearn.datasets", "scikit-learn")])

@@ -207,6 +207,7 @@ LATER = {
     "Dataset": {"augment"},
     "Stage": {"macs", "files"},
     "Artifact": {"layers", "notes", "sources"},
+    "Preprocessing": {"mean", "std", "value_range"},
     "Report": {"attempts"},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from edgeship.data.dataset import DataOptions, Samples, from_arrays, load, open_dataset
+from edgeship.data.dataset import Samples, from_arrays, load, open_dataset
+from edgeship.data.options import DataOptions
 
 __all__ = ["DataOptions", "Samples", "from_arrays", "load", "open_dataset"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,8 +20,8 @@ from edgeship import cache
 from edgeship.codec import from_json, to_json
 from edgeship.data import digits, readers
 from edgeship.data.arrays import save_rows, update_hash
-from edgeship.data.augment import check_names
-from edgeship.data.fitting import TASKS, count_classes, fit_input, fit_labels, infer_task, total_scale
+from edgeship.data.fitting import count_classes, fit_input, fit_labels, infer_task, total
+from edgeship.data.options import DataOptions
 from edgeship.data.splits import choose, remaining
 from edgeship.errors import DataError
 from edgeship.files import whole_folder, write_text
@@ -37,39 +36,6 @@ _KEY = re.compile(r"(?P<what>x|y|slice)(_(?P<split>train|test))?(\.(?P<name>.+))
 _SLICE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DESCRIPTION = "dataset.json"
 _UNKNOWN = Preprocessing()
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """How samples are divided and scaled.
-
-    Attributes:
-        seed: of the validation, calibration (and, without a test split, test) choice.
-        validation_share: of the training split, held out for choosing during compression; 0 to 0.5.
-        calibration_samples: how many training samples set activation ranges; fewer if there are fewer.
-        task: `Dataset.task`; None infers it from labels and outputs.
-        scale: factor for float inputs, for instance 1/255 for a model trained on images in 0..1.
-        augment: random variations of training batches, applied in this order: `flip` (images left to right), `crop`
-            (images moved by up to 1/8), `module:function` (see `edgeship.data.augment.Augment`).
-    """
-
-    seed: int = 0
-    validation_share: float = 0.1
-    calibration_samples: int = 200
-    task: str | None = None
-    scale: float = 1.0
-    augment: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.task is not None and self.task not in TASKS:
-            raise DataError(f"there is no task {self.task!r}", remedy=f"Allowed: {', '.join(TASKS)}.")
-        if not 0 <= self.validation_share <= 0.5:
-            raise DataError(f"validation_share is {self.validation_share}", remedy="Allowed: 0 to 0.5.")
-        if self.calibration_samples < 1:
-            raise DataError(f"calibration_samples is {self.calibration_samples}", remedy="Allowed: 1 and more.")
-        if not math.isfinite(self.scale) or self.scale <= 0:
-            raise DataError(f"scale is {self.scale}", remedy="Allowed: numbers above 0, such as 0.00392157 for 1/255.")
-        check_names(self.augment)
 
 
 @dataclass(frozen=True)
@@ -131,11 +97,11 @@ def from_arrays(
     parts, classes = _parse(arrays, inputs)
     specs = {spec.name: spec for spec in inputs}
     given = [(array, specs.get(key)) for part in parts.values() for key, array in part.x.items()]
-    preprocessing = replace(prepared, scale=total_scale(given, prepared.scale, options.scale))
+    preprocessing = total(given, prepared, options.preprocessing)
     for split, part in parts.items():
         for key, array in part.x.items():
             where = _key("x", split, key if len(part.x) > 1 else "")
-            part.x[key] = fit_input(array, specs.get(key), where, options.scale)
+            part.x[key] = fit_input(array, specs.get(key), where, options.preprocessing)
     if not inputs:
         inputs = tuple(
             TensorSpec(k, (None, *v.shape[1:]), str(v.dtype)) for k, v in next(iter(parts.values())).x.items()

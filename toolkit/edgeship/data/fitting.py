@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeship.errors import DataError
 from edgeship.metrics import BY_TASK, VOID
-from edgeship.types import TensorSpec
+from edgeship.preprocessing import PIXELS, changes, prepare
+from edgeship.types import Preprocessing, TensorSpec
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -19,19 +21,20 @@ TASKS = tuple(BY_TASK)
 Labels = Mapping[str, "Array | None"]
 
 
-def fit_input(array: Array, spec: TensorSpec | None, where: str, scale: float) -> Array:
+def fit_input(array: Array, spec: TensorSpec | None, where: str, wanted: Preprocessing) -> Array:
     """Samples in the shape and dtype that the model takes.
 
-    A missing last axis of length 1 is added; float inputs are multiplied by `scale`; nothing else is changed.
+    A missing last axis of length 1 is added, channels are put in order, float inputs are scaled; nothing else changes.
 
     Args:
         array: (N, ...).
         spec: the model's input; None where there is no model yet (floats become float32).
         where: names the array in errors.
-        scale: factor for float inputs.
+        wanted: what to do to raw values; integer inputs get their channels in order only.
 
     Raises:
-        DataError: no samples, another shape, a dtype that cannot be converted without loss, NaN or infinity.
+        DataError: no samples, another shape, a dtype that cannot be converted without loss, NaN or infinity, numbers
+            that do not fit the channels.
     """
     if array.dtype.kind not in "fiub":
         raise DataError(f"{where} has dtype {array.dtype}", remedy="Inputs are numbers.")
@@ -44,24 +47,31 @@ def fit_input(array: Array, spec: TensorSpec | None, where: str, scale: float) -
     dtype = (
         np.dtype(spec.dtype) if spec is not None else np.dtype("float32" if array.dtype.kind == "f" else array.dtype)
     )
-    return _convert(array, dtype, where, scale)
+    return _convert(array, dtype, where, wanted)
 
 
-def total_scale(given: Sequence[tuple[Array, TensorSpec | None]], before: float | None, scale: float) -> float | None:
-    """The factor from raw values to what the model takes; None where nobody said how the samples were prepared.
+def total(
+    given: Sequence[tuple[Array, TensorSpec | None]], before: Preprocessing, wanted: Preprocessing
+) -> Preprocessing:
+    """From raw values to what the model takes; the scale is None where nobody said how the samples were prepared.
 
     Args:
         given: each array as it came, with the model's input for it.
-        before: the factor from raw values to these arrays, where it is known.
-        scale: the factor that the user gave for float inputs, which speaks of raw values.
+        before: what was done to raw values before they were these arrays, as far as that is known.
+        wanted: what the user wants done to float inputs, which speaks of raw values.
     """
+    channels = wanted.channels or before.channels
     scaled = [spec is None or np.dtype(spec.dtype).kind == "f" for _, spec in given]
-    if not all(scaled):
-        return None if any(scaled) else 1.0
-    if before is not None:
-        return before * scale
     raw = all(array.dtype == np.uint8 for array, _ in given)
-    return scale if raw or scale != 1.0 else None
+    values = before.value_range or (PIXELS if raw else None)
+    if not all(scaled):
+        kept = None if any(scaled) else 1.0
+        return replace(before, scale=kept, channels=channels, value_range=values)
+    found = replace(wanted, resize=before.resize, channels=channels, value_range=values)
+    if before.scale is not None:
+        return replace(found, scale=before.scale * (wanted.scale or 1.0))
+    said = raw or changes(wanted)
+    return found if said else replace(found, scale=None)
 
 
 def _fit_shape(array: Array, spec: TensorSpec, where: str) -> Array:
@@ -87,7 +97,7 @@ def _check_finite(array: Array, where: str) -> None:
             raise DataError(f"{where} contains NaN or infinite values (first in sample {first})")
 
 
-def _convert(array: Array, dtype: np.dtype[np.generic], where: str, scale: float) -> Array:
+def _convert(array: Array, dtype: np.dtype[np.generic], where: str, wanted: Preprocessing) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is found by comparing
         converted = array.astype(dtype, copy=False)
     if dtype.kind != "f":
@@ -96,11 +106,10 @@ def _convert(array: Array, dtype: np.dtype[np.generic], where: str, scale: float
                 f"{where} has dtype {array.dtype}, and its values do not all fit the model's {dtype}",
                 remedy=f"Give whole numbers in the range of {dtype}.",
             )
-        return converted
+        return prepare(converted, Preprocessing(channels=wanted.channels))
     if array.dtype.kind == "f" and not np.isfinite(converted).all():
         raise DataError(f"{where} has values beyond the range of {dtype}")
-    scaled: Array = converted if scale == 1.0 else converted * dtype.type(scale)
-    return scaled
+    return prepare(converted, wanted)
 
 
 def infer_task(labels: Labels, first_inputs: Mapping[str, Array], outputs: Sequence[TensorSpec]) -> str:

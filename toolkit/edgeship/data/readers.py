@@ -13,6 +13,7 @@ import numpy as np
 from edgeship.archives import check_zip
 from edgeship.data.splits import choose, remaining
 from edgeship.errors import DataError, MissingPackageError
+from edgeship.preprocessing import PIXELS
 from edgeship.references import is_reference, resolve
 from edgeship.types import Preprocessing, TensorSpec
 
@@ -55,9 +56,9 @@ def read(spec: str, inputs: Sequence[TensorSpec]) -> tuple[str, Mapping[str, Arr
 def preparation(spec: str, inputs: Sequence[TensorSpec]) -> Preprocessing:
     """What `read` does to images (a dataset that it has read); for arrays nobody knows what was done before."""
     if spec == "digits":
-        return Preprocessing(1 / 255, "bilinear", "grey")
+        return Preprocessing(1 / 255, "bilinear", "grey", value_range=PIXELS)
     if Path(spec).is_dir():
-        return Preprocessing(1.0, "bilinear", CHANNELS[inputs[0].shape[-1] or 0])
+        return Preprocessing(1.0, "bilinear", CHANNELS[inputs[0].shape[-1] or 0], value_range=PIXELS)
     return Preprocessing()
 
 

@@ -10,7 +10,8 @@ from edgeship.child import Limits, Worker
 from edgeship.errors import ArtifactError, EdgeshipError
 from edgeship.inspection.description import Description
 from edgeship.inspection.opened import Opened
-from edgeship.types import Artifact, Preprocessing
+from edgeship.preprocessing import in_words
+from edgeship.types import Artifact
 
 #: How the exported formats are told apart by the file's name.
 _SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", ".json": "tfjs"}
@@ -123,7 +124,7 @@ def _with_sidecar(found: Description, artifact: Artifact) -> Description:
         if foreign
         else f"{artifact.verification}, says its {sidecar.SIDECAR}",
         "labels": ", ".join((artifact.labels or found.labels)[:20]) or "none",
-        "pixels": _pixels(artifact.preprocessing),
+        "preprocessing": ", ".join(in_words(artifact.preprocessing)) or "nothing is recorded",
         **{key: value for key, value in found.facts.items() if value},
     }
     notes = found.notes
@@ -143,9 +144,3 @@ def _with_sidecar(found: Description, artifact: Artifact) -> Description:
         labels=artifact.labels or found.labels,
         notes=notes,
     )
-
-
-def _pixels(done: Preprocessing) -> str:
-    """What the data's images went through, in words."""
-    scale = f"x {done.scale:.6g}" if done.scale is not None else None
-    return ", ".join(filter(None, (scale, done.resize, done.channels))) or "nothing is recorded"

@@ -80,15 +80,23 @@ class Source:
 class Preprocessing:
     """What was done to raw samples (pixels 0..255 for images) before a model saw them; None where nobody said.
 
+    prepared = (raw * scale - mean) / std (see `edgeship.preprocessing`).
+
     Attributes:
         scale: what raw values were multiplied by.
         resize: how images were brought to the model's size; Pillow's `bilinear`, which averages when it shrinks.
         channels: of images, in their order.
+        mean, std: what was then subtracted, and divided by: one number, or one for each index of the last axis; empty
+            for nothing.
+        value_range: least and largest raw value that there can be.
     """
 
     scale: float | None = None
     resize: Literal["bilinear"] | None = None
-    channels: Literal["grey", "RGB", "RGBA"] | None = None
+    channels: Literal["grey", "RGB", "RGBA", "BGR"] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
