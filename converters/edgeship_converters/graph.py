@@ -11,7 +11,7 @@ import functools
 import gc
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +163,7 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
     )
     constants, _ = convert_to_constants._replace_variables_by_constants(converter_data=variables)
     graph_def = canonical_graph(
-        constants,
+        _inline_compiled(constants, [tensor.name for tensor in traced.outputs]),
         {tensor.op.name: spec.name for tensor, spec in zip(traced.inputs, inputs, strict=False)},  # variables follow
         [
             Output(tensor.name, tensor.dtype.as_datatype_enum, spec.name)
@@ -181,6 +181,30 @@ def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
     return FrozenGraph(
         graph_def, inputs, outputs, tuple(f"{i.name}:0" for i in inputs), tuple(f"{o.name}:0" for o in outputs)
     )
+
+
+def _inline_compiled(graph_def: GraphDef, outputs: Sequence[str]) -> GraphDef:
+    """Inline the calls that TensorFlow has to compile, which it leaves; in Keras 3, convolutions in groups are."""
+    if not any(_CALL_SCOPE.fullmatch(node.op) for node in _all_nodes(graph_def)):
+        return graph_def
+    import tensorflow as tf
+    from tensorflow.core.protobuf import config_pb2
+    from tensorflow.python.grappler import tf_optimizer
+
+    for holder in (*_all_nodes(graph_def), *graph_def.library.function):
+        for name in ("_XlaMustCompile", "_noinline"):
+            holder.attr.pop(name, None)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.graph_util.import_graph_def(graph_def, name="")
+        for tensor in outputs:
+            tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.TRAIN_OP, graph.get_tensor_by_name(tensor).op)
+    config = config_pb2.ConfigProto()
+    rewrite = config.graph_options.rewrite_options
+    rewrite.min_graph_nodes = -1
+    rewrite.optimizers.append("function")
+    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
+    return tf_optimizer.OptimizeGraph(config, meta_graph)
 
 
 @contextlib.contextmanager

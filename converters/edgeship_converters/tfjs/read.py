@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.names import unique
 from edgeship_converters.tfjs.ir import Graph, Node, Shape, TensorType
 
 if TYPE_CHECKING:
@@ -40,7 +41,13 @@ def read(frozen: FrozenGraph) -> Graph:
         tf.graph_util.import_graph_def(frozen.graph_def, name="")
     sources = _Sources(imported, frozen)
     constants = _constants(imported, sources)
-    graph = Graph([s.name for s in frozen.inputs], {s.name: sources(f"{s.name}:0") for s in frozen.outputs})
+    named = _constant_names(constants, {operation.name for operation in imported.get_operations()})
+
+    def source(tensor: str) -> str:
+        found = sources(tensor)
+        return named.get(found, found)
+
+    graph = Graph([s.name for s in frozen.inputs], {s.name: source(f"{s.name}:0") for s in frozen.outputs})
     for operation in imported.get_operations():
         if operation.type in ("Const", "NoOp") or operation.type in _TRANSPARENT:
             continue
@@ -49,15 +56,23 @@ def read(frozen: FrozenGraph) -> Graph:
         node = Node(
             operation.name,
             operation.type,
-            tuple(sources(i.name) for i in operation.inputs),
+            tuple(source(i.name) for i in operation.inputs),
             {name: _value(attribute) for name, attribute in operation.node_def.attr.items()},
         )
         graph.add(node, *(_type(o) for o in operation.outputs))
     for name, (array, dtype) in constants.items():
-        graph.constants[name] = array
-        graph.types[name] = TensorType(tuple(array.shape), dtype)
+        graph.constants[named[name]] = array
+        graph.types[named[name]] = TensorType(tuple(array.shape), dtype)
     graph.prune()
     return graph
+
+
+def _constant_names(constants: Iterable[str], taken: Set[str]) -> dict[str, str]:
+    """A name of a node for each constant: TF.js would take `split:1` for an output of a node `split`."""
+    names, used = {}, set(taken)
+    for tensor in constants:
+        names[tensor] = tensor if ":" not in tensor else unique(tensor.replace(":", "_"), used)
+    return names
 
 
 def _plain(tensor: str) -> str:

@@ -79,9 +79,11 @@ class Network:
         """The Keras model. Raises InvalidModel."""
         try:
             found = self._sequential(description) if description.sequential else self._functional(description)
-        except Exception as error:
+            _check_conditioned(found, description)
+        except InvalidModel:
+            raise
+        except Exception as error:  # also on running: with dynamic axes, some sizes are found wrong only then
             raise InvalidModel(f"{type(error).__name__}: {str(error)[:300]}") from error
-        _check_conditioned(found, description)
         return found
 
     def _sequential(self, description: Description) -> Any:
