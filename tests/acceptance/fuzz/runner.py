@@ -163,12 +163,12 @@ def runner() -> Iterator[Runner]:
         own = Path(folder) / "cache"
         own.mkdir()
         (own / "node").symlink_to(nodes)
-        with _environment(EDGESHIP_CACHE=str(own), PYTHONPATH=str(ROOT)), warm_agents(), Worker(LIMIT) as worker:
+        with environment(EDGESHIP_CACHE=str(own), PYTHONPATH=str(ROOT)), warm_agents(), Worker(LIMIT) as worker:
             yield Runner(worker, Path(folder))
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def environment(**values: str) -> Iterator[None]:
     """Variables that children inherit; workers do not look into the working directory."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

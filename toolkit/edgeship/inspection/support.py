@@ -52,7 +52,7 @@ def _ask(runtime: Runtime, found: Description, artifact: Artifact) -> Support:
     if missing:
         return replace(support, state="unavailable", reason=f"needs {', '.join(missing)}: {runtime.remedy}")
     try:
-        inputs = _zeros(runtime.specs(artifact)[0])
+        inputs = zeros(runtime.specs(artifact)[0])
         ran = inputs is not None and (found.macs or 0) <= _MAX_MACS
         if ran and inputs is not None:
             runtime.run(artifact, inputs)
@@ -68,7 +68,7 @@ def _ask(runtime: Runtime, found: Description, artifact: Artifact) -> Support:
     return replace(support, reason=f"ran on zeros with {versions}", ops=ops)
 
 
-def _zeros(specs: Sequence[TensorSpec]) -> dict[str, Array] | None:
+def zeros(specs: Sequence[TensorSpec]) -> dict[str, Array] | None:
     """One sample of zeros for each input, in the model's units; None where a size is not known."""
     import numpy as np
 

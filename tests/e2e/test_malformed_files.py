@@ -1,0 +1,35 @@
+"""Damaged and hostile model files: a typed error or an answer, whatever is in them; the part every change passes.
+
+10,000 such files: `python -m tests.acceptance.malformed`. One of them again: `--seeds SEED`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.acceptance.compression.data import SHARED
+from tests.acceptance.fuzz.runner import environment
+from tests.acceptance.malformed.trial import Trials
+
+#: Neighbouring seeds take different files; the corpus has about 30.
+FIXED, FRESH = range(120), tuple(secrets.randbelow(2**31) for _ in range(60))
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    root = str(Path(__file__).parents[2])
+    with environment(PYTHONPATH=root), Trials(tmp_path_factory.mktemp("malformed"), SHARED) as found:
+        yield found
+
+
+def test_no_file_ends_in_anything_but_an_answer_or_a_typed_error(trials: Trials) -> None:
+    faults, statuses = [], set()
+    for seed in (*FIXED, *FRESH):
+        name, outcomes = trials.run(seed)
+        statuses |= {(Path(name).suffix, outcome.status == "answered") for outcome in outcomes}
+        faults += [f"{seed} {name} {o.question}: {o.message}" for o in outcomes if o.status == "FAULT"]
+    assert not faults, "\n".join(faults)
+    assert len(statuses) == 2 * 7, statuses  # of each kind some are refused and some are not: the damage is real
