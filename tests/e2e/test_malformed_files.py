@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.compression.data import SHARED
 from tests.acceptance.fuzz.runner import environment
 from tests.acceptance.malformed.trial import Trials
