@@ -138,15 +138,15 @@ class LiteRT:
         try:
             self._lite = interpreter(model_path=file, num_threads=threads)
             self._lite.allocate_tensors()
+            self.load_ms = (time.perf_counter() - started) * 1e3
+            self.inputs = [lite_tensor(d) for d in self._lite.get_input_details()]
+            self.outputs = [lite_tensor(d) for d in self._lite.get_output_details()]
+            self._name_by_signature()
         except (ValueError, RuntimeError) as error:
             remedy = "The file is broken or no TensorFlow Lite model; convert it again."
             if "op" in str(error).lower().split():
                 remedy = "It needs operations that LiteRT does not have; convert without SELECT_TF_OPS and custom ops."
             raise Fault("ArtifactError", f"LiteRT cannot open {file}: {error}", remedy) from error
-        self.load_ms = (time.perf_counter() - started) * 1e3
-        self.inputs = [lite_tensor(d) for d in self._lite.get_input_details()]
-        self.outputs = [lite_tensor(d) for d in self._lite.get_output_details()]
-        self._name_by_signature()
         self._shapes = [tuple(d["shape"]) for d in self._lite.get_input_details()]
         self.fixed_batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
 

@@ -48,18 +48,19 @@ class Engine {
   /** @param {string} file model.json, with its shards beside it */
   async load(file) {
     const started = performance.now();
-    const artifacts = readModel(file);
     try {
+      const artifacts = readModel(file);
       this.model = await this.converter.loadGraphModel({ load: async () => artifacts });
+      this.load_ms = performance.now() - started;
+      this.asynchronous = artifacts.modelTopology.node.some((node) => ASYNC_OPS.test(node.op));
+      /** @type {Spec[]} */
+      this.inputs = specs(artifacts.signature?.inputs, this.model.inputs);
+      /** @type {Spec[]} */
+      this.outputs = specs(artifacts.signature?.outputs, this.model.outputs);
     } catch (error) {
+      if (error instanceof Fault) throw error;
       throw new Fault('ArtifactError', `TF.js cannot open ${file}: ${error.message}`, 'The file is broken or made for another version; convert it again.');
     }
-    this.load_ms = performance.now() - started;
-    this.asynchronous = artifacts.modelTopology.node.some((node) => ASYNC_OPS.test(node.op));
-    /** @type {Spec[]} */
-    this.inputs = specs(artifacts.signature?.inputs, this.model.inputs);
-    /** @type {Spec[]} */
-    this.outputs = specs(artifacts.signature?.outputs, this.model.outputs);
     this.fixedBatch = this.inputs[0]?.shape[0] ?? null;
   }
 
