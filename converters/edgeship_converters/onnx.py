@@ -17,6 +17,7 @@ from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.lowering import ONNX, lowered
 from edgeship_converters.onnx_canonical import canonical_model
+from edgeship_converters.usage import add_props
 
 FILE = "model.onnx"
 #: The newest that tf2onnx writes.
@@ -65,7 +66,9 @@ class ONNXConverter:
         elif variant == "int8":
             assert options.calibration is not None
             model = onnx_int8.quantize(model, plain.inputs, options.calibration)
-        content = _check(canonical_model(model, plain.inputs, plain.outputs), variant)
+        model = canonical_model(model, plain.inputs, plain.outputs)
+        add_props(model, options)
+        content = _check(model, variant)
         (out_dir / FILE).write_bytes(content)
         made_by = versions("tensorflow", "keras", "numpy", "tf2onnx", "onnx", "onnxconverter-common", "onnxruntime")
         return describe(

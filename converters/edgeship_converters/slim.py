@@ -23,7 +23,9 @@ import numpy as np
 
 from edgeship.errors import EdgeshipError
 from edgeship.types import Array
-from edgeship_converters import flatfile
+from edgeship.usage import Usage
+from edgeship.usage.tflite import label_files, with_files
+from edgeship_converters import flatfile, usage
 
 #: Metadata that TensorFlow's converter adds and no runtime reads; any other may be meant for somebody.
 _NOTES = {b"min_runtime_version", b"CONVERSION_METADATA"}
@@ -32,13 +34,16 @@ _SHARED_BYTES = 20
 #: Runtimes map the weights of a file into memory and expect them at such addresses (`force_align` in the schema).
 _ALIGNMENT = 16
 _IDENTIFIER = b"TFL3"
+_NOTHING = Usage()
 
 
-def slim(content: bytes) -> bytes:
+def slim(content: bytes, said: Usage = _NOTHING, first: str = "") -> bytes:
     """Rewrite a `.tflite` file; the order of tensors, operators and subgraphs stays.
 
     Args:
         content: a file as a converter made it.
+        said: what it is to say about its use, by TFLite Metadata. A file that has such metadata keeps its own.
+        first: name of the output that the labels belong to.
 
     Returns:
         A file with the same computation, inputs, outputs and signatures. `content` itself if that is no larger, or has
@@ -50,6 +55,7 @@ def slim(content: bytes) -> bytes:
     if zipfile.is_zipfile(io.BytesIO(content)):
         return content
     model = flatfile.read(content)
+    added = usage.attach(model, said, first)
     _forget_notes(model)
     _share_buffers(model)
     _drop_operator_codes(model)
@@ -57,7 +63,7 @@ def slim(content: bytes) -> bytes:
     difference = _difference(model, flatfile.read(written), "model")
     if difference is not None:
         raise EdgeshipError(f"the slimmed TFLite file differs from the model in {difference}")
-    return min(written, content, key=len)
+    return with_files(written, label_files(said)) if added else min(written, content, key=len)
 
 
 def _forget_notes(model: Any) -> None:

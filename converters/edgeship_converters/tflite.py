@@ -16,6 +16,7 @@ from typing import Any
 from edgeship.errors import DataError, EdgeshipError, InputError, UnsupportedModelError
 from edgeship.report.layers import tflite_layers
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
+from edgeship.usage import usage
 from edgeship_converters import from_tflite, mixed
 from edgeship_converters.calibration import Samples, batches
 from edgeship_converters.correction import corrected, possible
@@ -141,7 +142,7 @@ class TFLiteConverter:
         from edgeship_converters.slim import slim
 
         (source, variant, options), (content, ends) = asked, made
-        delivered = slim(content)
+        delivered = slim(content, usage(options.labels, options.preprocessing), ends[1][0].name)
         specs = _read(delivered, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
         found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)

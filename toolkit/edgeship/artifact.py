@@ -14,13 +14,16 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeship.codec import from_data, to_data
-from edgeship.errors import ArtifactError, InputError
+from edgeship.errors import ArtifactError, InputError, MissingPackageError
 from edgeship.files import write_text
 from edgeship.preprocessing import check as check_preprocessing
 from edgeship.types import Artifact, FileEntry, TensorSpec
+
+if TYPE_CHECKING:
+    from edgeship.usage import Usage
 
 SCHEMA = "edgeship.artifact/1"
 SIDECAR = "artifact.json"
@@ -49,8 +52,8 @@ def write_sidecar(artifact: Artifact) -> Path:
 def read_artifact(path: Path) -> Artifact:
     """Read an exported model: its folder, its entry file, or a file from elsewhere that has no sidecar.
 
-    A file without sidecar gets its format from its name, the variant `foreign`, no specs (the runtime knows them) and
-    verification UNVERIFIED.
+    A file without sidecar gets its format from its name, the variant `foreign`, labels and preprocessing from what is
+    in it, no specs (the runtime knows them) and verification UNVERIFIED.
 
     Raises:
         ArtifactError: missing, not a model file, or not what the sidecar says (name, size, SHA-256).
@@ -122,15 +125,30 @@ def _read_foreign(path: Path) -> Artifact:
             f"{path} is no exported model", remedy="Allowed: .tflite, .onnx, and the model.json of a TF.js graph model."
         )
     names = [path.name, *(_tfjs_shards(path) if format_name == "tfjs" else ())]
+    files = hash_files(path.parent, names)
+    said, notes = _usage(format_name, path)
     return Artifact(
         path=path.parent,
         format=format_name,
         variant="foreign",
-        files=hash_files(path.parent, names),
+        files=files,
         inputs=(),
         outputs=(),
         source_sha256="",
+        labels=said.labels,
+        preprocessing=said.preprocessing,
+        notes=notes,
     )
+
+
+def _usage(format_name: str, path: Path) -> tuple[Usage, tuple[str, ...]]:
+    """What a file without sidecar says about its use; a note where that is damaged: it may run all the same."""
+    from edgeship.usage import Usage, read  # they look into files, which writing artifacts does not need
+
+    try:
+        return read(format_name, path), ()
+    except (ArtifactError, MissingPackageError) as error:
+        return Usage(), (f"its labels and preprocessing could not be read: {error.message}",)
 
 
 def _tfjs_shards(path: Path) -> list[str]:

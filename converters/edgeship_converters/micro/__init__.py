@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeship.artifact import hash_files
 from edgeship.errors import ArtifactError, ChildError, UnsupportedModelError
-from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
+from edgeship.types import Artifact, ConvertOptions, Preprocessing, Source, TensorSpec
 from edgeship_converters.describe import versions
 from edgeship_converters.tflite import TFLiteConverter
 
@@ -46,7 +46,9 @@ class MicroConverter:
         from edgeship_converters.micro import sources
         from edgeship_converters.micro.operators import additions, operators
 
-        made, named = TFLiteConverter().convert_with_names(source, variant, options, out_dir)
+        # The sources hold labels and preprocessing; in the flash of a device they would be there twice.
+        silent = replace(options, labels=(), preprocessing=Preprocessing())
+        made, named = TFLiteConverter().convert_with_names(source, variant, silent, out_dir)
         _refuse_dynamic(made)
         content = made.entry.read_bytes()
         used = operators(named)
@@ -59,6 +61,8 @@ class MicroConverter:
         return replace(
             made,
             format=self.format,
+            labels=options.labels,
+            preprocessing=options.preprocessing,
             made_by=made_by,
             notes=(*made.notes, note),
             sources=hash_files(out_dir, names),

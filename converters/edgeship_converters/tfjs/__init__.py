@@ -44,6 +44,8 @@ class TFJSConverter:
         Raises:
             UnsupportedModelError: TF.js lacks an op of the model or would compute something else.
         """
+        from edgeship.usage import usage
+        from edgeship.usage.tfjs import to_metadata
         from edgeship_converters.describe import describe, versions
         from edgeship_converters.graph import freeze
         from edgeship_converters.lowering import TFJS, lowered
@@ -54,7 +56,7 @@ class TFJSConverter:
         frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
         graph = optimize(read(lowered(frozen, TFJS)))
         made_by = versions("tensorflow", "keras", "tf-keras", "numpy")
-        files = write.write(graph, variant, out_dir, made_by)
+        files = write.write(graph, variant, out_dir, made_by, to_metadata(usage(options.labels, options.preprocessing)))
         inputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.inputs)
         outputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.outputs)
         return describe(out_dir, (self.format, variant), files, (inputs, outputs), source, options, made_by)

@@ -71,7 +71,9 @@ def merge_constants(graph: Graph) -> None:
     graph.prune()
 
 
-def write(graph: Graph, variant: str, folder: Path, made_by: Mapping[str, str]) -> list[str]:
+def write(
+    graph: Graph, variant: str, folder: Path, made_by: Mapping[str, str], said: Mapping[str, Any] | None = None
+) -> list[str]:
     """Write `model.json` and its shards into `folder`; returns their names, the entry file first.
 
     Args:
@@ -79,6 +81,7 @@ def write(graph: Graph, variant: str, folder: Path, made_by: Mapping[str, str]) 
         variant: how weights are stored.
         folder: exists.
         made_by: package -> version, for `generatedBy` and `convertedBy`.
+        said: entries of `userDefinedMetadata`.
     """
     nodes = list(graph.ordered())
     used = _constants_in_order(graph, nodes)
@@ -96,8 +99,10 @@ def write(graph: Graph, variant: str, folder: Path, made_by: Mapping[str, str]) 
         "modelTopology": {"node": topology, "versions": {"producer": 27}},
         "weightsManifest": [{"paths": paths, "weights": entries}],
     }
-    if len(graph.outputs) > 1:  # predict() then returns the outputs by name
-        model["userDefinedMetadata"] = {"structuredOutputKeys": list(graph.outputs)}
+    # With these keys, predict() returns several outputs by name.
+    keys = {"structuredOutputKeys": list(graph.outputs)} if len(graph.outputs) > 1 else {}
+    if keys or said:
+        model["userDefinedMetadata"] = {**keys, **(said or {})}
     text = json.dumps(model, separators=(",", ":"), allow_nan=False)
     (folder / "model.json").write_text(text, encoding="utf-8")
     return ["model.json", *paths]

@@ -87,9 +87,9 @@ def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     kept: list[bytes] = []
     original = slim.slim
 
-    def keeping(content: bytes) -> bytes:
+    def keeping(content: bytes, *said: Any) -> bytes:
         kept.append(content)
-        return original(content)
+        return original(content, *said)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slim, "slim", keeping)

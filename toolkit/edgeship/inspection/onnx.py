@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from edgeship.inspection.opened import Opened, counted, dequantize, is_weight, t
 from edgeship.inspection.precision import precision
 from edgeship.names import unique
 from edgeship.types import TensorSpec
+from edgeship.usage.onnx import from_props
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -89,7 +90,7 @@ def _describe(file: _File, content: bytes) -> Description:
         precision=precision(ops, file.tensors),
         requires=_requires(file),
         metadata=metadata,
-        labels=_labels(metadata),
+        labels=from_props(metadata).labels,
         notes=tuple(file.notes),
     )
 
@@ -320,21 +321,6 @@ def _weights(file: _File, ops: Sequence[Op]) -> dict[str, int]:
         and is_weight(file.tensors[name], name in used)
         and (shape := file.shapes[name]) is not None
     }
-
-
-def _labels(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Class names under the keys that people use: a JSON list, or one name a line or between commas."""
-    import json
-
-    said = next((metadata[key] for key in ("labels", "classes", "class_names", "names") if metadata.get(key)), "")
-    if not said:
-        return ()
-    try:
-        found = json.loads(said)
-    except (ValueError, RecursionError):
-        found = said.splitlines() if "\n" in said else said.split(",")
-    values = found.values() if isinstance(found, dict) else found if isinstance(found, list) else []
-    return tuple(str(value).strip()[:500] for value in values)
 
 
 def _requires(file: _File) -> dict[str, str]:

@@ -18,7 +18,7 @@ from edgeship.inspection.kinds import kind_of
 from edgeship.inspection.macs import count, sizes
 from edgeship.inspection.opened import Opened, counted, dequantize, is_weight, total_macs
 from edgeship.inspection.precision import precision
-from edgeship.inspection.tflite_metadata import read_metadata
+from edgeship.inspection.tflite_metadata import buffers_of, read_metadata
 from edgeship.inspection.tflite_options import names_of, option, options_of
 from edgeship.inspection.tflite_versions import least_runtime, newest
 from edgeship.names import unique
@@ -87,7 +87,7 @@ def _describe(file: _File) -> Description:
         raise ValueError("it holds no graph")
     weights = _weights(file, ops)
     ops = list(counted(ops, file.tensors, weights))
-    metadata = read_metadata(file.path, file.content, _metadata_buffers(file))
+    metadata = read_metadata(file.path, file.content, buffers_of(file.model, file.budget))
     inputs, outputs = _specs(file, graphs[0])
     macs, uncounted = total_macs(ops)
     tensors = tuple(file.tensors.values())
@@ -268,16 +268,6 @@ def _weights(file: _File, ops: list[Op]) -> dict[str, int]:
         if is_weight(file.tensors[name], name in used) and numbers is not None and (buffer < 0 or buffer not in seen):
             seen.add(buffer)
             found[name] = math.prod(numbers)
-    return found
-
-
-def _metadata_buffers(file: _File) -> dict[str, bytes]:
-    found = {}
-    for index in range(file.budget.spend(file.model.MetadataLength())):
-        entry = file.model.Metadata(index)
-        if 0 <= entry.Buffer() < file.model.BuffersLength():
-            buffer = file.model.Buffers(entry.Buffer())
-            found[text(entry.Name())] = buffer.DataAsNumpy().tobytes() if buffer.DataLength() else b""
     return found
 
 

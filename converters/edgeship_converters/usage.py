@@ -1,0 +1,49 @@
+"""Labels and preprocessing written into files (see `edgeship.usage`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeship.types import ConvertOptions, TensorSpec
+from edgeship.usage import Usage, tflite, usage
+from edgeship.usage.onnx import to_props
+from edgeship_converters import flatfile
+
+
+def attach(model: Any, said: Usage, first: str) -> bool:
+    """Give a `.tflite` model (ModelT) a buffer with TFLite Metadata; False where there is nothing to say, or one there.
+
+    `first` is the name of the output that the labels belong to.
+    """
+    name = tflite.NAME.encode()
+    if not said or any(entry.name == name for entry in model.metadata or ()):
+        return False
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(tflite.metadata(said, *_ends(model), first), np.uint8)
+    entry.name, entry.buffer = name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or ()), entry]
+    return True
+
+
+def _ends(model: Any) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    """Inputs and outputs in the order of the subgraph, which is that of the metadata, as the signature names them."""
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    sides = []
+    for indices, entries in ((graph.inputs, signature.inputs), (graph.outputs, signature.outputs)):
+        names = {int(entry.tensorIndex): flatfile.text(entry.name) for entry in entries}
+        tensors = [(names[int(index)], graph.tensors[int(index)]) for index in indices]
+        sides.append(
+            [TensorSpec(name, tuple(map(int, t.shape if t.shape is not None else ())), "") for name, t in tensors]
+        )
+    return sides[0], sides[1]
+
+
+def add_props(model: Any, options: ConvertOptions) -> None:
+    """Write labels and preprocessing into an ONNX ModelProto."""
+    for key, value in to_props(usage(options.labels, options.preprocessing)).items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
