@@ -60,7 +60,7 @@ def damaged(path: Path) -> Iterator[None]:
         raise MissingPackageError(
             f"looking into {path.name} needs {error.name}", remedy="Get it: pip install 'edgeship[all]'"
         ) from error
-    except (struct.error, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (struct.error, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ArtifactError(
             f"{path} is broken: {str(error)[:300] or type(error).__name__}", remedy="Copy or convert it again."
         ) from error
