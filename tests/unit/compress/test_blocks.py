@@ -66,6 +66,44 @@ def test_it_is_as_if_the_branch_gave_zeros(number):
     assert edgeship.macs(smaller) == edgeship.macs(build(graph)) - branch.macs
 
 
+def _relus(graph):
+    return [step.name for step in graph.steps if step.is_a(layers.ReLU, layers.Activation)]
+
+
+def test_a_relu_that_would_follow_another_goes_too():
+    graph = read(residual())
+    first, _, projected = branches(graph)
+    assert len(_relus(graph)) == 1 + 2 * 3
+    assert (
+        len(_relus(without(graph, first))) == len(_relus(graph)) - 2
+    )  # within the branch, and after the sum
+    assert len(_relus(without(graph, projected))) == len(_relus(graph)) - 1  # it follows the projection: it has work
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "goes"),
+    [
+        (layers.Activation("relu"), layers.ReLU(), True),
+        (layers.ReLU(6.0), layers.Activation("relu6"), True),
+        (layers.Conv2D(8, 3, padding="same", activation="relu"), layers.ReLU(), True),
+        (layers.ReLU(6.0), layers.ReLU(), False),
+        (layers.ReLU(negative_slope=0.1), layers.ReLU(negative_slope=0.1), False),
+        (layers.Activation("tanh"), layers.Activation("tanh"), False),
+    ],
+)
+def test_only_a_relu_of_the_same_kind_is_idle(before, after, goes):
+    image = keras.Input((8, 8, 8))
+    x = before(image)
+    x = after(layers.Add()([x, layers.Conv2D(8, 3, padding="same")(x)]))
+    graph = read(zoo._lively(keras.Model(image, layers.GlobalAveragePooling2D()(x))))
+    (branch,) = branches(graph)
+    smaller = without(graph, branch)
+    assert (after.name not in [step.name for step in smaller.steps]) is goes
+    given = np.random.default_rng(0).normal(size=(3, 8, 8, 8)).astype("float32")
+    wanted = np.asarray(build(silenced(graph, branch))(given))
+    np.testing.assert_allclose(np.asarray(build(smaller)(given)), wanted, atol=1e-6)
+
+
 def test_resnet8_is_exact_too(shared_data):
     graph = read(keras.saving.load_model(shared_data / "base" / "resnet8_cifar10_jpeg.keras"))
     given = [np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")]

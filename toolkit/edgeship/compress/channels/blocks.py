@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -111,10 +112,29 @@ def branches(graph: Graph) -> tuple[Branch, ...]:
 
 
 def without(graph: Graph, branch: Branch) -> Graph:
-    """The graph without a branch of it."""
+    """The graph without a branch of it, and without activations that have nothing left to do."""
     gone = {id(step) for step in (*branch.steps, branch.total)}
     moved = {branch.total.output: branch.other}
+    # A relu after the sum follows another one now. The converter would keep both, and int8 runtimes are slow at it.
+    made_by = {ref: step for step in graph.steps for ref in step.outputs}
+    before = _rectifies(made_by[branch.other]) if branch.other in made_by else None
+    for step in graph.steps:
+        if before and step.is_a(*_ACTIVATIONS) and step.inputs == (branch.total.output,) and _rectifies(step) == before:
+            gone.add(id(step))
+            moved[step.output] = branch.other
     return graph.with_steps((step.reading(moved) for step in graph.steps if id(step) not in gone), moved)
+
+
+_ACTIVATIONS = (keras.layers.Activation, keras.layers.ReLU)
+
+
+def _rectifies(step: Step) -> tuple[Any, ...] | None:
+    """What a step does to its result at last, if doing it again changes nothing: its kind of relu."""
+    config = step.config
+    if step.layer is keras.layers.ReLU:
+        plain = not config["negative_slope"] and not config["threshold"]
+        return ("relu", config["max_value"]) if plain else None
+    return {"relu": ("relu", None), "relu6": ("relu", 6.0)}.get(str(config.get("activation")))
 
 
 def _only_for(graph: Graph, total: Step, side: Ref) -> tuple[Step, ...]:
