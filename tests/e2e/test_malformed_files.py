@@ -21,8 +21,7 @@ FIXED, FRESH = range(120), tuple(secrets.randbelow(2**31) for _ in range(60))
 
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
-    root = str(Path(__file__).parents[2])
-    with environment(PYTHONPATH=root), Trials(tmp_path_factory.mktemp("malformed"), SHARED) as found:
+    with environment(), Trials(tmp_path_factory.mktemp("malformed"), SHARED) as found:
         yield found
 
 

@@ -163,13 +163,14 @@ def runner() -> Iterator[Runner]:
         own = Path(folder) / "cache"
         own.mkdir()
         (own / "node").symlink_to(nodes)
-        with environment(EDGESHIP_CACHE=str(own), PYTHONPATH=str(ROOT)), warm_agents(), Worker(LIMIT) as worker:
+        with environment(EDGESHIP_CACHE=str(own)), warm_agents(), Worker(LIMIT) as worker:
             yield Runner(worker, Path(folder))
 
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Variables that children inherit; workers do not look into the working directory."""
+    """Variables that children inherit, with a path on which they find these tests: not all look where they are."""
+    values["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

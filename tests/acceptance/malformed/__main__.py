@@ -25,10 +25,9 @@ def main() -> int:
     if asked.table:
         records.page()
         return 0
-    root = str(Path(__file__).parents[3])
     with (
         tempfile.TemporaryDirectory() as scratch,
-        environment(PYTHONPATH=root),
+        environment(),
         Trials(Path(scratch), SHARED) as trials,
     ):
         return _seeds(trials, asked.seeds) if asked.seeds else _blocks(trials, asked.files, asked.budget_minutes)
