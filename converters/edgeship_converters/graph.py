@@ -26,6 +26,8 @@ _LEGAL_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _CALL_SCOPE = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
 #: What the constant that took the place of a variable is called; in a SavedModel a number that changes.
 _VARIABLE = re.compile(r"/ReadVariableOp(_\d+)?/resource$|(?<![^/])\d+$")
+#: Loaders that give a model of layers, not a graph.
+_LAYERED = ("keras", "tf_keras")
 _LOOPS = frozenset({"While", "StatelessWhile"})
 #: Operators with an effect beside their result.
 _STATE = re.compile(r"Assign\w*Variable|Scatter\w*Variable|^Resource(Scatter|Apply)|Table|PyFunc|Iterator|Queue")
@@ -80,7 +82,7 @@ def freeze(
     """Freeze a trained model.
 
     Args:
-        source: a model of kind `keras`, `h5` or `savedmodel`.
+        source: a model of a kind that TensorFlow can make a graph of (`edgeship.source.kinds`).
         static_batch: the batch size of the graph; None leaves a dynamic batch axis dynamic. A model whose own batch
             size is fixed keeps it.
         fake_quant: keep the fake quantization of quantization-aware training; False gives the same network in plain
@@ -251,7 +253,7 @@ def _cleaner(model: Any, source: Source) -> Callable[[str], str]:
 
     def clean(name: str) -> str:
         segments = [s for s in _VARIABLE.sub("/variable", name).split("/") if s and not _CALL_SCOPE.fullmatch(s)]
-        if source.loader != "savedmodel":
+        if source.loader in _LAYERED:
             segments = _layer_scopes(model, segments, numbered)[1:] or segments
         return "/".join(segments) or "node"
 
@@ -279,7 +281,7 @@ def _layer_scopes(layer: Any, segments: list[str], numbered: bool) -> list[str]:
 
 def _unroll(model: Any, source: Source) -> None:
     """Have every recurrent layer of a freshly loaded model write out its steps."""
-    if source.loader == "savedmodel":
+    if source.loader not in _LAYERED:
         return  # its loops are part of the saved graph; those that are there are refused afterwards
     for layer in model._flatten_layers():
         if not hasattr(layer, "unroll"):

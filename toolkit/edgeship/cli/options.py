@@ -136,6 +136,11 @@ _loading = together(
         help="A custom layer or function that the model needs; repeat for several.",
     ),
     click.option("--allow-unsafe", is_flag=True, help="Load Lambda layers and other code that the model carries."),
+    click.option(
+        "--signature",
+        metavar="NAME",
+        help="Of a SavedModel (default: serving_default); of a frozen graph, its outputs, divided by commas.",
+    ),
 )
 _limits = together(
     click.option(
@@ -172,13 +177,14 @@ running = together(_loading, _limits)
 
 
 def running_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the options of `running` say, as the fields `limits`, `custom_objects` and `allow_unsafe` of a request."""
+    """What the options of `running` say, as fields of a request: `limits`, and how a model is opened."""
     from edgeship.child import Limits
 
     return {
         "limits": Limits(seconds=given["time_limit"], memory_mib=given["memory_limit"]),
         "custom_objects": given["custom_objects"],
         "allow_unsafe": given["allow_unsafe"],
+        "signature": given["signature"],
     }
 
 

@@ -18,6 +18,7 @@ from edgeship.child import Limits, Worker
 from edgeship.inspection.description import Description, Op, Tensor
 from edgeship.inspection.opened import Opened
 from edgeship.inspection.opening import MEMORY_MIB, exported, opened
+from edgeship.source.kinds import has_signatures
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -117,6 +118,7 @@ def difference(
     custom_objects: tuple[str, ...] = (),
     allow_unsafe: bool = False,
     limits: Limits | None = None,
+    signature: str | None = None,
 ) -> Difference:
     """What differs between two model files, also of different formats. Arguments and errors as `inspect`."""
     for path in (Path(first), Path(second)):
@@ -128,12 +130,19 @@ def difference(
             second=Path(second),
             custom_objects=custom_objects,
             allow_unsafe=allow_unsafe,
+            signature=signature,
         )
 
 
-def compare_files(first: Path, second: Path, custom_objects: tuple[str, ...], allow_unsafe: bool) -> Difference:
-    """As `difference` [child]."""
-    return compare(*(opened(path, custom_objects, allow_unsafe=allow_unsafe) for path in (first, second)))
+def compare_files(
+    first: Path, second: Path, custom_objects: tuple[str, ...], allow_unsafe: bool, signature: str | None
+) -> Difference:
+    """As `difference` [child]. The signature is that of the files that have any."""
+    found = []
+    for path in (first, second):
+        key = signature if has_signatures(path) else None
+        found.append(opened(path, custom_objects, allow_unsafe=allow_unsafe, signature=key))
+    return compare(*found)
 
 
 def compare(first: Opened, second: Opened) -> Difference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from edgeship import artifact as sidecar
 from edgeship.child import Limits, Worker
@@ -26,17 +27,19 @@ def inspect(
     allow_unsafe: bool = False,
     limits: Limits | None = None,
     ask: bool = True,
+    signature: str | None = None,
 ) -> Description:
     """What is in a model file, ours or foreign.
 
     Args:
-        path: .tflite, .onnx, the model.json of a TF.js model, .keras, .h5, the folder of a SavedModel, or the
-            folder of an exported file of ours.
+        path: .tflite, .onnx, the model.json of a TF.js model, .keras, .h5, a frozen graph (.pb), the folder of a
+            SavedModel, or the folder of an exported file of ours.
         custom_objects: `module:name` references to the user's own layers, for .keras and .h5.
-        allow_unsafe: load .keras, .h5 and SavedModels that carry code.
+        allow_unsafe: load .keras, .h5, SavedModels and graphs that carry code.
         limits: of the child that reads the file. Default: 15 minutes, 8 GiB.
         ask: also say what runtimes and devices would do with it, by running it on zeros in each
             runtime that is installed.
+        signature: of a SavedModel which one, of a frozen graph the names of its outputs, divided by commas.
 
     Raises:
         ArtifactError: missing, damaged, larger than 1 GiB, or not what its `artifact.json` says.
@@ -49,27 +52,36 @@ def inspect(
     path = Path(path)
     artifact = exported(path)
     with Worker(limits or Limits(memory_mib=MEMORY_MIB)) as worker:
-        found = worker.call(describe, path=path, custom_objects=custom_objects, allow_unsafe=allow_unsafe)
+        opening: dict[str, Any] = {
+            "custom_objects": custom_objects,
+            "allow_unsafe": allow_unsafe,
+            "signature": signature,
+        }
+        found = worker.call(describe, path=path, **opening)
     if not ask or artifact is None:
         return found
     return replace(found, support=(*asked(found, artifact), *found.support))
 
 
-def describe(path: Path, custom_objects: tuple[str, ...] = (), allow_unsafe: bool = False) -> Description:
+def describe(
+    path: Path, custom_objects: tuple[str, ...] = (), allow_unsafe: bool = False, signature: str | None = None
+) -> Description:
     """A file taken apart, with what is predicted for devices; no runtime was asked [child]. Raises as `inspect`."""
     from edgeship.inspection.support import predicted
 
-    found = opened(path, custom_objects, allow_unsafe=allow_unsafe).description
+    found = opened(path, custom_objects, allow_unsafe=allow_unsafe, signature=signature).description
     return replace(found, support=predicted(found))
 
 
-def opened(path: Path, custom_objects: tuple[str, ...] = (), *, allow_unsafe: bool = False) -> Opened:
+def opened(
+    path: Path, custom_objects: tuple[str, ...] = (), *, allow_unsafe: bool = False, signature: str | None = None
+) -> Opened:
     """A file taken apart, with the values of its constants [child]. Raises as `inspect`."""
     artifact = exported(path)
     if artifact is None:
         from edgeship.inspection.trained import open_trained
 
-        found = open_trained(path, custom_objects, allow_unsafe=allow_unsafe)
+        found = open_trained(path, custom_objects, allow_unsafe=allow_unsafe, signature=signature)
         return replace(found, description=_with_parameters(found.description))
     if artifact.format in ("tflite", "micro"):
         from edgeship.inspection.tflite import open_tflite

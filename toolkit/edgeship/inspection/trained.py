@@ -38,12 +38,14 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 _MAX_SHOWN = 64
 
 
-def open_trained(path: Path, custom_objects: tuple[str, ...], *, allow_unsafe: bool) -> Opened:
-    """Load a .keras, .h5 or SavedModel and describe it [child]. Raises SourceError, MissingPackageError."""
-    source = inspect(path, custom_objects, allow_unsafe)
+def open_trained(
+    path: Path, custom_objects: tuple[str, ...], *, allow_unsafe: bool, signature: str | None = None
+) -> Opened:
+    """Load a .keras, .h5, SavedModel or frozen graph and describe it [child]. Raises as `inspect`."""
+    source = inspect(path, custom_objects, allow_unsafe, signature)
     model = load(source)
-    if source.loader == "savedmodel":
-        return _saved_model(source, model)
+    if source.loader in ("savedmodel", "graphdef"):
+        return _graph(source, model)
     values: dict[str, Any] = {}
     tensors: dict[str, Tensor] = {}
     notes: list[str] = []
@@ -228,17 +230,24 @@ def _layer(
     return replace(op, macs=macs)
 
 
-def _saved_model(source: Source, model: Any) -> Opened:
+def _graph(source: Source, model: Any) -> Opened:
+    import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    from edgeship.source.models import SIGNATURE
-
-    graph = convert_variables_to_constants_v2(model.signatures[SIGNATURE]).graph
+    saved = source.loader == "savedmodel"
+    if saved:
+        function = model.signatures[source.signature]
+    else:
+        specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in source.inputs]
+        function = tf.function(model.call, autograph=False).get_concrete_function(*specs)
+    graph = convert_variables_to_constants_v2(function).graph
     values: dict[str, Any] = {}
     tensors: dict[str, Tensor] = {}
     nodes = [_node(operation, values, tensors) for operation in graph.get_operations()]
     ops = list(ops_of(nodes, tensors))
     description = _described(source, ops, tensors, ())
+    if not saved:
+        return Opened(description, _reader(values))
     signatures = tuple(
         Signature(str(key), tuple(function.structured_input_signature[1]), tuple(function.structured_outputs))
         for key, function in model.signatures.items()

@@ -133,7 +133,13 @@ def open_inputs(
 ) -> tuple[Source, Dataset]:
     """The model, and the data or the probe inputs that stand in for it. Raises InputError where they do not fit."""
     progress(Progress("read model", 0, 1, request.model.name))
-    source = steps.open_source(worker, request.model, request.custom_objects, allow_unsafe=request.allow_unsafe)
+    source = steps.open_source(
+        worker,
+        request.model,
+        request.custom_objects,
+        allow_unsafe=request.allow_unsafe,
+        signature=request.signature,
+    )
     if request.recipe.stages and not source.trainable:
         raise RecipeError(
             f"recipe {request.recipe.name!r} trains, but {why_not_trainable(source)}",

@@ -36,6 +36,7 @@ class SensitivityRequest:
     limits: Limits = field(default_factory=Limits)
     custom_objects: tuple[str, ...] = ()
     allow_unsafe: bool = False
+    signature: str | None = None
 
 
 def sensitivity(request: SensitivityRequest, progress: ProgressCallback) -> Sensitivity:
@@ -47,7 +48,13 @@ def sensitivity(request: SensitivityRequest, progress: ProgressCallback) -> Sens
     """
     with Worker(request.limits) as worker:
         progress(Progress("read model", 0, 1, request.model.name))
-        source = steps.open_source(worker, request.model, request.custom_objects, allow_unsafe=request.allow_unsafe)
+        source = steps.open_source(
+            worker,
+            request.model,
+            request.custom_objects,
+            allow_unsafe=request.allow_unsafe,
+            signature=request.signature,
+        )
         progress(Progress("read data", 0, 1, request.data))
         dataset = steps.open_data(worker, request.data, source, request.data_options)
         _check_splits(dataset)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeship import cache, plugins
+from edgeship import cache
 from edgeship.data import load
 from edgeship.data.arrays import update_hash
 from edgeship.errors import EdgeshipError, SourceError
 from edgeship.files import whole_folder
+from edgeship.pipeline import originals
 from edgeship.source import predict
-from edgeship.source.tflite import as_artifact
 from edgeship.types import Array, Dataset, Progress, Source, Tensors, TensorSpec
 
 SAMPLES = 64
@@ -97,8 +97,8 @@ def _variation(source: Source, dataset: Dataset) -> float:
 
 
 def _outputs(source: Source, dataset: Dataset) -> Tensors:
-    if source.kind == "tflite":
-        return plugins.runtimes_for("tflite")[0].run(as_artifact(source), load(dataset, "test").inputs)
+    if originals.is_file(source):
+        return originals.run(source, load(dataset, "test").inputs)
 
     def ignore(_: Progress) -> None:
         """No progress for a fraction of a second."""

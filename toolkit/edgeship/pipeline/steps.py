@@ -21,14 +21,15 @@ from edgeship.data import load as load_split
 from edgeship.errors import ArtifactError, ChildError, EdgeshipError, InputError, SourceError, UnavailableError
 from edgeship.files import write_text
 from edgeship.names import artifact_slug
+from edgeship.pipeline import originals
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
 from edgeship.pipeline.request import training_of
 from edgeship.recipe import Recipe
 from edgeship.references import is_reference
-from edgeship.source import inspect
+from edgeship.source import files_of, inspect, place_of
 from edgeship.source import predict as predict_source
-from edgeship.source.tflite import as_artifact
+from edgeship.source.kinds import ALLOWED
 from edgeship.types import (
     CHANGING_FACTS,
     Array,
@@ -63,24 +64,34 @@ def file_sha256(path: Path) -> str:
 def check_model(path: Path) -> None:
     """Raise SourceError for a model that is not there."""
     if not path.exists():
-        raise SourceError(
-            f"no such model: {path}", remedy="Give a .keras, .h5 or .tflite file, or a SavedModel folder."
-        )
+        raise SourceError(f"no such model: {path}", remedy=ALLOWED)
 
 
-def open_source(worker: Worker, path: Path, custom_objects: tuple[str, ...], *, allow_unsafe: bool) -> Source:
-    """Look at the model; remembered by the bytes of the file. Raises SourceError and its kin."""
+def open_source(
+    worker: Worker,
+    path: Path,
+    custom_objects: tuple[str, ...],
+    *,
+    allow_unsafe: bool,
+    signature: str | None = None,
+) -> Source:
+    """Look at the model; remembered by the bytes of the file. Raises SourceError and its kin.
+
+    The arguments are those of `edgeship.source.inspect`.
+    """
     check_model(path)
     code = None if allow_unsafe else code_sha256(custom_objects)  # what an unsafe model imports, nobody knows
 
     def look(place: Path) -> None:
-        found = worker.call(inspect, path=path, custom_objects=custom_objects, allow_unsafe=allow_unsafe)
+        options: dict[str, Any] = {"custom_objects": custom_objects, "allow_unsafe": allow_unsafe}
+        found = worker.call(inspect, path=path, signature=signature, **options)
         (place / "source.json").write_text(codec.to_json(found))
 
-    key = cache.key_with_code("source", code, file=file_sha256(path), name=path.name, custom_objects=custom_objects)
+    content = {"file": [file_sha256(file) for file in files_of(place_of(path))], "name": path.name}
+    key = cache.key_with_code("source", code, **content, custom_objects=custom_objects, signature=signature)
     place = cache.entry("source", key, look)
     found = codec.from_json(Source, (place / "source.json").read_text())
-    return replace(found, path=path.absolute(), code_sha256=code)
+    return replace(found, path=place_of(path).absolute(), code_sha256=code)
 
 
 def open_data(worker: Worker, spec: str, source: Source, options: DataOptions) -> Dataset:
@@ -165,11 +176,13 @@ def reference(
     """
     if stripped and source.fake_quantized:
         source = _strip(worker, source)
-    if source.kind == "tflite":
-        return run_artifact(as_artifact(source), plugins.runtimes_for("tflite")[0], dataset, progress, split)
 
     def run(place: Path) -> None:
-        worker.call(predict_source, source=source, dataset=dataset, split=split, out_dir=place, progress=progress)
+        if originals.is_file(source):
+            for name, array in originals.run(source, load_split(dataset, split).inputs, progress).items():
+                np.save(place / f"{name}.npy", array)
+        else:
+            worker.call(predict_source, source=source, dataset=dataset, split=split, out_dir=place, progress=progress)
 
     key = cache.key_with_code("reference", source.code_sha256, **_content(source, dataset), split=split)
     place = cache.entry("reference", key, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeship.source.kinds import files_of, place_of
 from edgeship.source.loader import forward, inspect, load, predict, save_live, why_not_trainable
 
-__all__ = ["forward", "inspect", "load", "predict", "save_live", "why_not_trainable"]
+__all__ = ["files_of", "forward", "inspect", "load", "place_of", "predict", "save_live", "why_not_trainable"]

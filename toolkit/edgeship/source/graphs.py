@@ -157,15 +157,26 @@ def check_saved_model(folder: Path, *, allow_unsafe: bool) -> None:
         raise SourceError(f"{folder.name}: saved_model.pb is damaged: {error}") from error
     if not message.meta_graphs:
         raise SourceError(f"{folder.name}: saved_model.pb holds no graph", remedy="Export the model again.")
-    if allow_unsafe:
-        return
-    for meta_graph in message.meta_graphs:
-        for node in _refused(meta_graph):
-            raise UnsafeModelError(
-                f"{folder.name}: the graph holds the op {node.op} ({node.name}), which is not known to only compute; "
-                "it may run code or touch files",
-                remedy="Export the model without it, or, for a model that you trust: --allow-unsafe",
-            )
+    if not allow_unsafe:
+        for meta_graph in message.meta_graphs:
+            _check(folder.name, meta_graph)
+
+
+def check_graph(where: str, graph_def: Any, *, allow_unsafe: bool) -> None:
+    """The same for a GraphDef that stands for itself; `where` names the file. Raises UnsafeModelError."""
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    if not allow_unsafe:
+        _check(where, meta_graph_pb2.MetaGraphDef(graph_def=graph_def))
+
+
+def _check(where: str, meta_graph: Any) -> None:
+    for node in _refused(meta_graph):
+        raise UnsafeModelError(
+            f"{where}: the graph holds the op {node.op} ({node.name}), which is not known to only compute; "
+            "it may run code or touch files",
+            remedy="Export the model without it, or, for a model that you trust: --allow-unsafe",
+        )
 
 
 def _refused(meta_graph: Any) -> Iterator[Any]:

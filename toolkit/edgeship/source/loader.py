@@ -1,7 +1,7 @@
 """A trained model in: looked at, checked, and described as a `Source`; loaded and run again from that.
 
-Kinds: `.keras` (Keras 3), `.h5` (Keras 2 and 3), SavedModel folders, float `.tflite` files, and live models, which
-`save_live` writes to disk first. What needs TensorFlow is marked [child] and runs in a worker.
+The kinds are in `edgeship.source.kinds`; live models are written to disk first by `save_live`. What needs TensorFlow
+is marked [child] and runs in a worker.
 """
 
 from __future__ import annotations
@@ -10,50 +10,67 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import DataError, MissingPackageError, SourceError
 from edgeship.files import storage_errors
+from edgeship.source.kinds import has_signatures, kind_of, place_of
+from edgeship.source.signature import Signature
 from edgeship.types import Dataset, Progress, ProgressCallback, Source
 
 if TYPE_CHECKING:
-    from edgeship.source.models import Signature
     from edgeship.source.safety import Description
     from edgeship.types import Array
 
-_KINDS = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".tflite": "tflite"}
-_ALLOWED = "Allowed: a .keras or .h5 file, a SavedModel folder, a float .tflite file."
 _BATCH = 128
 
 
-def inspect(path: Path, custom_objects: tuple[str, ...] = (), allow_unsafe: bool = False) -> Source:
+def inspect(
+    path: Path, custom_objects: tuple[str, ...] = (), allow_unsafe: bool = False, signature: str | None = None
+) -> Source:
     """Look at a model: how it is read, what it takes and gives, and whether it is fit for use [child].
 
     Args:
-        path: a .keras, .h5 or .tflite file, or the folder of a SavedModel.
+        path: a .keras, .h5, .pb, .onnx or .tflite file, the folder of a SavedModel, or the model.json (or folder) of a
+            TF.js layers model.
         custom_objects: `module:name` references to the user's own layers and functions.
         allow_unsafe: load models that carry code.
+        signature: of a SavedModel, which of its signatures; of a frozen graph, the names of its outputs, divided by
+            commas. None: `serving_default` or the only one; the only output.
 
     Raises:
-        SourceError: missing, empty, damaged or of another type; a class is missing; NaN weights.
+        SourceError: missing, empty, damaged or of another type; a class is missing; NaN weights; no such signature.
         UnsafeModelError: it carries code, or asks to import some, and `allow_unsafe` is False.
         MissingPackageError: TensorFlow or Keras is not installed.
     """
-    kind = _kind(path)
+    path = place_of(path)
+    kind = kind_of(path)
+    if signature is not None and not has_signatures(path):
+        raise SourceError(f"{path.name} has no signatures to choose from", remedy="Leave --signature out.")
     if kind == "tflite":
         from edgeship.source.tflite import inspect_tflite
 
         return inspect_tflite(path)
+    if kind == "onnx":
+        from edgeship.source.onnx import inspect_onnx
+
+        return inspect_onnx(path)
     _need_tensorflow(path)
     if kind == "savedmodel":
-        return _inspect_saved_model(path, allow_unsafe)
+        from edgeship.source.saved import inspect_saved_model
+
+        return inspect_saved_model(path, allow_unsafe, signature)
+    if kind == "graphdef":
+        from edgeship.source.graphdef import inspect_graph
+
+        return inspect_graph(path, allow_unsafe, signature)
     return _inspect_keras(path, kind, custom_objects, allow_unsafe)
 
 
 def load(source: Source) -> Any:
-    """The model itself: a Keras or tf_keras model, or the loaded SavedModel [child].
+    """The model itself: a Keras or tf_keras model, the loaded SavedModel, or for a graph its Signature [child].
 
     The file is checked again, so it is safe to call on a Source from elsewhere.
 
@@ -63,19 +80,30 @@ def load(source: Source) -> Any:
     if source.loader == "litert":
         raise SourceError(f"{source.path.name} is a TFLite file; it can be run, but not loaded for training")
     _need_tensorflow(source.path)
-    if source.loader == "savedmodel":
-        return _load_saved_model(source.path, source.allow_unsafe)
+    if source.kind == "savedmodel":
+        from edgeship.source.saved import load_saved_model
+
+        return load_saved_model(source.path, allow_unsafe=source.allow_unsafe)
+    if source.kind == "graphdef":
+        from edgeship.source.graphdef import load_graph
+
+        return load_graph(source.path, source.allow_unsafe, source.signature)
+    if source.kind == "onnx":
+        from edgeship.source.onnx import load_onnx
+
+        return load_onnx(source.path)
     from edgeship.source import models
 
-    description, custom = _checked(source.path, source.kind, source.custom_objects, source.allow_unsafe)
-    try:
-        if source.loader == "keras":
-            return models.load_keras(source.path, description, custom, allow_unsafe=source.allow_unsafe)
-        return models.load_tf_keras(source.path, custom, allow_unsafe=source.allow_unsafe)
-    except (MemoryError, SourceError):
-        raise
-    except Exception as error:
-        raise SourceError(f"{source.path.name} cannot be loaded with {source.loader}: {error}") from error
+    with _keras_file(source.path, source.kind) as file:
+        description, custom = _checked(file, source.kind, source.custom_objects, source.allow_unsafe)
+        try:
+            if source.loader == "keras":
+                return models.load_keras(file, description, custom, allow_unsafe=source.allow_unsafe)
+            return models.load_tf_keras(file, custom, allow_unsafe=source.allow_unsafe)
+        except (MemoryError, SourceError):
+            raise
+        except Exception as error:
+            raise SourceError(f"{source.path.name} cannot be loaded with {source.loader}: {error}") from error
 
 
 def forward(model: Any, source: Source) -> Callable[..., list[Any]]:
@@ -84,7 +112,9 @@ def forward(model: Any, source: Source) -> Callable[..., list[Any]]:
     The call is in inference mode and can be traced by tf.function. Works for every structure of inputs and outputs
     (single, list, dict) and for SavedModels whose own names are not the safe ones of the Source [child].
     """
-    return _signature(model, source.loader, source.path).call
+    if isinstance(model, Signature):
+        return model.call
+    return _signature(model, source.loader, source.signature).call
 
 
 def predict(source: Source, dataset: Dataset, split: str, out_dir: Path, progress: ProgressCallback) -> tuple[str, ...]:
@@ -183,37 +213,16 @@ def _is_model(model: Any, framework: str) -> bool:
     return loaded is not None and isinstance(model, loaded.Model)
 
 
-def _kind(path: Path) -> str:
-    """Kind of a model by what lies at `path`."""
-    if path.is_dir():
-        if (path / "saved_model.pb").is_file():
-            return "savedmodel"
-        raise SourceError(f"{path} is a folder without saved_model.pb", remedy=_ALLOWED)
-    if not path.is_file():
-        raise SourceError(f"there is no model at {path}", remedy=_ALLOWED)
-    kind = _KINDS.get(path.suffix.lower())
-    if kind is None:
-        raise SourceError(
-            f"{path.name} is of no type that edgeship reads ({path.suffix or 'no suffix'})", remedy=_ALLOWED
-        )
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-    if not head:
-        raise SourceError(f"{path.name} is empty (0 bytes)", remedy="Copy or save the file again.")
-    _check_head(path, kind, head)
-    return kind
+@contextmanager
+def _keras_file(path: Path, kind: str) -> Iterator[Path]:
+    """The file that Keras reads."""
+    if kind != "tfjs":
+        yield path
+        return
+    from edgeship.source.tfjs import as_h5
 
-
-def _check_head(path: Path, kind: str, head: bytes) -> None:
-    """Compare the suffix with the first bytes, to say what a renamed file really is."""
-    found = "keras" if head.startswith(b"PK\x03\x04") else "h5" if head == b"\x89HDF\r\n\x1a\n" else ""
-    suffix = {"keras": ".keras", "h5": ".h5"}
-    if kind in suffix and found != kind:
-        what = f"a {suffix[found]} file by its content" if found else "not a Keras model (neither HDF5 nor ZIP)"
-        raise SourceError(f"{path.name} is {what}", remedy=f"Rename it to {suffix[found]}." if found else _ALLOWED)
+    with as_h5(path) as file:
+        yield file
 
 
 def _checked(
@@ -233,11 +242,13 @@ def _checked(
     return description, custom
 
 
-def _signature(model: Any, loader: str, path: Path) -> Signature:
+def _signature(model: Any, loader: str, key: str) -> Signature:
     from edgeship.source import models
 
     if loader == "savedmodel":
-        return models.saved_model_signature(model, path.name)
+        from edgeship.source.saved import saved_model_signature
+
+        return saved_model_signature(model, key)
     return models.keras_signature(model) if loader == "keras" else models.tf_keras_signature(model)
 
 
@@ -246,9 +257,14 @@ def _inspect_keras(path: Path, kind: str, references: tuple[str, ...], allow_uns
 
     from edgeship.source import hashing, models
 
-    description, custom = _checked(path, kind, references, allow_unsafe)
-    model, loader = models.choose_loader(path, description, custom, allow_unsafe=allow_unsafe)
-    signature = _signature(model, loader, path)
+    with _keras_file(path, kind) as file:
+        description, custom = _checked(file, kind, references, allow_unsafe)
+        model, loader = models.choose_loader(file, description, custom, allow_unsafe=allow_unsafe)
+    if kind == "tfjs":
+        from edgeship.source.tfjs import check_order
+
+        check_order(path, model)
+    signature = _signature(model, loader, "")
     parameters = hashing.check_weights(path.name, _weights(model))
     if loader == "keras":
         import keras
@@ -274,47 +290,6 @@ def _inspect_keras(path: Path, kind: str, references: tuple[str, ...], allow_uns
 def _weights(model: Any) -> Iterator[tuple[str, Any]]:
     for weight in model.weights:
         yield getattr(weight, "path", weight.name), weight.numpy()
-
-
-def _load_saved_model(path: Path, allow_unsafe: bool) -> Any:
-    import tensorflow as tf
-
-    from edgeship.source.graphs import check_saved_model
-
-    check_saved_model(path, allow_unsafe=allow_unsafe)
-    try:
-        return tf.saved_model.load(str(path))
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise SourceError(
-            f"{path.name} cannot be loaded as a SavedModel: {str(error).splitlines()[0][:300]}",
-            remedy="Copy the whole folder again (saved_model.pb and variables/).",
-        ) from error
-
-
-def _inspect_saved_model(path: Path, allow_unsafe: bool) -> Source:
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    from edgeship.source import hashing, models
-
-    model = _load_saved_model(path, allow_unsafe)
-    signature = models.saved_model_signature(model, path.name)
-    function = model.signatures[models.SIGNATURE]
-    frozen = convert_variables_to_constants_v2(function)
-    return Source(
-        path=path,
-        kind="savedmodel",
-        loader="savedmodel",
-        sha256=hashing.hash_graph(
-            frozen.graph.as_graph_def(), [t.op.name for t in frozen.outputs], signature.inputs, signature.outputs
-        ),
-        inputs=signature.inputs,
-        outputs=signature.outputs,
-        parameters=hashing.check_weights(path.name, ((v.name, v.numpy()) for v in function.variables)),
-        trainable=False,
-        allow_unsafe=allow_unsafe,
-    )
 
 
 def _batch(array: Array, start: int, batch: int) -> Array:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib.util
 import inspect as python_inspect
 import json
-import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +20,15 @@ from edgeship.files import storage_errors
 from edgeship.names import safe_names
 from edgeship.references import resolve
 from edgeship.source.safety import Description
+from edgeship.source.signature import Signature
 from edgeship.types import TensorSpec
 
-SIGNATURE = "serving_default"
 _KERAS_3 = 3
 #: Arguments that Keras 2 wrote and Keras 3 does not know, with the value at which they do nothing.
 _IDLE: Mapping[str, Mapping[str, Any]] = {
     "DepthwiseConv2D": {"groups": 1},
     **{name: {"time_major": False} for name in ("GRU", "LSTM", "RNN", "SimpleRNN")},
 }
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A loaded model's inputs and outputs in one flat order, and how to call it.
-
-    `call` takes the input tensors in that order and returns the output tensors in that order, in inference mode; it
-    can be traced by tf.function.
-    """
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    call: Callable[..., list[Any]]
 
 
 def custom_objects(references: Sequence[str]) -> dict[str, Any]:
@@ -291,41 +276,3 @@ def tf_keras_signature(model: Any) -> Signature:
     return Signature(
         specs(model.inputs, model.input_names, "input"), specs(model.outputs, model.output_names, "output"), call
     )
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def saved_model_signature(model: Any, where: str) -> Signature:
-    """Signature `serving_default` of a loaded SavedModel.
-
-    Raises:
-        SourceError: it has no such signature, naming those that it has.
-    """
-    if SIGNATURE not in model.signatures:
-        found = ", ".join(model.signatures) or "none"
-        raise SourceError(
-            f"{where} has no signature {SIGNATURE!r} (it has: {found})",
-            remedy=f"Export it with model.export(), or with signatures={{{SIGNATURE!r}: function}}.",
-        )
-    function = model.signatures[SIGNATURE]
-    # A file does not keep the order of its signature, so it is made: by name, `output_2` before `output_10`.
-    takes, gives = (
-        {name: tensors[name] for name in sorted(tensors, key=_natural)}
-        for tensors in (function.structured_input_signature[1], function.structured_outputs)
-    )
-
-    def specs(tensors: Mapping[str, Any], fallback: str) -> tuple[TensorSpec, ...]:
-        shapes = [(None,) if t.shape.rank is None else tuple(t.shape) for t in tensors.values()]
-        names = safe_names(list(tensors), fallback)
-        return tuple(
-            TensorSpec(n, shape, t.dtype.name) for n, shape, t in zip(names, shapes, tensors.values(), strict=True)
-        )
-
-    def call(*tensors: Any) -> list[Any]:
-        # Through the model: a signature alone does not keep the variables alive.
-        results = model.signatures[SIGNATURE](**dict(zip(takes, tensors, strict=True)))
-        return [results[name] for name in gives]
-
-    return Signature(specs(takes, "input"), specs(gives, "output"), call)

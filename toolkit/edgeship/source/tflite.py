@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeship.artifact import read_artifact
 from edgeship.errors import MissingPackageError, SourceError
 from edgeship.names import safe_names
 from edgeship.source.hashing import check_weights
-from edgeship.types import Artifact, Source, TensorSpec
+from edgeship.source.kinds import NO_SOURCES
+from edgeship.types import Source, TensorSpec
 
 
 def inspect_tflite(path: Path) -> Source:
@@ -28,6 +28,14 @@ def inspect_tflite(path: Path) -> Source:
     if content[4:8] != b"TFL3":
         raise SourceError(f"{path.name} is not a TFLite file (it does not carry the mark TFL3)")
     interpreter = _interpreter(path, content)
+    try:
+        return _described(path, content, interpreter)
+    except (ValueError, RuntimeError, struct.error, IndexError, TypeError, AttributeError) as error:
+        # A flatbuffer is read in place: its offsets lead wherever they like.
+        raise SourceError(f"{path.name} is damaged: {error}", remedy="Copy or convert it again.") from error
+
+
+def _described(path: Path, content: bytes, interpreter: Any) -> Source:
     model = _flatbuffer(content)
     _refuse_quantized(path, model)
     names = _signature_names(path, interpreter)
@@ -45,14 +53,6 @@ def inspect_tflite(path: Path) -> Source:
         parameters=check_weights(path.name, _constants(model)),
         trainable=False,
     )
-
-
-def as_artifact(source: Source) -> Artifact:
-    """A .tflite source as a file that a runtime opens, with the inputs and outputs of the Source.
-
-    Raises ArtifactError if the file is not there any more.
-    """
-    return replace(read_artifact(source.path), inputs=source.inputs, outputs=source.outputs)
 
 
 def _interpreter(path: Path, content: bytes) -> Any:
@@ -89,10 +89,8 @@ def _refuse_quantized(path: Path, model: Any) -> None:
         kind = names.get(tensor.Type(), str(tensor.Type()))
         quantization = tensor.Quantization()
         if kind in ("INT4", "INT8", "UINT8", "INT16") and quantization is not None and quantization.ScaleLength():
-            raise SourceError(
-                f"{path.name} is quantized ({kind.lower()}): only float .tflite files can be a source",
-                remedy="Give the model that it was made from, or its float32 .tflite.",
-            )
+            why, remedy = NO_SOURCES["quantized .tflite"]
+            raise SourceError(f"{path.name} is quantized ({kind.lower()}): {why}", remedy=remedy)
 
 
 def _constants(model: Any) -> Iterator[tuple[str, Any]]:

@@ -52,14 +52,15 @@ class Source:
 
     Attributes:
         path: the file, or the folder of a SavedModel.
-        kind: `keras`, `h5`, `savedmodel` or `tflite`.
-        loader: the framework that reads it: `keras`, `tf_keras`, `savedmodel` or `litert`.
+        kind: one of `edgeship.source.kinds.KINDS`.
+        loader: what reads it: `keras`, `tf_keras`, `savedmodel`, `graphdef`, `onnxruntime` or `litert`.
         sha256: of the canonical content (architecture and weights), not of the archive's bytes.
         trainable: False for sources that allow post-training work only (SavedModel, .tflite, some models of Keras 2).
         fake_quantized: True after quantization-aware training: the graph carries its own ranges.
         custom_objects: `module:name` references needed to read it.
         code_sha256: of the user's own code that it runs, found when the pipeline opened it; empty without any, None
             where it cannot be known: then no result is remembered.
+        signature: of a SavedModel, the one that is the model; of a frozen graph, its outputs where the user named them.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Source:
     allow_unsafe: bool = False
     code_sha256: str | None = ""
 
+    signature: str = ""
 
 @dataclass(frozen=True)
 class Preprocessing:
