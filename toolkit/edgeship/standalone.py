@@ -36,7 +36,6 @@ from edgeship.verify import GatePolicy
 
 _NEEDS_DATA = DataError(
     "the ranges of this file were set by data: generated inputs would lie outside them",
-#: How many times wider than what an input holds the values may be that a file says it takes.
     remedy="Add --data with samples like those that it was calibrated with.",
 )
 
@@ -86,10 +85,10 @@ class VerifyRequest:
     limits: Limits = field(default_factory=Limits)
     custom_objects: tuple[str, ...] = ()
     allow_unsafe: bool = False
+    signature: str | None = None
 
 
 def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Gate, ...], tuple[Failure, ...]]:
-    signature: str | None = None
     """Gates of each file against the model, and what could not be run. The files are left as they are."""
     if request.variant is not None:
         check_variants((request.variant,), "--quantize")
@@ -127,12 +126,6 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
 def _as_ours(artifact: Artifact, base: Baseline, variant: str | None) -> Artifact:
     """A file with the variant whose tolerance it is held to, if it can be from that model at all."""
     if artifact.variant != "foreign":
-    """With the samples as a file takes them, where it says that it takes other values than the model does."""
-    if same_values(artifact.preprocessing, base.dataset.preprocessing):
-        return base
-    return replace(base, dataset=prepared_for(base.dataset, artifact.preprocessing))
-
-
         return artifact if variant is None else replace(artifact, variant=variant)
     ours = base.original.arrays
     if len(artifact.outputs) != len(ours) or len(artifact.inputs) != len(base.dataset.inputs):
@@ -319,8 +312,6 @@ def _image_preprocessing(artifact: Artifact, scale: float | None) -> tuple[Prepr
 
 
 def _image(path: Path, spec: TensorSpec, factor: float | None) -> dict[str, Array]:
-    if scale is None and real:
-        done = replace(done, channels=order, mean=recorded.mean, std=recorded.std)
     """An image as the model takes it; pixels stay uint8 where they are not scaled."""
     if not path.is_file():
         raise DataError(f"no such file: {path}", remedy="Give an image or a .npy array.")

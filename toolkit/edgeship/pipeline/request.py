@@ -22,6 +22,7 @@ class Request:
         data: dataset (see `edgeship.data.open_dataset`); None: parity on seeded probe inputs only.
         formats: empty for all that are installed; then what is missing here is left out with a warning.
         targets: where to measure; empty for no measuring.
+        signature: of a SavedModel, or the outputs of a frozen graph (see `edgeship.source.inspect`).
         out: the build folder.
         command: how to reproduce it, for the report.
     """
@@ -29,7 +30,6 @@ class Request:
     model: Path
     out: Path
     recipe: Recipe
-        signature: of a SavedModel, or the outputs of a frozen graph (see `edgeship.source.inspect`).
     data: str | None = None
     metric: str | None = None
     formats: tuple[str, ...] = ()
@@ -39,6 +39,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     custom_objects: tuple[str, ...] = ()
     allow_unsafe: bool = False
+    signature: str | None = None
     force: bool = False
     command: tuple[str, ...] = ()
 
@@ -48,7 +49,6 @@ def request_key(request: Request, source: Source, dataset: Dataset) -> str:
 
     Which files are wanted, and the limits they are held to, may change from run to run: the folder then holds what the
     last run asked for. Versions are no part of it either, so an update of edgeship continues in place.
-    signature: str | None = None
     """
     training = training_of(request.recipe)
     return cache.digest(source=source.sha256, dataset=dataset.sha256, augment=dataset.augment, training=training)
@@ -72,45 +72,6 @@ def convert_options(request: Request, dataset: Dataset) -> ConvertOptions:
 def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, Any]:
     """What determines the files of a build."""
     return {
-    """The dataset with the labels that the request gives, and for probe inputs with its preprocessing.
-
-    What nobody states comes from the model, where that is an exported file that says it.
-
-    """
-    own = _own(source)
-    classes = dataset.classes
-    if request.labels:
-        _check_labels(request.labels, dataset, source)
-        classes = request.labels
-        classes = own.labels
-    done = dataset.preprocessing
-    if request.data is None and changes(request.data_options.preprocessing):
-        done = request.data_options.preprocessing
-    elif done == Preprocessing():
-        done = own.preprocessing
-    return replace(dataset, classes=classes, preprocessing=done)
-
-
-    """What an exported file that is the model says; nothing where that is damaged, which does not keep it from use."""
-    try:
-    except ArtifactError:
-        return Usage()
-
-
-    """Whether classes have no names but their numbers, which the data gives where nobody named them."""
-    return list(classes) == [str(index) for index in range(len(classes))]
-
-
-    last = source.outputs[0].shape[-1] if len(source.outputs[0].shape) > 1 else 1
-    count = 2 if last == 1 else last
-    if count is not None and len(labels) != count:
-            f"there are {len(labels)} labels, and output {source.outputs[0].name!r} has {count} classes",
-            remedy="Give one name a line, in the order of the model's outputs.",
-        )
-            f"the data names its classes otherwise: {', '.join(dataset.classes[:5])}", remedy="Leave --labels out."
-        )
-
-
         "model": {
             "name": request.model.name,
             "sha256": source.sha256,
