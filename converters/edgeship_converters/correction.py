@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import UnsupportedModelError
+from edgeship.preprocessing import prepare
 from edgeship.types import Dataset, Source
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ def corrected_for(model: Any, source: Source, calibration: Dataset | None, round
     from edgeship.compress.quantize.bias import correct_bias
     from edgeship.data import load
 
-    samples = load(calibration, "calibration").inputs
+    samples = dict(load(calibration, "calibration").inputs)
+    if source.baked is not None:  # the samples are raw, the model is as it was
+        samples = {name: prepare(array, source.baked) for name, array in samples.items()}
     try:
-        return correct_bias(model, dict(samples), rounding)
+        return correct_bias(model, samples, rounding)
     except UnsupportedModelError:
         return model
 

@@ -112,7 +112,7 @@ def freeze(
         model = prepare(model)
     if unroll:
         _unroll(model, source)
-    frozen = _trace(model, source, static_batch)
+    frozen = _trace(model, source, static_batch, fake_quant=source.fake_quantized and fake_quant)
     if unroll:
         _refuse_loops(frozen)
     return frozen
@@ -147,15 +147,17 @@ def _forget_earlier_models() -> None:
             sys.modules[framework].backend.clear_session()
 
 
-def _trace(model: Any, source: Source, static_batch: int | None) -> FrozenGraph:
+def _trace(model: Any, source: Source, static_batch: int | None, *, fake_quant: bool) -> FrozenGraph:
     import tensorflow as tf
     from tensorflow.python.framework import convert_to_constants
 
     from edgeship.source import forward
+    from edgeship_converters.baking import baked
     from edgeship_converters.canonical import Output, canonical_graph
 
     inputs = tuple(_with_batch(spec, static_batch) for spec in source.inputs)
-    call = tf.function(forward(model, source), autograph=False)  # the layers bring theirs where they need it
+    call = baked(forward(model, source), source, fake_quant=fake_quant)
+    call = tf.function(call, autograph=False)  # the layers bring theirs where they need it
     with _still_randomness(source):
         traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
     _refuse_state(traced.graph.as_graph_def())

@@ -18,8 +18,10 @@ from edgeship.data import DataOptions
 from edgeship.data.readers import CHANNELS, decode_image
 from edgeship.errors import ArtifactError, DataError, InputError
 from edgeship.pipeline import checks, steps
+from edgeship.pipeline.baking import prepared_for, same_values
 from edgeship.pipeline.checks import Baseline
 from edgeship.pipeline.exports import CALIBRATED, Export
+from edgeship.preprocessing import PIXELS, affine, prepare
 from edgeship.recipe import Recipe, check_variants
 from edgeship.types import (
     Array,
@@ -34,6 +36,8 @@ from edgeship.types import (
 )
 from edgeship.verify import GatePolicy
 
+#: How many times wider than what an input holds the values may be that a file says it takes.
+_FAR = 4
 _NEEDS_DATA = DataError(
     "the ranges of this file were set by data: generated inputs would lie outside them",
     remedy="Add --data with samples like those that it was calibrated with.",
@@ -117,10 +121,19 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
             if request.data is None and ours.variant in CALIBRATED:
                 failures.append(checks.failure(export, "verify", _NEEDS_DATA))
                 continue
-            checked = checks.judge(ours, export, base, Path(scratch), progress)
+            checked = checks.judge(ours, export, _fed(base, ours), Path(scratch), progress)
             gates += checked.gates
             failures += checked.failures
     return tuple(gates), tuple(failures)
+
+
+def _fed(base: Baseline, artifact: Artifact) -> Baseline:
+    """With the samples as a file takes them, where it says that it takes other values than the model does."""
+    done = artifact.preprocessing
+    misled = any(_outside(done, spec) for spec in artifact.inputs)
+    if misled or same_values(done, base.dataset.preprocessing):
+        return base
+    return replace(base, dataset=prepared_for(base.dataset, done))
 
 
 def _as_ours(artifact: Artifact, base: Baseline, variant: str | None) -> Artifact:
@@ -238,6 +251,7 @@ class Predicted:
         claimed: what the `artifact.json` beside the file says of its verification, which nothing here has checked.
         preprocessing: what was done to the image; None for arrays, which are taken as they are.
         assumed: the parts of it that nothing is recorded about, with what was done instead.
+        notes: what there is to know about the file.
     """
 
     file: Path
@@ -246,6 +260,7 @@ class Predicted:
     preprocessing: Preprocessing | None
     assumed: tuple[str, ...]
     samples: tuple[tuple[Score, ...], ...]
+    notes: tuple[str, ...] = ()
 
 
 def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted:
@@ -254,7 +269,7 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
     Args:
         file: the exported file, or its folder.
         given: an image, resized to the input, a .npy with one or more samples, or an .npz with one for each input.
-        scale: factor for pixels 0..255; None: what was recorded when the file was made.
+        scale: factor for pixels 0..255, and nothing else then; None: what was recorded when the file was made.
         top: how many values of each output to return.
 
     Raises:
@@ -267,7 +282,7 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
         inputs = _load_inputs(given, artifact.inputs)
     else:
         done, assumed = _image_preprocessing(artifact, scale)
-        inputs = _image(given, artifact.inputs[0], done.scale)
+        inputs = _image(given, artifact.inputs[0], done)
     runtime = plugins.runtimes_for(artifact.format)[0]
     checks.require(runtime)
     outputs = runtime.run(artifact, inputs)
@@ -276,7 +291,8 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
         tuple(score for name, array in outputs.items() for score in _scores(name, array[i], artifact.labels, top))
         for i in range(count)
     )
-    return Predicted(artifact.entry, bool(artifact.labels), artifact.verification, done, assumed, samples)
+    labelled, claimed = bool(artifact.labels), artifact.verification
+    return Predicted(artifact.entry, labelled, claimed, done, assumed, samples, artifact.notes)
 
 
 def _scores(name: str, values: Array, labels: Sequence[str], top: int) -> list[Score]:
@@ -305,16 +321,38 @@ def _image_preprocessing(artifact: Artifact, scale: float | None) -> tuple[Prepr
     if not real and scale not in (None, 1.0):
         raise DataError(f"--scale {scale:g}: the model takes {specs[0].dtype} pixels", remedy="Leave --scale out.")
     done = Preprocessing(factor, "bilinear", channels)
+    if scale is None and real:
+        order = recorded.channels if recorded.channels == "BGR" else channels
+        done = replace(done, channels=order, mean=recorded.mean, std=recorded.std)
+    outside = _outside(done, specs[0])
+    if outside:
+        raise DataError(
+            f"{artifact.entry.name} says that it takes pixels{outside}",
+            remedy="Say what it takes: --scale 1 for pixels 0..255, --scale 0.00392157 for 0..1.",
+        )
     assumed = [f"resize: {done.resize}"] if recorded.resize is None else []
     if recorded.channels is None and channels != "grey":
         assumed.append(f"channels: {done.channels}")
     return done, tuple(assumed)
 
 
-def _image(path: Path, spec: TensorSpec, factor: float | None) -> dict[str, Array]:
+def _outside(done: Preprocessing, spec: TensorSpec) -> str:
+    """How prepared pixels lie far outside of what a quantized input holds, whose file says it wrong; empty if not."""
+    if spec.quantization is None or done.scale is None:
+        return ""
+    kind, q = np.iinfo(spec.dtype), spec.quantization
+    held = [q.scale * (end - q.zero_point) for end in (kind.min, kind.max)]
+    factors, offsets = affine(done)
+    ends = [pixel * factor + offset for factor, offset in zip(factors, offsets, strict=True) for pixel in PIXELS]
+    if max(ends) - min(ends) <= _FAR * (held[1] - held[0]):
+        return ""
+    return f" as {min(ends):g} to {max(ends):g}, but its input holds {held[0]:g} to {held[1]:g}"
+
+
+def _image(path: Path, spec: TensorSpec, done: Preprocessing) -> dict[str, Array]:
     """An image as the model takes it; pixels stay uint8 where they are not scaled."""
     if not path.is_file():
         raise DataError(f"no such file: {path}", remedy="Give an image or a .npy array.")
     height, width, channels = (int(d) for d in spec.shape[1:] if d is not None)
     pixels = decode_image(path, (height, width, channels))[None]
-    return {spec.name: pixels if factor == 1.0 else pixels * np.float32(factor)}
+    return {spec.name: prepare(pixels, done)}

@@ -204,6 +204,7 @@ def dataclasses_in(kind):
 
 #: Fields that came later: a report without them is still read.
 LATER = {
+    "Source": {"baked"},
     "Dataset": {"augment"},
     "Stage": {"macs", "files"},
     "Artifact": {"layers", "notes", "sources"},

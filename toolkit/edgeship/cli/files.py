@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import edgetpu, inspection, options, sensitivity, ui
+from edgeship.cli import edgetpu, inspection, options, preparing, sensitivity, ui
 
 
 @click.command()
@@ -21,7 +21,7 @@ from edgeship.cli import edgetpu, inspection, options, sensitivity, ui
     metavar="VARIANT",
     help="What FILES are held to. Default: what their sidecar says; without one int8 or float32, by their inputs.",
 )
-@options.scale
+@preparing.samples
 @options.running
 @ui.json_option
 def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
@@ -43,7 +43,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
         metric=given["metric"],
         max_drop=given["max_drop"],
         variant=given["variant"],
-        data_options=DataOptions(scale=given["scale"]),
+        data_options=DataOptions(**preparing.sample_values(given)),
         **options.running_values(given),
     )
     with ui.progress_bars() as progress:
@@ -168,6 +168,8 @@ def predict(file: Path, **given: Any) -> int:
             ui.print_table(made)
         if found.claimed != "passed":
             ui.say(f"note: this file is {found.claimed}", err=True)
+        for note in found.notes:
+            ui.say(f"note: {note}", err=True)
         for assumption in found.assumed:
             ui.say(f"note: not recorded, assumed {assumption}", err=True)
 

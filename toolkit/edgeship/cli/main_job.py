@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeship.cli import options, ui
+from edgeship.cli import options, preparing, ui
 
 if TYPE_CHECKING:
     from edgeship.pipeline import Request
@@ -92,6 +92,8 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
 @options.exports
 @options.targets
 @options.building
+@preparing.samples
+@preparing.delivered
 @options.augment
 @options.measuring
 @options.running
@@ -129,6 +131,8 @@ def build(model: Path, **given: Any) -> int:
 @options.data
 @options.gates
 @options.building
+@preparing.samples
+@preparing.delivered
 @options.running
 @ui.json_option
 def convert(model: Path, **given: Any) -> int:
@@ -141,6 +145,7 @@ def convert(model: Path, **given: Any) -> int:
     Examples:
       edgeship convert model.keras --to tflite --to onnx
       edgeship convert model.h5 --to tflite --quantize int8 --data data.npz
+      edgeship convert model.keras --data images/ --preprocess torch --bake-preprocessing
     """
     from edgeship import recipe as recipes
 
@@ -154,6 +159,8 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
     from edgeship.data import DataOptions
 
     more = options.running_values(given)
+    if "labels" in given:
+        more |= preparing.delivered_values(given)
     if targets:
         more["plan"] = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"])
     return pipeline.Request(
@@ -167,8 +174,8 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
         data_options=DataOptions(
             seed=recipe.seed,
             calibration_samples=recipe.calibration_samples,
-            scale=given["scale"],
             augment=given.get("augment", ()),
+            **preparing.sample_values(given),
         ),
         force=given["force"],
         command=_command(),
@@ -182,6 +189,7 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
 @options.training_recipe
 @options.metric
 @options.building
+@preparing.samples
 @options.augment
 @options.running
 @ui.json_option

@@ -119,7 +119,7 @@ scale = click.option(
     default=1.0,
     show_default=True,
     metavar="FACTOR",
-    help="Multiplies image pixels (0..255) on reading: 0.00392157 for a model trained on 0..1.",
+    help="Multiplies float inputs on reading: 0.00392157 for images, where a model was trained on 0..1.",
 )
 augment = click.option(
     "--augment",
@@ -170,8 +170,8 @@ def out(default: str) -> Callable[[F], F]:
 exports = together(_formats, _quantize)
 #: What files are held to.
 gates = together(_max_drop, metric)
-#: The folder of a build, and what its data depend on.
-building = together(out("builds/NAME"), force, seed, scale)
+#: The folder of a build, and the seed of all in it.
+building = together(out("builds/NAME"), force, seed)
 #: How a model is opened, and the children that work on it; see `running_values`.
 running = together(_loading, _limits)
 

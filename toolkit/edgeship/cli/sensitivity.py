@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeship.cli import options, ui
+from edgeship.cli import options, preparing, ui
 
 if TYPE_CHECKING:
     from edgeship.pipeline.precision import SensitivityRequest
@@ -44,7 +44,7 @@ settings = options.together(
         help="Share of zeros when a layer is pruned.",
     ),
     options.metric,
-    options.scale,
+    preparing.samples,
     options.seed,
     click.option(
         "--html",
@@ -74,7 +74,7 @@ def request(model: Path, given: Mapping[str, Any]) -> SensitivityRequest:
             metric=given["metric"],
             seed=seed,
         ),
-        data_options=DataOptions(seed=seed, scale=given["scale"]),
+        data_options=DataOptions(seed=seed, **preparing.sample_values(given)),
         **options.running_values(given),
     )
 
@@ -100,8 +100,7 @@ def next_command(found: Sensitivity, model: Path, given: Mapping[str, Any]) -> s
     """What to run after this, ready for a shell."""
     recipe = {"int8": "int8", "mixed": "mixed", "none": "int8-qat"}[found.fix.verdict]
     words = ["edgeship", "build", str(model), "--data", given["data"], "--recipe", recipe, "--to", "tflite"]
-    if given["scale"] != 1.0:
-        words += ["--scale", f"{given['scale']:g}"]
+    words += preparing.words(given)
     return shlex.join([*words, "--max-drop", f"{given['max_drop']:g}"])
 
 

@@ -24,10 +24,11 @@ from edgeship.files import storage_errors
 from edgeship.pipeline import checks, exports, folder, precision, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
+from edgeship.pipeline.baking import bake
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.conversions import convert_all
 from edgeship.pipeline.exports import Export, ExportPlan
-from edgeship.pipeline.request import Request, convert_options, provenance, request_key
+from edgeship.pipeline.request import Request, convert_options, provenance, request_key, stated
 from edgeship.pipeline.validation import leading, open_validation
 from edgeship.source import why_not_trainable
 from edgeship.types import (
@@ -99,12 +100,15 @@ def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
     source, dataset = open_inputs(worker, request, exports.possible(request.formats, request.recipe), progress)
     key, inputs = request_key(request, source, dataset), (request.model,)
     folder.check(request.out, key, force=request.force, inputs=inputs)
+    baking = bake(source, dataset) if request.bake_preprocessing else None
     choosing = request.recipe.stages or request.recipe.attempts
     held = open_validation(worker, source, dataset, request.metric, progress) if choosing else None
     choice = choose(Scene(worker, request, source, dataset, held), progress)
-    plan = exports.plan_for(request.formats, request.recipe, choice.recipe)
+    plan = replace(exports.plan_for(request.formats, request.recipe, choice.recipe), baking=baking)
     models = {e.id: source if e.id in plan.as_given else choice.compressed.source for e in plan.exports}
     base = baseline(worker, request, source, models, dataset, progress)
+    if baking is not None:
+        base = replace(base, dataset=baking.dataset)
     folder.claim(request.out, key, provenance(request, source, dataset), force=request.force, inputs=inputs)
     folder.start(request.out, [export.id for export in plan.exports])
     options = convert_options(request, dataset)
@@ -150,8 +154,8 @@ def open_inputs(
     exports.check_calibration(export_plan.exports, has_ranges=request.data is not None or source.fake_quantized)
     progress(Progress("read data", 0, 1, request.data or "probe inputs"))
     if request.data is None:
-        return source, steps.open_probe(worker, source, request.recipe.seed)
-    dataset = steps.open_data(worker, request.data, source, request.data_options)
+        return source, stated(steps.open_probe(worker, source, request.recipe.seed), source, request)
+    dataset = stated(steps.open_data(worker, request.data, source, request.data_options), source, request)
     exports.check_calibration(export_plan.exports, has_ranges="calibration" in dataset.counts or source.fake_quantized)
     return source, dataset
 

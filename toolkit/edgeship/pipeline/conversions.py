@@ -43,7 +43,7 @@ def convert_all(
         told.begin(export)
         try:
             precise, notes = precision.resolve(worker, model, export, options, wanted, told.progress)
-            made = steps.convert(worker, model, export, precise)
+            made = steps.convert(worker, model, export, precise, export_plan.baking)
         except (StorageFullError, OutputError):
             raise
         except EdgeshipError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from edgeship import plugins
 from edgeship.errors import DataError, InputError
+from edgeship.pipeline.baking import Baking
 from edgeship.recipe import Recipe, check_variants
 from edgeship.types import VARIANTS
 
@@ -35,11 +36,13 @@ class ExportPlan:
 
     Attributes:
         as_given: ids of the files that are made from the model as given, whatever the recipe makes of it.
+        baking: preprocessing that goes into all of them.
     """
 
     exports: tuple[Export, ...]
     notes: tuple[str, ...]
     as_given: frozenset[str] = frozenset()
+    baking: Baking | None = None
 
 
 def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgeship import cache
 from edgeship.child import Limits
 from edgeship.data import DataOptions
+from edgeship.errors import ArtifactError, DataError
+from edgeship.preprocessing import changes
 from edgeship.recipe import Recipe
-from edgeship.types import ConvertOptions, Dataset, Plan, Source
+from edgeship.types import ConvertOptions, Dataset, Plan, Preprocessing, Source
+from edgeship.usage import Usage
+from edgeship.usage import read as read_usage
+
+#: Kinds of models that may say labels and preprocessing themselves.
+_SAYING = ("tflite", "onnx")
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class Request:
         signature: of a SavedModel, or the outputs of a frozen graph (see `edgeship.source.inspect`).
         out: the build folder.
         command: how to reproduce it, for the report.
+        labels: class names to deliver with the files; empty for those of the data.
+        bake_preprocessing: exported files take raw values, and do themselves what was done to the samples.
     """
 
     model: Path
@@ -42,6 +51,8 @@ class Request:
     signature: str | None = None
     force: bool = False
     command: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    bake_preprocessing: bool = False
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:
@@ -59,6 +70,55 @@ def training_of(recipe: Recipe) -> dict[str, Any]:
     tried = [training_of(attempt) for attempt in recipe.attempts]
     chosen = {k: v for k, v in recipe.to_data().items() if k in ("stages", "batch_size", "seed")}
     return chosen | ({"attempts": tried} if tried else {})
+
+
+def stated(dataset: Dataset, source: Source, request: Request) -> Dataset:
+    """The dataset with the labels that the request gives, and for probe inputs with its preprocessing.
+
+    What nobody states comes from the model, where that is an exported file that says it.
+
+    Raises DataError for labels that are not as many as the classes, or others than the data has.
+    """
+    own = _own(source)
+    classes = dataset.classes
+    if request.labels:
+        _check_labels(request.labels, dataset, source)
+        classes = request.labels
+    elif _numbered(classes) and len(classes) in (0, len(own.labels)):
+        classes = own.labels
+    done = dataset.preprocessing
+    if request.data is None and changes(request.data_options.preprocessing):
+        done = request.data_options.preprocessing
+    elif done == Preprocessing():
+        done = own.preprocessing
+    return replace(dataset, classes=classes, preprocessing=done)
+
+
+def _own(source: Source) -> Usage:
+    """What an exported file that is the model says; nothing where that is damaged, which does not keep it from use."""
+    try:
+        return read_usage(source.kind, source.path) if source.kind in _SAYING else Usage()
+    except ArtifactError:
+        return Usage()
+
+
+def _numbered(classes: tuple[str, ...]) -> bool:
+    """Whether classes have no names but their numbers, which the data gives where nobody named them."""
+    return list(classes) == [str(index) for index in range(len(classes))]
+
+
+def _check_labels(labels: tuple[str, ...], dataset: Dataset, source: Source) -> None:
+    last = source.outputs[0].shape[-1] if len(source.outputs[0].shape) > 1 else 1
+    count = 2 if last == 1 else last
+    if count is not None and len(labels) != count:
+        raise DataError(
+            f"there are {len(labels)} labels, and output {source.outputs[0].name!r} has {count} classes",
+            remedy="Give one name a line, in the order of the model's outputs.",
+        )
+    if not _numbered(dataset.classes) and dataset.classes != labels:
+        raise DataError(
+            f"the data names its classes otherwise: {', '.join(dataset.classes[:5])}", remedy="Leave --labels out."
+        )
 
 
 def convert_options(request: Request, dataset: Dataset) -> ConvertOptions:

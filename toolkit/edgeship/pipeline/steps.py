@@ -22,6 +22,7 @@ from edgeship.errors import ArtifactError, ChildError, EdgeshipError, InputError
 from edgeship.files import write_text
 from edgeship.names import artifact_slug
 from edgeship.pipeline import originals
+from edgeship.pipeline.baking import Baking
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
 from edgeship.pipeline.request import training_of
@@ -199,8 +200,16 @@ def _strip(worker: Worker, source: Source) -> Source:
     return replace(found, path=place / found.path.name, code_sha256=source.code_sha256)
 
 
-def convert(worker: Worker, source: Source, export: Export, options: ConvertOptions) -> Artifact:
-    """Make one exported file (in the cache)."""
+def convert(
+    worker: Worker, source: Source, export: Export, options: ConvertOptions, baking: Baking | None = None
+) -> Artifact:
+    """Make one exported file (in the cache); with `baking` one that takes raw values."""
+    if baking is not None:
+        calibration = None if options.calibration is None else baking.dataset
+        source = replace(source, baked=baking.done)
+        options = replace(options, calibration=calibration, preprocessing=baking.dataset.preprocessing)
+        made = convert(worker, source, export, options)
+        return replace(made, notes=(*made.notes, baking.note))
 
     def run(place: Path) -> None:
         made = worker.call(
@@ -213,7 +222,6 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
         )
         sidecar.write_sidecar(replace(made, path=place))
 
-    calibration = options.calibration.sha256 if options.calibration is not None else None
     converter = plugins.converter(export.format)
     key = cache.key_with_code(
         "convert",
@@ -223,7 +231,8 @@ def convert(worker: Worker, source: Source, export: Export, options: ConvertOpti
         converter=plugins.origin("converters", export.format),
         names=[spec.name for spec in (*source.inputs, *source.outputs)],
         export=export.id,
-        calibration=calibration,
+        baked=codec.to_data(source.baked),
+        calibration=options.calibration.sha256 if options.calibration is not None else None,
         precision=dict(options.precision),
         correct_biases=options.correct_biases,
         labels=options.labels,

@@ -61,6 +61,7 @@ class Source:
         code_sha256: of the user's own code that it runs, found when the pipeline opened it; empty without any, None
             where it cannot be known: then no result is remembered.
         signature: of a SavedModel, the one that is the model; of a frozen graph, its outputs where the user named them.
+        baked: what exported graphs do to their inputs before the model; then all samples that come with it are raw.
     """
 
     path: Path
@@ -75,8 +76,9 @@ class Source:
     custom_objects: tuple[str, ...] = ()
     allow_unsafe: bool = False
     code_sha256: str | None = ""
-
     signature: str = ""
+    baked: Preprocessing | None = None
+
 
 @dataclass(frozen=True)
 class Preprocessing:
