@@ -83,8 +83,8 @@ def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples)
     modernize(model)
     if len(model.subgraphs) > 1:
         raise UnsupportedModelError(
-            "tflite/mixed: recurrent layers are loops, which have no precision of their own",
-            remedy="Use int8 or int16x8, which unroll them.",
+            "tflite/mixed: the .tflite file has loops, which have no precision of their own",
+            remedy="Give the Keras model that it was made from: its recurrent layers are unrolled.",
         )
     nodes = [_Node(d, tuple(map(int, o.inputs)), tuple(map(int, o.outputs))) for _, o, d in described(model)]
     inputs = {text(entry.name): int(entry.tensorIndex) for entry in model.signatureDefs[0].inputs}

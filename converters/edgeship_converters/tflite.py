@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import re
-import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,37 +14,22 @@ from edgeship.errors import DataError, EdgeshipError, InputError, UnsupportedMod
 from edgeship.report.layers import tflite_layers
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
 from edgeship.usage import usage
-from edgeship_converters import from_tflite, mixed
-from edgeship_converters.calibration import Samples, batches
+from edgeship_converters import from_tflite, integer, mixed, tensorflow_lite
+from edgeship_converters.batch_of_one import with_sums
+from edgeship_converters.calibration import batches
 from edgeship_converters.correction import corrected, possible
 from edgeship_converters.describe import describe, versions
-from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.lowering import TFLITE, TFLITE_INTEGER, lowered
+from edgeship_converters.lowering import TFLITE, lowered
 
 FILE = "model.tflite"
 
 #: Variants with integer activations -> the dtype of inputs and outputs.
-_INTEGER = {
-    "int8": "int8",
-    "int8-floatio": "float32",
-    "int16x8": "int16",
-    "int16x8-floatio": "float32",
-    "mixed": "float32",
-}
+_INTEGER = {**integer.ENDS, "mixed": "float32"}
 #: Variants with weights in few bits beside float arithmetic (`low_bit`).
 _LOW_BIT = ("int4", "int4-mixed")
 #: Operators that keep something from one inference to the next.
 _STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"}
-#: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
-_TO_FLOAT = {"CAST", "DEQUANTIZE"}
-
-#: The operator and the node that TensorFlow's converter speaks of.
-_LOCATION = re.compile(r'loc\(fused\["(\w+):", "([^"]+)"')
-
-#: How often an integer conversion is tried (see `_run`).
-_ATTEMPTS = 8
-
 #: Inputs and outputs, in the model's order.
 _Ends = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
@@ -71,6 +53,8 @@ class TFLiteConverter:
         *_LOW_BIT,
     )
     equivalents: Mapping[str, str] = {"uint8": "dynamic"}
+    files = ("tflite",)
+    why_not_more = "its weights have at most 8 bits, or are floats"
 
     def missing(self) -> Sequence[str]:
         """Packages to install first; looks, imports nothing."""
@@ -98,17 +82,20 @@ class TFLiteConverter:
             )
         if variant in _LOW_BIT:
             return self._low_bit(source, variant, options, out_dir)
+        notes: tuple[str, ...] = ()
         if source.kind == "tflite":
             first = "float32" if variant == "mixed" else variant
             content, ends = from_tflite.to_tflite(source, first, options), (source.inputs, source.outputs)
-            floats = _float_operator(content) if first in _INTEGER else None
-            if floats is not None:
-                raise _not_quantized(variant, floats)
+            floats = tensorflow_lite.float_operators(content) if first in _INTEGER else []
+            if floats:
+                raise integer.no_integers(variant, floats)
             made_by = versions("ai-edge-litert", *(() if variant == "float32" else ("ai-edge-quantizer", "numpy")))
+        elif own_ranges:
+            content, ends = _from_own_ranges(source, variant)
+            made_by = versions("tensorflow", "keras", "numpy")
         else:
-            content, ends = _from_graph(source, variant, options, calibrate=calibrate)
+            content, ends, notes = _from_graph(source, variant, options)
             made_by = versions("tensorflow", "keras", "numpy", *(("ai-edge-quantizer",) if variant == "mixed" else ()))
-        notes: tuple[str, ...] = ()
         if variant == "mixed":
             content, notes = _mixed(source, content, ends[0], options)
         return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
@@ -122,9 +109,9 @@ class TFLiteConverter:
             nonlocal ends
             if source.kind == "tflite":
                 return from_tflite.to_tflite(source, "float32", options)
-            frozen = freeze(source, static_batch=1, fake_quant=False, prepare=prepare)
+            frozen = _frozen(source, fake_quant=False, prepare=prepare)
             ends = (frozen.inputs, frozen.outputs)
-            return _run_frozen(frozen, "float32", None)
+            return tensorflow_lite.convert(lowered(frozen, TFLITE), "float32")
 
         content, notes = low_bit.quantize(variant, make, source, options.calibration)
         made_by = versions(*(("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")))
@@ -142,7 +129,8 @@ class TFLiteConverter:
         from edgeship_converters.slim import slim
 
         (source, variant, options), (content, ends) = asked, made
-        delivered = slim(content, usage(options.labels, options.preprocessing), ends[1][0].name)
+        inputs, outputs = ([spec.name for spec in side] for side in ends)
+        delivered = slim(content, (inputs, outputs), usage(options.labels, options.preprocessing))
         specs = _read(delivered, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
         found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)
@@ -163,135 +151,55 @@ def _mixed(
         correct = functools.partial(
             mixed.corrected, source=source, calibration=options.calibration, precision=options.precision
         )
-        frozen = freeze(source, static_batch=1, fake_quant=False, prepare=correct)
+        frozen = _frozen(source, fake_quant=False, prepare=correct)
         # Folding may have taken a layer that was named into another.
         with contextlib.suppress(InputError, UnsupportedModelError):
-            better = mixed.quantize(_run_frozen(frozen, "float32", None), options.precision, samples)
+            given = tensorflow_lite.convert(lowered(frozen, TFLITE), "float32")
+            better = mixed.quantize(given, options.precision, samples)
             found = mixed.nearer(content, (found, better), samples)
     names = ", ".join(name.rstrip(";") for name in found.left_float)
     note = f"in float32 for want of an operator with these integers: {names}"
     return found.content, (note,) if names else ()
 
 
-def _from_graph(source: Source, variant: str, options: ConvertOptions, *, calibrate: bool) -> tuple[bytes, _Ends]:
-    """Convert with TensorFlow; ranges come from the calibration samples or, without `calibrate`, from the model."""
-    own_ranges = variant in _INTEGER and not calibrate
+def _frozen(
+    source: Source, *, fake_quant: bool, unroll: bool = False, prepare: Callable[[Any], Any] | None = None
+) -> FrozenGraph:
+    """The model for a batch of one (see `freeze`)."""
+    frozen = freeze(source, static_batch=1, fake_quant=fake_quant, unroll=unroll, prepare=prepare)
+    return with_sums(frozen) if source.inputs[0].shape[:1] == (None,) else frozen
+
+
+def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[bytes, _Ends, tuple[str, ...]]:
+    """Convert with TensorFlow a model whose activations are floats, or get their ranges from calibration samples."""
+    integers = variant in integer.ENDS
+    assert not integers or options.calibration is not None  # asked for before
     correct = functools.partial(
         corrected, source=source, calibration=options.calibration, activations=variant.startswith("int8")
     )
-    # Of a mixed file, it depends on the precision of layers (`_mixed`).
-    prepare = correct if calibrate and variant != "mixed" else None
-    frozen = freeze(source, static_batch=1, fake_quant=own_ranges, prepare=prepare)
-    # TensorFlow's quantizer crashes on the loop of an RNN.
-    if variant in _INTEGER and variant != "mixed" and frozen.has_loops():
-        frozen = freeze(source, static_batch=1, fake_quant=own_ranges, unroll=True)
-    samples = None
-    if variant == "mixed":  # quantized afterwards
-        variant = "float32"
-    elif calibrate:
+    # Of a mixed file, what is corrected depends on the precision of layers (`_mixed`).
+    frozen = _frozen(source, fake_quant=False, prepare=correct if integers else None)
+    # TensorFlow's quantizer crashes on the loop of an RNN, and operators in a loop have no precision of their own.
+    if variant in _INTEGER and frozen.has_loops():
+        frozen = _frozen(source, fake_quant=False, unroll=True)
+    ends = (frozen.inputs, frozen.outputs)
+    if integers:
         assert options.calibration is not None
-        samples = batches(options.calibration, frozen.inputs, 1)
-    return _run_frozen(frozen, variant, samples), (frozen.inputs, frozen.outputs)
+        made = integer.quantize(frozen, variant, batches(options.calibration, frozen.inputs, 1))
+        return made.content, ends, made.notes
+    return tensorflow_lite.convert(lowered(frozen, TFLITE), "float32" if variant == "mixed" else variant), ends, ()
 
 
-def _run_frozen(frozen: FrozenGraph, variant: str, samples: Samples | None) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "model"
-        _save(lowered(frozen, TFLITE_INTEGER if samples is not None else TFLITE), saved)
-        return _run(saved, variant, samples)
-
-
-def _save(frozen: FrozenGraph, folder: Path) -> None:
-    """Write the graph as a SavedModel whose signature points at its tensors, which then keep their names."""
-    import tensorflow as tf
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
-    meta = saved.meta_graphs.add()
-    meta.meta_info_def.tags.append("serve")
-    meta.graph_def.CopyFrom(frozen.graph_def)
-    signature = meta.signature_def[SIGNATURE]
-    signature.method_name = "tensorflow/serving/predict"
-    for specs, tensors, ends in (
-        (frozen.inputs, frozen.input_tensors, signature.inputs),
-        (frozen.outputs, frozen.output_tensors, signature.outputs),
-    ):
-        for spec, tensor in zip(specs, tensors, strict=True):
-            ends[spec.name].name = tensor
-            ends[spec.name].dtype = tf.dtypes.as_dtype(spec.dtype).as_datatype_enum
-            for size in spec.shape:
-                ends[spec.name].tensor_shape.dim.add(size=-1 if size is None else size)
-    folder.mkdir()
-    (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
-
-
-def _configure(saved: Path, variant: str, samples: Samples | None) -> Any:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[SIGNATURE])
-    if variant == "float32":
-        return converter
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if variant == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    elif variant in _INTEGER:
-        sets = tf.lite.OpsSet
-        int8, int16 = sets.TFLITE_BUILTINS_INT8, sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        if samples is not None:  # without samples, to name the operators is an error
-            converter.representative_dataset = samples
-            converter.target_spec.supported_ops = [int8 if variant.startswith("int8") else int16]
-        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(_INTEGER[variant])
-    return converter
-
-
-def _run(saved: Path, variant: str, samples: Samples | None) -> bytes:
-    """Convert a SavedModel; of an integer variant, the file that computes with integers throughout.
-
-    Where an output of an operator is not used (SPLIT in an unrolled LSTM), TensorFlow's quantizer leaves the operator
-    in float now and then, by the order of addresses in memory: about one time in eight. It is run again then.
-    """
-    attempts = _ATTEMPTS if samples is not None else 1
-    for _ in range(attempts):
-        content = _convert(_configure(saved, variant, samples), variant)
-        floats = _float_operator(content) if variant in _INTEGER else None
-        if floats is None:
-            return content
-    assert floats is not None
-    raise _not_quantized(variant, floats)
-
-
-def _not_quantized(variant: str, operator: str) -> UnsupportedModelError:
-    return UnsupportedModelError(
-        f"tflite/{variant}: {operator} cannot be quantized, or no range is known for it",
-        remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
-    )
-
-
-def _convert(converter: Any, variant: str) -> bytes:
-    with warnings.catch_warnings():
-        # Said for every quantized conversion whose ranges come from calibration or from the graph.
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
-        # TensorFlow's calibrator uses the interpreter that TensorFlow announces to remove.
-        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
-        try:
-            return bytes(converter.convert())
-        except Exception as error:  # TensorFlow raises classes without a common base
-            raise _unsupported(variant, error) from error
-
-
-def _unsupported(variant: str, error: Exception) -> UnsupportedModelError:
-    """Name the operators that TensorFlow's converter stopped at."""
-    text = str(error)
-    named = re.findall(r"(?:Flex|TF Select|Custom) ops: (.+)", text) or re.findall(r"for op: '?(\w+)", text)
-    ops = sorted({name.strip() for group in named for name in group.split(",")})
-    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    places = dict.fromkeys(place for op, place in _LOCATION.findall(text) if op in ops)  # where it says so
-    where = f" ({', '.join(places)})" if places else ""
-    what = f"has no built-in operator for {', '.join(ops)}{where}" if ops else f"stopped: {first[:300]}"
-    return UnsupportedModelError(
-        f"tflite/{variant}: TensorFlow's converter {what}",
-        remedy="Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does.",
-    )
+def _from_own_ranges(source: Source, variant: str) -> tuple[bytes, _Ends]:
+    """The int8 file with the ranges that quantization-aware training has left in the model."""
+    frozen = _frozen(source, fake_quant=True)
+    if frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
+        frozen = _frozen(source, fake_quant=True, unroll=True)
+    content = tensorflow_lite.from_own_ranges(lowered(frozen, TFLITE), _INTEGER[variant])
+    floats = tensorflow_lite.float_operators(content)
+    if floats:
+        raise integer.no_integers(variant, floats)
+    return content, (frozen.inputs, frozen.outputs)
 
 
 def _read(content: bytes, ends: _Ends, integer_io: str | None) -> _Ends:
@@ -333,22 +241,6 @@ def _read(content: bytes, ends: _Ends, integer_io: str | None) -> _Ends:
                 remedy="Choose the variant with -floatio, or float32.",
             )
     return tuple(specs[i.name] for i in ends[0]), tuple(specs[o.name] for o in ends[1])
-
-
-def _float_operator(content: bytes) -> str | None:
-    """An operator of an integer file that computes with floats, with its tensor; None if there is none."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(content, 0)
-    operators = _constants(schema.BuiltinOperator)
-    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
-        for operator in map(graph.Operators, range(graph.OperatorsLength())):
-            name = _operator(model.OperatorCodes(operator.OpcodeIndex()), operators)
-            tensors = [graph.Tensors(operator.Outputs(i)) for i in range(operator.OutputsLength())]
-            floats = [_text(t.Name()) for t in tensors if t.Type() == schema.TensorType.FLOAT32]
-            if floats and name not in _TO_FLOAT:
-                return f"{name} ({floats[0]})"
-    return None
 
 
 def _operator(code: Any, operators: Mapping[int, str]) -> str:

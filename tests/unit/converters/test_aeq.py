@@ -45,7 +45,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("aeq")
     model.save(folder / "model.keras")
     source = inspect(folder / "model.keras")
-    with mock.patch("edgeship_converters.slim.slim", lambda content: content):  # which takes names out
+    with mock.patch("edgeship_converters.slim.slim", lambda content, *_: content):  # which takes names out
         return TFLiteConverter().convert(source, "float32", ConvertOptions(), folder).entry.read_bytes()
 
 

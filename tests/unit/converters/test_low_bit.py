@@ -80,7 +80,7 @@ def test_int4_with_samples_has_corrected_biases(folder: Path) -> None:
 
 
 def test_int4_mixed_spends_bits_where_they_count(folder: Path) -> None:
-    with mock.patch("edgeship_converters.slim.slim", lambda content: content):  # which takes names out
+    with mock.patch("edgeship_converters.slim.slim", lambda content, *_: content):  # which takes names out
         content = convert(folder, "float32").entry.read_bytes()
     samples = [{"image": x[None]} for x in X]
     chosen = low_bit.choose(content, lambda: iter(samples))

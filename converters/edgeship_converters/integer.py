@@ -1,0 +1,112 @@
+"""Files with integer activations from a frozen graph: int8 and int16x8, with as few operators in float as have to be.
+
+TensorFlow's quantizer comes first. What it has no integer kernel for stays in float between DEQUANTIZE and QUANTIZE,
+and so do operators that 8 bits make noise of (`selective`). For int16x8 it is all or nothing; ai-edge-quantizer takes
+over there, whose files can be mixed.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeship.errors import UnsupportedModelError
+from edgeship_converters import aeq, integer_ends, selective, tensorflow_lite
+from edgeship_converters.calibration import Samples
+from edgeship_converters.flatfile import described, read
+from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.lowering_integer import for_integers
+
+#: Variants with integer activations -> the dtype of inputs and outputs.
+ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
+#: Operators that a note names; more are counted.
+_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file, and notes about what is not in integers."""
+
+    content: bytes
+    notes: tuple[str, ...]
+
+
+def quantize(frozen: FrozenGraph, variant: str, samples: Samples) -> Made:
+    """The file of a graph without loops.
+
+    Raises:
+        UnsupportedModelError: an operator has no TFLite form, or none computes with integers, or LiteRT cannot run it.
+    """
+    given = for_integers(frozen)
+    if variant.startswith("int8"):
+        reference = tensorflow_lite.calibrated(given, samples)
+        make = functools.partial(tensorflow_lite.to_int8, reference, ENDS[variant])
+        found = selective.choose(make, reference, samples)
+    else:
+        found = _int16x8(given, variant, samples)
+    ends = ENDS[variant]
+    content = found.content if ends == "float32" else integer_ends.add(found.content, ends, samples)
+    floats = tensorflow_lite.float_operators(content)
+    if floats:  # of a model that computes nothing, there is nothing in float either
+        _check_integers(content, variant, floats)
+    return Made(content, _notes(floats, found.floats, variant))
+
+
+def _int16x8(frozen: FrozenGraph, variant: str, samples: Samples) -> selective.Chosen:
+    reference = tensorflow_lite.convert(frozen, "float32")
+
+    def make(floats: frozenset[str]) -> bytes:
+        words = {f"^{re.escape(name)};": "float32" for name in floats}
+        return aeq.quantize(reference, words, "int16x8", samples, integer_io=ENDS[variant] != "float32")
+
+    try:
+        whole = tensorflow_lite.to_int16x8(frozen, samples, ENDS[variant])
+        if selective.near(whole, reference, samples):
+            return selective.Chosen(whole, ())
+    except UnsupportedModelError:
+        pass  # it says of an operator that it is not there, where only its form in int16 is not
+    return selective.choose(make, reference, samples)
+
+
+def no_integers(variant: str, floats: Sequence[tuple[str, str]]) -> UnsupportedModelError:
+    """The error for a file in which the operators named compute with floats."""
+    names = ", ".join(f"{kind} ({name.partition(';')[0]})" for kind, name in floats[:_NAMED])
+    return UnsupportedModelError(
+        f"tflite/{variant}: no range is known for, or no integer kernel there is of {names}",
+        remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
+    )
+
+
+def _check_integers(content: bytes, variant: str, floats: Sequence[tuple[str, str]]) -> None:
+    """Raise UnsupportedModelError for a file in which nothing computes with integers."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    integers = {schema.TensorType.INT8, schema.TensorType.INT16}
+    for graph, raw, operator in described(read(content)):
+        if operator.kind != "QUANTIZE" and any(graph.tensors[index].type in integers for index in raw.outputs):
+            return
+    raise no_integers(variant, floats)
+
+
+def _notes(floats: Sequence[tuple[str, str]], chosen: Sequence[str], variant: str) -> tuple[str, ...]:
+    """What is in float, and why."""
+    names = [name for _, name in floats]
+    lacking = [name for name in names if name not in chosen]
+    coarse = [name for name in names if name in chosen]
+    bits = 8 if variant.startswith("int8") else 16
+    return tuple(
+        f"in float32 {why}: {_joined(some)}"
+        for why, some in (
+            ("for want of an operator with these integers", lacking),
+            (f"because {bits} bits are too coarse for what they give", coarse),
+        )
+        if some
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    shown = ", ".join(name.partition(";")[0] for name in names[:_NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown

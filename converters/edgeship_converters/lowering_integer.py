@@ -1,0 +1,171 @@
+"""Operators in other words for TensorFlow's quantizer: those that it leaves in float, or gives wrong ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.lowering import TFLITE, Rule, lowered
+
+if TYPE_CHECKING:
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+#: Operators whose result has the scale of their input, as the quantizer sees to.
+_SAME_SCALE = {"Reshape", "Transpose", "Squeeze", "ExpandDims", "Identity", "StridedSlice", "Slice", "Pad", "MirrorPad"}
+
+
+def for_integers(frozen: FrozenGraph) -> FrozenGraph:
+    """The graph in operators that TensorFlow's quantizer has in integers, and that it gives the right ranges."""
+    centered = replace(frozen, graph_def=centered_norms(frozen.graph_def))
+    return lowered(centered, _rules(centered.graph_def))
+
+
+def _rules(graph_def: GraphDef) -> Mapping[str, Rule]:
+    """Some of them ask who reads a tensor, which only the whole graph says."""
+    graph = _Readers(graph_def)
+    return {
+        **TFLITE,
+        "Elu": linear_unit_by_exponential,
+        "Maximum": graph.maximum_by_difference,
+        "Minimum": graph.minimum_by_difference,
+        "Neg": graph.negative_by_product,
+        "Square": square_by_product,
+        "SquaredDifference": squared_difference_by_product,
+    }
+
+
+def square_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """Square."""
+    return inputs[0] * inputs[0] if inputs[0].dtype.is_floating else None
+
+
+def squared_difference_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """SquaredDifference, which LiteRT does not run with int16."""
+    difference = inputs[0] - inputs[1]
+    return difference * difference if difference.dtype.is_floating else None
+
+
+def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """Elu: max(x, 0) + exp(x - max(x, 0)) - 1.
+
+    Not by a minimum: the quantizer gives its input the range of its result, which cuts what is above 0 off x itself.
+    """
+    import tensorflow as tf
+
+    above = tf.nn.relu(inputs[0])
+    return above + (tf.exp(inputs[0] - above) - 1)
+
+
+class _Readers:
+    """Rules that ask which nodes read a tensor."""
+
+    def __init__(self, graph_def: GraphDef) -> None:
+        self._nodes = {node.name: node for node in graph_def.node}
+        self._readers: dict[str, list[NodeDef]] = {}
+        for node in graph_def.node:
+            for tensor in node.input:
+                self._readers.setdefault(_full(tensor), []).append(node)
+
+    def maximum_by_difference(self, node: NodeDef, inputs: list[Any]) -> Any:
+        """Maximum: b + relu(a - b), where the range of the result would be wrong for others that read a or b.
+
+        The quantizer gives the operands of a maximum the range of its result, for all their readers.
+        """
+        import tensorflow as tf
+
+        first, second = inputs
+        if not first.dtype.is_floating or not self._shared(node):
+            return None
+        return tf.nn.relu(first - second) + second
+
+    def minimum_by_difference(self, node: NodeDef, inputs: list[Any]) -> Any:
+        """Minimum: a - relu(a - b), as `maximum_by_difference`."""
+        import tensorflow as tf
+
+        first, second = inputs
+        if not first.dtype.is_floating or not self._shared(node):
+            return None
+        return first - tf.nn.relu(first - second)
+
+    def negative_by_product(self, node: NodeDef, inputs: list[Any]) -> Any:
+        """Neg, but for that of an exact GELU, which the converter knows as a whole."""
+        if not inputs[0].dtype.is_floating or self._leads_to(node, "Erfc"):
+            return None
+        return inputs[0] * -1
+
+    def _shared(self, node: NodeDef) -> bool:
+        """Whether something beside a node reads what it reads, or what that has its scale from."""
+        return any(self._read_by_others(tensor) for tensor in node.input)
+
+    def _read_by_others(self, tensor: str) -> bool:
+        head = self._nodes[_node(tensor)]
+        if head.op == "Const":
+            return False
+        if len(self._readers[_full(tensor)]) > 1:
+            return True
+        return head.op in _SAME_SCALE and self._read_by_others(head.input[0])
+
+    def _leads_to(self, node: NodeDef, kind: str) -> bool:
+        """Whether a node or the one after it feeds an operator of a kind."""
+        after = self._readers.get(f"{node.name}:0", [])
+        beyond = [reader for one in after for reader in self._readers.get(f"{one.name}:0", [])]
+        return any(reader.op == kind for reader in (*after, *beyond))
+
+
+def centered_norms(graph_def: GraphDef) -> GraphDef:
+    """Normalizations that compute `x * s + (beta - mean * s)`, as Keras 3 does, by `(x - mean) * s + beta`.
+
+    Of the two products, each is as large as the mean over the spread of a sample makes it, and the result is their
+    small difference: little of it is left when both were rounded to 8 bits. Constant ones (batch normalization) stay:
+    the converter folds them into the layer before.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    found = type(graph_def)()
+    found.CopyFrom(graph_def)
+    del found.node[:]
+    constant: set[str] = set()
+    for node in graph_def.node:  # in topological order
+        if node.op == "Const" or (node.input and constant.issuperset(_node(tensor) for tensor in node.input)):
+            constant.add(node.name)
+        match = next(_normalizations(node, nodes), None)
+        if match is None or _node(match[1]) in constant:
+            found.node.add().CopyFrom(node)
+            continue
+        values, mean, scale, offset = match
+        names = [f"{node.name}_{part}" for part in ("centered", "scaled")]
+        if offset is None:
+            names[1] = node.name
+        steps = [("Sub", names[0], values, mean), ("Mul", names[1], names[0], scale)]
+        steps += [] if offset is None else [("AddV2", node.name, names[1], offset)]
+        for kind, name, first, second in steps:
+            found.node.add(op=kind, name=name, input=[first, second]).attr["T"].CopyFrom(node.attr["T"])
+    return found
+
+
+def _normalizations(node: NodeDef, nodes: Mapping[str, NodeDef]) -> Iterator[tuple[str, str, str, str | None]]:
+    """(x, mean, s, beta or None) where a node is the last of such a normalization."""
+    for product, rest in _pairs(node, "AddV2"):
+        for values, scale in _pairs(nodes.get(product), "Mul"):
+            for shift, offset in ((rest, None), *_pairs(nodes.get(rest), "AddV2")):
+                for negative, again in _pairs(nodes.get(shift), "Mul"):
+                    head = nodes.get(negative)
+                    if again == scale and head is not None and head.op == "Neg":
+                        yield values, head.input[0], scale, offset
+
+
+def _pairs(node: NodeDef | None, kind: str) -> Iterator[tuple[str, str]]:
+    """Both orders of the two inputs of a node, if it is of the kind."""
+    if node is not None and node.op == kind:
+        first, second = node.input[:2]
+        yield from ((first, second), (second, first))
+
+
+def _node(tensor: str) -> str:
+    return tensor.partition(":")[0]
+
+
+def _full(tensor: str) -> str:
+    return tensor if ":" in tensor else f"{tensor}:0"

@@ -1,0 +1,164 @@
+"""Which operators of an integer file stay in float: as few as make it run, and agree with the model.
+
+Layers differ in what 8 bits do to them: a reciprocal root near zero, a difference of large numbers, a channel that is
+small beside the others come out as noise. The file is run beside the float one on calibration samples. Where an output
+is too far off, the operators on the way to it at which the error rises most are left in float, and the file is made
+again (as the selective quantization of TensorFlow's QuantizationDebugger, with the choice made by measurement).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeship.comparison import compare
+from edgeship.errors import UnsupportedModelError
+from edgeship_converters.calibration import Samples
+from edgeship_converters.flatfile import read, text
+from edgeship_converters.interpreter import Session, followed
+
+#: What an output may be off (`edgeship.comparison`): well within what verification allows an 8-bit file on new samples.
+_ERROR, _COSINE, _FLOOR = 0.35, 0.94, 0.1
+#: Samples that files are compared on, and those on which the error is followed through the operators.
+_SAMPLES, _FOLLOWED = 64, 16
+#: How often a file is made. Each time more operators go, by a share of the largest rise of the error: the last times
+#: nearly all that add any.
+_ROUNDS = 10
+#: What LiteRT says of an operator that it cannot run.
+_FAILED = re.compile(r"Node number (\d+) \((\w+)\) failed")
+
+#: Operators that stay in float, by their first output -> a file.
+Make = Callable[[frozenset[str]], bytes]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An integer file, and which operators were left in float for the sake of it, by their first outputs."""
+
+    content: bytes
+    floats: tuple[str, ...]
+
+
+def near(content: bytes, reference: bytes, samples: Samples) -> bool:
+    """Whether LiteRT runs an integer file, and its outputs are near enough to those of the float file."""
+    try:
+        return _Reference(reference, samples).error(content) <= 1
+    except RuntimeError:
+        return False
+
+
+def choose(make: Make, reference: bytes, samples: Samples) -> Chosen:
+    """The file whose outputs are near enough to those of the float file; else the nearest that was made.
+
+    Args:
+        make: makes the integer file. Its tensors have the names of those in `reference`.
+        reference: the float file, of one subgraph.
+        samples: by input name.
+
+    Raises:
+        UnsupportedModelError: LiteRT cannot run the file, whatever stays in float.
+    """
+    exact = _Reference(reference, samples)
+    floats: frozenset[str] = frozenset()
+    best: tuple[float, Chosen] | None = None
+    failure: UnsupportedModelError | None = None
+    for attempt in range(_ROUNDS):
+        content = make(floats)
+        try:
+            error = exact.error(content)
+        except RuntimeError as stopped:
+            failure = _cannot_run(stopped)
+            more = exact.stopped_at(content, str(stopped))
+        else:
+            if best is None or error < best[0]:
+                best = error, Chosen(content, tuple(sorted(floats)))
+            if error <= 1:
+                break
+            more = exact.blamed(content, floats, 0.5 ** (attempt + 1))
+        if more <= floats:
+            break
+        floats |= more
+    if best is None:
+        assert failure is not None
+        raise failure
+    return best[1]
+
+
+def _cannot_run(error: Exception) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"LiteRT cannot run the file: {str(error)[:300]}", remedy="Use dynamic, float16 or float32."
+    )
+
+
+class _Reference:
+    """The float file and what it gives."""
+
+    def __init__(self, content: bytes, samples: Samples) -> None:
+        self._content = content
+        self._samples = [sample for sample, _ in zip(samples(), range(_SAMPLES), strict=False)]
+        self._steps = _steps(content)
+        self._expected = Session(content).outputs(self._samples)
+
+    def error(self, content: bytes) -> float:
+        """How far the outputs of a file are off, as a share of what they may be; NaN counts as infinite."""
+        found = Session(content).outputs(self._samples)
+        worst = 0.0
+        for name, expected in self._expected.items():
+            compared = compare(expected, found[name], _FLOOR)
+            apart = max(compared.error / _ERROR, (1 - compared.cosine) / (1 - _COSINE))
+            if not (expected == expected[:1]).all():  # what never changes here says nothing
+                worst = max(worst, apart if np.isfinite(apart) else float("inf"))
+        return worst
+
+    def stopped_at(self, content: bytes, message: str) -> frozenset[str]:
+        """The operator that LiteRT could not run, by its first output; nothing where it does not say so."""
+        found = _FAILED.search(message)
+        steps = _steps(content)
+        known = {step.output for step in self._steps}
+        if found is None or int(found[1]) >= len(steps):
+            return frozenset()
+        return frozenset({steps[int(found[1])].output} & known)
+
+    def blamed(self, content: bytes, floats: frozenset[str], share: float) -> frozenset[str]:
+        """The operators at which the error rises by at least a share of the largest rise.
+
+        Where it rises in an operator that is in float already, what that reads is too coarse: the integer operators
+        that it has it from.
+        """
+        errors = followed(self._content, content, self._samples[:_FOLLOWED])
+        rises: dict[str, float] = {}
+        sources: dict[str, frozenset[str]] = {}  # of a tensor, the integer operators that its rounding is from
+        for step in self._steps:
+            before = max((errors.get(name, 0.0) for name in step.inputs), default=0.0)
+            rise = errors.get(step.output, 0.0) - before
+            places = frozenset({step.output})
+            if step.output in floats:
+                places = frozenset().union(*(sources.get(name, frozenset()) for name in step.inputs))
+            sources[step.output] = places
+            for place in places:
+                rises[place] = max(rises.get(place, 0.0), rise)
+        largest = max(rises.values(), default=0.0)
+        return frozenset(name for name, rise in rises.items() if largest > 0 and rise >= share * largest)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """An operator by the names of its tensors."""
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+def _steps(content: bytes) -> list[_Step]:
+    """Operators of the main subgraph in the order of execution; constants are left out of what they read."""
+    model = read(content)
+    graph = model.subgraphs[0]
+    found = []
+    for operator in graph.operators:
+        read_by = [graph.tensors[index] for index in operator.inputs if index >= 0]
+        inputs = tuple(text(tensor.name) for tensor in read_by if model.buffers[tensor.buffer].data is None)
+        found.append(_Step(inputs, text(graph.tensors[operator.outputs[0]].name)))
+    return found

@@ -1,0 +1,172 @@
+"""TensorFlow's converter to TFLite, one step at a time: a frozen graph, a calibrated model, a quantized file."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeship.errors import UnsupportedModelError
+from edgeship_converters.calibration import Samples
+from edgeship_converters.flatfile import SIGNATURE, described, read, text
+from edgeship_converters.graph import FrozenGraph
+
+#: The operator and the node that TensorFlow's converter speaks of.
+_LOCATION = re.compile(r'loc\((?:callsite\()?(?:fused\[)?"(\w+):", "([^"]+)"')
+#: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
+_TO_FLOAT = {"CAST", "DEQUANTIZE"}
+#: How often an int8 file is made (see `to_int8`).
+_ATTEMPTS = 8
+_REMEDY = "Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does."
+
+
+def convert(frozen: FrozenGraph, variant: str) -> bytes:
+    """The file in `float32`, `float16` or `dynamic`.
+
+    Raises:
+        UnsupportedModelError: names the operators that TFLite lacks.
+    """
+    import tensorflow as tf
+
+    with _converter(frozen) as converter:
+        if variant != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if variant == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        return _run(converter.convert, variant)
+
+
+def from_own_ranges(frozen: FrozenGraph, ends: str) -> bytes:
+    """The int8 file of a graph with the ranges of quantization-aware training in it; `ends`: dtype of its ends."""
+    import tensorflow as tf
+
+    with _converter(frozen) as converter:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(ends)
+        return _run(converter.convert, "int8")
+
+
+def calibrated(frozen: FrozenGraph, samples: Samples) -> bytes:
+    """A float file prepared for int8, which also holds the range of every tensor."""
+    import tensorflow as tf
+
+    with _converter(frozen) as converter:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = samples
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter._experimental_calibrate_only = True
+        return _run(converter.convert, "int8")
+
+
+def to_int8(calibrated_model: bytes, ends: str, floats: frozenset[str]) -> bytes:
+    """The int8 file of a calibrated one.
+
+    Where an output of an operator is not used (SPLIT in an unrolled LSTM), TensorFlow's quantizer leaves the operator
+    in float now and then, by the order of addresses in memory: about one time in eight. It is run again then.
+
+    Args:
+        calibrated_model: of `calibrated`.
+        ends: dtype of inputs and outputs, where the operators there compute with integers.
+        floats: first outputs of operators that are to stay in float.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    dtype = tf.dtypes.as_dtype(ends)
+    for _ in range(_ATTEMPTS):
+        made = _run(
+            lambda: mlir_quantize(
+                calibrated_model, input_data_type=dtype, output_data_type=dtype, denylisted_nodes=set(floats) or None
+            ),
+            "int8",
+        )
+        if not {name for kind, name in float_operators(made) if kind == "SPLIT"} - floats:
+            break
+    return made
+
+
+def float_operators(content: bytes) -> list[tuple[str, str]]:
+    """(kind, first output) of the operators of an integer file that compute with floats."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return [
+        (operator.kind, text(graph.tensors[raw.outputs[0]].name))
+        for graph, raw, operator in described(read(content))
+        if operator.kind not in _TO_FLOAT
+        and any(graph.tensors[index].type == schema.TensorType.FLOAT32 for index in raw.outputs)
+    ]
+
+
+def to_int16x8(frozen: FrozenGraph, samples: Samples, ends: str) -> bytes:
+    """The file with int16 activations and int8 weights throughout; `ends`: dtype of inputs and outputs."""
+    import tensorflow as tf
+
+    sets = tf.lite.OpsSet
+    with _converter(frozen) as converter:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = samples
+        converter.target_spec.supported_ops = [sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(ends)
+        return _run(converter.convert, "int16x8")
+
+
+@contextmanager
+def _converter(frozen: FrozenGraph) -> Iterator[Any]:
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "model"
+        _save(frozen, saved)
+        yield tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[SIGNATURE])
+
+
+def _save(frozen: FrozenGraph, folder: Path) -> None:
+    """Write the graph as a SavedModel whose signature points at its tensors, which then keep their names."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+    meta = saved.meta_graphs.add()
+    meta.meta_info_def.tags.append("serve")
+    meta.graph_def.CopyFrom(frozen.graph_def)
+    signature = meta.signature_def[SIGNATURE]
+    signature.method_name = "tensorflow/serving/predict"
+    for specs, tensors, ends in (
+        (frozen.inputs, frozen.input_tensors, signature.inputs),
+        (frozen.outputs, frozen.output_tensors, signature.outputs),
+    ):
+        for spec, tensor in zip(specs, tensors, strict=True):
+            ends[spec.name].name = tensor
+            ends[spec.name].dtype = tf.dtypes.as_dtype(spec.dtype).as_datatype_enum
+            for size in spec.shape:
+                ends[spec.name].tensor_shape.dim.add(size=-1 if size is None else size)
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def _run(make: Callable[[], Any], variant: str) -> bytes:
+    with warnings.catch_warnings():
+        # Said for every quantized conversion whose ranges come from calibration or from the graph.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
+        # TensorFlow's calibrator uses the interpreter that TensorFlow announces to remove.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
+        try:
+            return bytes(make())
+        except Exception as error:  # TensorFlow raises classes without a common base
+            raise _unsupported(variant, error) from error
+
+
+def _unsupported(variant: str, error: Exception) -> UnsupportedModelError:
+    """Name the operators that TensorFlow's converter stopped at."""
+    text = str(error)
+    named = re.findall(r"(?:Flex|TF Select|Custom) ops: (.+)", text) or re.findall(r"for op: '?(\w+)", text)
+    ops = sorted({name.strip() for group in named for name in group.split(",")})
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    places = dict.fromkeys(place for op, place in _LOCATION.findall(text) if op in ops)  # where it says so
+    where = f" ({', '.join(places)})" if places else ""
+    what = f"has no built-in operator for {', '.join(ops)}{where}" if ops else f"stopped: {first[:300]}"
+    return UnsupportedModelError(f"tflite/{variant}: TensorFlow's converter {what}", remedy=_REMEDY)
