@@ -6,7 +6,7 @@ Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs, as `ai_edge_litert.sche
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,26 @@ def name_apart(model: Any) -> None:
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             tensor.name = unique(text(tensor.name) or "tensor", taken).encode()
+
+
+def name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+    """Put inputs and outputs in this order and give their tensors these names of the signature; False if it is so.
+
+    A tensor that is two of them has the name of the first.
+    """
+    graph, signature = model.subgraphs[0], model.signatureDefs[0]
+    sides = []
+    for names, entries in ((inputs, signature.inputs), (outputs, signature.outputs)):
+        indices = {text(entry.name): int(entry.tensorIndex) for entry in entries}
+        sides.append([indices[name] for name in names])
+    wanted = dict(zip(reversed([*sides[0], *sides[1]]), reversed([*inputs, *outputs]), strict=True))
+    before = [*map(int, graph.inputs), *map(int, graph.outputs)]
+    if before == [*sides[0], *sides[1]] and all(text(graph.tensors[i].name) == name for i, name in wanted.items()):
+        return False
+    graph.inputs, graph.outputs = sides
+    for index, name in wanted.items():
+        graph.tensors[index].name = name.encode()
+    return True
 
 
 def modernize(model: Any) -> None:

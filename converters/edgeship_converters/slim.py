@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flatbuffers  # type: ignore[import-untyped] # ships no types
@@ -36,14 +36,16 @@ _ALIGNMENT = 16
 _IDENTIFIER = b"TFL3"
 _NOTHING = Usage()
 
+Ends = tuple[Sequence[str], Sequence[str]]
 
-def slim(content: bytes, said: Usage = _NOTHING, first: str = "") -> bytes:
+
+def slim(content: bytes, ends: Ends | None = None, said: Usage = _NOTHING) -> bytes:
     """Rewrite a `.tflite` file; the order of tensors, operators and subgraphs stays.
 
     Args:
         content: a file as a converter made it.
+        ends: inputs and outputs of its signature in the order that it is to have, named like their tensors then.
         said: what it is to say about its use, by TFLite Metadata. A file that has such metadata keeps its own.
-        first: name of the output that the labels belong to.
 
     Returns:
         A file with the same computation, inputs, outputs and signatures. `content` itself if that is no larger, or has
@@ -55,7 +57,8 @@ def slim(content: bytes, said: Usage = _NOTHING, first: str = "") -> bytes:
     if zipfile.is_zipfile(io.BytesIO(content)):
         return content
     model = flatfile.read(content)
-    added = usage.attach(model, said, first)
+    changed = ends is not None and flatfile.name_ends(model, *ends)
+    added = usage.attach(model, said)
     _forget_notes(model)
     _share_buffers(model)
     _drop_operator_codes(model)
@@ -63,7 +66,9 @@ def slim(content: bytes, said: Usage = _NOTHING, first: str = "") -> bytes:
     difference = _difference(model, flatfile.read(written), "model")
     if difference is not None:
         raise EdgeshipError(f"the slimmed TFLite file differs from the model in {difference}")
-    return with_files(written, label_files(said)) if added else min(written, content, key=len)
+    if added:
+        return with_files(written, label_files(said))
+    return written if changed else min(written, content, key=len)
 
 
 def _forget_notes(model: Any) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 from edgeship.types import ConvertOptions, TensorSpec
 from edgeship.usage import Usage, tflite, usage
 from edgeship.usage.onnx import to_props
+from edgeship.usage.savedmodel import to_collections
 from edgeship_converters import flatfile
 
 
-def attach(model: Any, said: Usage, first: str) -> bool:
+def attach(model: Any, said: Usage) -> bool:
     """Give a `.tflite` model (ModelT) a buffer with TFLite Metadata; False where there is nothing to say, or one there.
 
-    `first` is the name of the output that the labels belong to.
+    The labels belong to the first output of the subgraph.
     """
     name = tflite.NAME.encode()
     if not said or any(entry.name == name for entry in model.metadata or ()):
@@ -22,7 +23,7 @@ def attach(model: Any, said: Usage, first: str) -> bool:
     from ai_edge_litert import schema_py_generated as schema
 
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(tflite.metadata(said, *_ends(model), first), np.uint8)
+    buffer.data = np.frombuffer(tflite.metadata(said, *_ends(model)), np.uint8)
     entry.name, entry.buffer = name, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or ()), entry]
@@ -40,6 +41,12 @@ def _ends(model: Any) -> tuple[list[TensorSpec], list[TensorSpec]]:
             [TensorSpec(name, tuple(map(int, t.shape if t.shape is not None else ())), "") for name, t in tensors]
         )
     return sides[0], sides[1]
+
+
+def add_collections(message: Any, options: ConvertOptions) -> None:
+    """Write labels and preprocessing into a SavedModel message."""
+    for key, value in to_collections(usage(options.labels, options.preprocessing)).items():
+        message.meta_graphs[0].collection_def[key].bytes_list.value.append(value)
 
 
 def add_props(model: Any, options: ConvertOptions) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
-def safe_names(names: Sequence[str], fallback: str) -> tuple[str, ...]:
+def safe_names(names: Sequence[str], fallback: str, taken: Iterable[str] = ()) -> tuple[str, ...]:
     """Names of [A-Za-z0-9_] that do not begin with a digit, made unique by `_1`, `_2`, ... in the given order.
 
     Case alone does not make a name unique: file systems may ignore it.
@@ -14,17 +14,18 @@ def safe_names(names: Sequence[str], fallback: str) -> tuple[str, ...]:
     Args:
         names: as the model has them.
         fallback: what stands for a name of which nothing is left.
+        taken: names that others have already.
     """
-    taken: set[str] = set()
+    used = {name.lower() for name in taken}
     found = []
     for name in names:
         base = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:64] or fallback
         base = f"{fallback}_{base}" if base[0].isdigit() else base
         unique, number = base, 0
-        while unique.lower() in taken:
+        while unique.lower() in used:
             number += 1
             unique = f"{base}_{number}"
-        taken.add(unique.lower())
+        used.add(unique.lower())
         found.append(unique)
     return tuple(found)
 

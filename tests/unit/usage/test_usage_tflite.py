@@ -40,7 +40,7 @@ def signed(content: bytes, ends: tuple[str, str]) -> bytes:
 def delivered(tmp_path: Path, said: Usage, *, image: bool = False) -> Path:
     content = signed(image_model_bytes(), ("image", "pixels")) if image else signed(model_bytes(), ("x", "p"))
     path = tmp_path / "m.tflite"
-    path.write_bytes(slim.slim(content, said, "pixels" if image else "p"))
+    path.write_bytes(slim.slim(content, said=said))
     return path
 
 
@@ -71,7 +71,7 @@ def test_labels_come_back_and_everything_else_stays(tmp_path: Path) -> None:
         (member,) = archive.infolist()
         assert (member.filename, member.compress_type) == ("labels.txt", zipfile.ZIP_STORED)
     assert slim.slim(content) == content
-    assert slim.slim(signed(model_bytes(), ("x", "p")), usage(LABELS, FULL), "p") == content, "equal bytes again"
+    assert slim.slim(signed(model_bytes(), ("x", "p")), said=usage(LABELS, FULL)) == content, "equal bytes again"
 
 
 def test_the_file_can_be_mapped_into_memory(tmp_path: Path) -> None:
@@ -114,9 +114,7 @@ def test_a_lone_file_is_used_as_it_says(tmp_path: Path) -> None:
 
 
 def test_labels_of_a_single_score_are_those_of_its_values() -> None:
-    raw = tflite.metadata(
-        Usage(("no", "yes")), [TensorSpec("x", (1, 4), "")], [TensorSpec("score", (1, 1), "")], "score"
-    )
+    raw = tflite.metadata(Usage(("no", "yes")), [TensorSpec("x", (1, 4), "")], [TensorSpec("score", (1, 1), "")])
     ((_, told),) = [item for item in tflite.tell(raw).descriptions if item[0] == "output score"]
     (file,) = told.tables(6)
     assert (file.text(0), file.byte(2)) == ("labels.txt", tflite.VALUE_LABELS)
@@ -124,7 +122,7 @@ def test_labels_of_a_single_score_are_those_of_its_values() -> None:
 
 def test_inputs_that_are_prepared_in_different_ways_are_not_known() -> None:
     specs = [TensorSpec(name, (1, 4), "") for name in "ab"]
-    said = tflite.metadata(Usage(preprocessing=NAMED["unit"]), specs, specs[:1], "a")
+    said = tflite.metadata(Usage(preprocessing=NAMED["unit"]), specs, specs[:1])
     assert tflite.tell(said).preprocessing == NAMED["unit"]
     changed = bytearray(said)
     place = bytes(said).rindex(np.float32(255).tobytes())

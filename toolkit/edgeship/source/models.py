@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect as python_inspect
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -24,6 +25,8 @@ from edgeship.source.signature import Signature
 from edgeship.types import TensorSpec
 
 _KERAS_3 = 3
+#: What TensorFlow takes for the name of a scope.
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 #: Arguments that Keras 2 wrote and Keras 3 does not know, with the value at which they do nothing.
 _IDLE: Mapping[str, Mapping[str, Any]] = {
     "DepthwiseConv2D": {"groups": 1},
@@ -91,7 +94,20 @@ def load_keras(path: Path, description: Description, custom: Mapping[str, Any], 
     with warnings.catch_warnings(), _for_keras_3(path, description) as file:
         # Keras tells about optimizer state and naming of dict inputs; neither concerns inference.
         warnings.simplefilter("ignore", UserWarning)
-        return keras.models.load_model(file, custom_objects=dict(custom), compile=False, safe_mode=not allow_unsafe)
+        model = keras.models.load_model(file, custom_objects=dict(custom), compile=False, safe_mode=not allow_unsafe)
+    _name_layers(model)
+    return model
+
+
+def _name_layers(model: Any) -> None:
+    """Give layers whose names TensorFlow takes for no scope (spaces, letters beyond ASCII) names that it takes."""
+    import keras
+
+    computing = [x for x in model._flatten_layers(include_self=False) if not isinstance(x, keras.layers.InputLayer)]
+    layers = [layer for layer in computing if not _SCOPE.fullmatch(layer.name)]
+    others = [layer.name for layer in computing if layer not in layers]
+    for layer, name in zip(layers, safe_names([layer.name for layer in layers], "layer", others), strict=True):
+        layer.name = name
 
 
 def load_tf_keras(path: Path, custom: Mapping[str, Any], *, allow_unsafe: bool) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeship.errors import ArtifactError
 from edgeship.inspection.bounds import Budget, damaged, read_file
-from edgeship.usage import onnx, tfjs
+from edgeship.usage import onnx, savedmodel, tfjs
 from edgeship.usage.values import Usage
 
 #: Largest model.json that is read.
@@ -18,7 +18,7 @@ def read(format_name: str, entry: Path) -> Usage:
     """Labels and preprocessing of a file; nothing known for formats that hold neither.
 
     Args:
-        format_name: `tflite`, `onnx` or `tfjs`.
+        format_name: `tflite`, `onnx`, `tfjs` or `savedmodel`.
         entry: the file that a runtime opens.
 
     Raises:
@@ -27,6 +27,8 @@ def read(format_name: str, entry: Path) -> Usage:
     with damaged(entry):
         if format_name == "onnx":
             return onnx.read(entry)
+        if format_name == "savedmodel":
+            return savedmodel.read(entry)
         if format_name == "tfjs":
             return tfjs.from_model(_json(entry))
         return _tflite(entry) if format_name == "tflite" else Usage()

@@ -16,6 +16,7 @@ from edgeship.errors import ArtifactError
 from edgeship.preprocessing import NAMED
 from edgeship.types import Preprocessing
 from edgeship.usage.values import MAX_TEXT, Usage, labels_of_text, preprocessing_of, to_data
+from edgeship.usage.wire import fields
 
 _LABELS = ("labels", "classes", "class_names", "names")
 #: Image.NominalPixelRange.
@@ -31,9 +32,8 @@ _FORMATS: Mapping[str, Literal["grey", "RGB", "RGBA", "BGR"]] = {
     "rgba8": "RGBA",
     "bgr8": "BGR",
 }
-#: Fields of ModelProto and StringStringEntryProto (onnx.proto), and how they are encoded.
+#: Fields of ModelProto and StringStringEntryProto (onnx.proto).
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_PROPS = 1000
 
 
@@ -71,40 +71,10 @@ def read(path: Path) -> Usage:
 
 def _props(content: mmap.mmap) -> Iterator[tuple[str, str]]:
     found = 0
-    for number, start, end in _fields(content, 0, len(content)):
+    for number, start, end in fields(content, 0, len(content)):
         if number == _METADATA_PROPS:
             found += 1
             if found > _MAX_PROPS:
                 raise ValueError(f"it has more than {_MAX_PROPS:,} entries of metadata")
-            entry = {n: content[a : min(b, a + MAX_TEXT)] for n, a, b in _fields(content, start, end)}
+            entry = {n: content[a : min(b, a + MAX_TEXT)] for n, a, b in fields(content, start, end)}
             yield (entry.get(_KEY, b"").decode("utf-8", "replace"), entry.get(_VALUE, b"").decode("utf-8", "replace"))
-
-
-def _fields(content: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, first byte, byte after the last) of the fields with a length in a message; others are passed over."""
-    while start < end:
-        tag, start = _varint(content, start)
-        kind = tag & 7
-        if kind == _BYTES:
-            length, start = _varint(content, start)
-            if length > end - start:
-                raise ValueError("a field is longer than the file")
-            yield tag >> 3, start, start + length
-            start += length
-        elif kind == _VARINT:
-            _, start = _varint(content, start)
-        elif kind in (_FIXED64, _FIXED32):
-            start += 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"a field is encoded in a way ({kind}) that there is not")
-
-
-def _varint(content: mmap.mmap, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = content[place]
-        place += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, place
-    raise ValueError("a number is longer than ten bytes")

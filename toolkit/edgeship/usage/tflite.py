@@ -37,18 +37,17 @@ AXIS_LABELS, VALUE_LABELS = 2, 3
 _IMAGE_RANK = 4
 
 
-def metadata(given: Usage, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], first: str) -> bytes:
+def metadata(given: Usage, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bytes:
     """The flatbuffer.
 
     Args:
         given: what the file is to say.
         inputs: in the order of the subgraph.
-        outputs: likewise.
-        first: name of the output that the labels belong to.
+        outputs: likewise; the labels belong to the first.
     """
     graph = {
         INPUTS: [_input(spec, given.preprocessing) for spec in inputs],
-        OUTPUTS: [_output(spec, given.labels if spec.name == first else ()) for spec in outputs],
+        OUTPUTS: [_output(spec, given.labels if place == 0 else ()) for place, spec in enumerate(outputs)],
     }
     return encode({SUBGRAPHS: [graph]}, MARK)
 
