@@ -54,6 +54,7 @@ bench: setup node
 acceptance: setup node
 	$(BIN)/python -m tests.acceptance.compression
 	$(BIN)/python -m tests.acceptance.fuzz
+	$(BIN)/python -m tests.acceptance.malformed
 	$(BIN)/python -m pytest -m slow
 
 clean:

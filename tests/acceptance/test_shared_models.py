@@ -1,0 +1,72 @@
+"""Every real model beside the checkout in every format that can hold it; what cannot says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeship.errors import SourceError
+from tests.formats import Formats, formats
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+EXPORTS = ("tflite/float32", "tflite/float16", "tflite/dynamic", "tfjs/float32", "tfjs/uint8", "onnx/float32")
+MODELS = (
+    "base/resnet8_cifar10_jpeg.keras",
+    "mlperf_tiny/anomaly_detection/ad01.h5",
+    "mlperf_tiny/anomaly_detection/ad01_fp32.tflite",
+    "mlperf_tiny/image_classification/pretrainedResnet.h5",
+    "mlperf_tiny/image_classification/pretrainedResnet.tflite",
+    "mlperf_tiny/keyword_spotting/kws_ref_model",
+    "tfjs_reference/mnist_cnn/mnist_cnn.keras",
+    "tfjs_reference/saved_models/int64_multiply",
+    "tfjs_reference/saved_models/model_multi_output",
+    "tfjs_reference/saved_models/model_single_input_multi_output",
+    "tfjs_reference/saved_models/module_with_multiple_signatures",
+    "tfjs_reference/saved_models/times_three_float",
+    "tfjs_reference/saved_models/times_two_int",
+    "tfjs_reference/saved_models/uint8_multiply",
+    "tflm/hello_world_float.tflite",
+    "tflm/trained_lstm.tflite",
+)
+#: By model and the beginning of `format/variant`: words of the reason why not.
+REFUSED: dict[tuple[str, str], str] = {}
+#: No float model: words of the reason why it is no source.
+NO_SOURCES = {
+    "mlperf_tiny/anomaly_detection/ad01_int8.tflite": "quantized",
+    "mlperf_tiny/image_classification/pretrainedResnet_quant.tflite": "quantized",
+    "mlperf_tiny/keyword_spotting/kws_ref_model.tflite": "quantized",
+    "tflm/hello_world_int8.tflite": "quantized",
+    "tflm/trained_lstm_int8.tflite": "quantized",
+    "coral/mobilenet_v1_0.25_128_quant.tflite": "quantized",
+    "coral/deeplabv3_mnv2_dm05_pascal_quant.tflite": "quantized",
+    "tfjs_reference/mnist_cnn/tfjs_model/model.json": "graph model",
+}
+
+
+@pytest.fixture(scope="module")
+def through() -> Iterator[Formats]:
+    with formats(seconds=1200) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_format_holds_it(through: Formats, shared_data: Path, name: str, tmp_path: Path) -> None:
+    for export_id, words in through.wrong_on_probe(shared_data / name, EXPORTS, tmp_path).items():
+        expected = next((w for (m, e), w in REFUSED.items() if m == name and export_id.startswith(e)), None)
+        assert not words if expected is None else expected in words, f"{export_id}: {words}"
+
+
+@pytest.mark.parametrize("name", NO_SOURCES)
+def test_what_is_no_float_model_is_refused(through: Formats, shared_data: Path, name: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=NO_SOURCES[name]):
+        through.wrong_on_probe(shared_data / name, EXPORTS, tmp_path)
+
+
+def test_no_model_was_forgotten(shared_data: Path) -> None:
+    kinds = (".keras", ".h5", ".tflite")
+    files = [p for p in shared_data.rglob("*") if p.suffix in kinds or p.name in ("saved_model.pb", "model.json")]
+    found = {str((p.parent if p.name == "saved_model.pb" else p).relative_to(shared_data)) for p in files}
+    compiled = {name for name in found if name.endswith("_edgetpu.tflite")}  # for the Edge TPU only: docs/edgetpu.md
+    assert found - compiled == {*MODELS, *NO_SOURCES}
