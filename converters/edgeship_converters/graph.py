@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import UnsupportedModelError
+from edgeship.source.kinds import KINDS, NO_GRAPH
 from edgeship.types import Source, TensorSpec
 
 if TYPE_CHECKING:
@@ -94,11 +95,8 @@ def freeze(
         UnsupportedModelError: the model keeps state or tables, or its loops cannot be unrolled.
         SourceError: the model cannot be loaded.
     """
-    if source.kind == "tflite":
-        raise UnsupportedModelError(
-            f"{source.path.name} is a TFLite file, which holds no TensorFlow graph",
-            remedy="Give the Keras model or SavedModel that it was made from, or choose --to tflite or onnx.",
-        )
+    if not KINDS[source.kind].graph:
+        raise UnsupportedModelError(f"{source.path.name}: {NO_GRAPH[0]}", remedy=NO_GRAPH[1])
     _check_names(source)
     from edgeship import source as sources
 

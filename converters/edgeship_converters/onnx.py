@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.types import Artifact, ConvertOptions, Dataset, Source, TensorSpec
-from edgeship_converters import from_tflite, onnx_int8
+from edgeship_converters import from_onnx, from_tflite, onnx_int8
 from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
@@ -39,6 +39,8 @@ class ONNXConverter:
     variants = ("float32", "float16", "int8")
     #: The int8 file quantizes inside: its inputs and outputs are float.
     equivalents: Mapping[str, str] = {"int8-floatio": "int8"}
+    files = ("tflite",)
+    why_not_more = "ONNX Runtime's quantizer for edge devices is static int8"
 
     def missing(self) -> Sequence[str]:
         """Packages to install first; looks, imports nothing."""
@@ -70,7 +72,8 @@ class ONNXConverter:
         add_props(model, options)
         content = _check(model, variant)
         (out_dir / FILE).write_bytes(content)
-        made_by = versions("tensorflow", "keras", "numpy", "tf2onnx", "onnx", "onnxconverter-common", "onnxruntime")
+        graph = () if source.kind == "onnx" else ("tensorflow", "keras", "numpy", "tf2onnx")
+        made_by = versions(*graph, "onnx", "onnxconverter-common", "onnxruntime")
         return describe(
             out_dir, (self.format, variant), [FILE], (plain.inputs, plain.outputs), source, options, made_by
         )
@@ -86,12 +89,12 @@ class _Exported(NamedTuple):
 
 def _export(source: Source, variant: str, calibration: Dataset | None) -> _Exported:
     """The float32 model, canonical; without loops where the variant cannot have any; with biases for int8."""
-    if source.kind == "tflite":
-        model = from_tflite.to_onnx(source, OPSET)
+    if source.kind in ("onnx", "tflite"):
+        model = from_onnx.to_onnx(source, variant) if source.kind == "onnx" else from_tflite.to_onnx(source, OPSET)
         if variant != "float32" and _has_loops(model):
             raise UnsupportedModelError(
                 f"onnx/{variant}: {source.path.name} has a loop, inside which nothing can be made smaller",
-                remedy="Use float32, or give the Keras model that it was made from.",
+                remedy="Use float32, or give the model that it was made from.",
             )
         model = canonical_model(model, source.inputs, source.outputs, rename=True)
         return _Exported(model, source.inputs, source.outputs)

@@ -9,6 +9,7 @@ names stay inside the folder, sizes and SHA-256 of all files are checked.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -29,6 +30,7 @@ SCHEMA = "edgeship.artifact/1"
 SIDECAR = "artifact.json"
 
 #: How the formats are told apart by the entry file's name, where there is no sidecar.
+_SAVED_MODEL = "saved_model.pb"
 _SUFFIXES = {".tflite": "tflite", ".onnx": "onnx", ".json": "tfjs"}
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -60,6 +62,8 @@ def read_artifact(path: Path) -> Artifact:
     """
     if path.is_dir():
         if not (path / SIDECAR).is_file():
+            if (path / _SAVED_MODEL).is_file():
+                return _read_foreign(path / _SAVED_MODEL)
             raise ArtifactError(
                 f"{path} has no {SIDECAR}", remedy="Give the model file itself (model.tflite, model.json, model.onnx)."
             )
@@ -119,12 +123,14 @@ def _changed(folder: Path, entry: FileEntry, what: str) -> ArtifactError:
 
 
 def _read_foreign(path: Path) -> Artifact:
-    format_name = _SUFFIXES.get(path.suffix)
+    format_name = "savedmodel" if path.name == _SAVED_MODEL else _SUFFIXES.get(path.suffix)
     if format_name is None:
         raise ArtifactError(
-            f"{path} is no exported model", remedy="Allowed: .tflite, .onnx, and the model.json of a TF.js graph model."
+            f"{path} is no exported model",
+            remedy="Allowed: .tflite, .onnx, the model.json of a TF.js graph model, the folder of a SavedModel.",
         )
-    names = [path.name, *(_tfjs_shards(path) if format_name == "tfjs" else ())]
+    others = {"tfjs": _tfjs_shards, "savedmodel": _saved_model_files}.get(format_name)
+    names = [path.name, *(others(path) if others else ())]
     files = hash_files(path.parent, names)
     said, notes = _usage(format_name, path)
     return Artifact(
@@ -164,6 +170,15 @@ def _tfjs_shards(path: Path) -> list[str]:
     if len(shards) > _MAX_FILES or not all(isinstance(name, str) for name in shards):
         raise ArtifactError(f"{path}: the weights manifest is not a list of at most {_MAX_FILES} file names")
     return shards
+
+
+def _saved_model_files(path: Path) -> list[str]:
+    """What TensorFlow reads beside saved_model.pb."""
+    parts = (file for part in ("assets", "variables") for file in (path.parent / part).rglob("*") if file.is_file())
+    names = sorted(file.relative_to(path.parent).as_posix() for file in itertools.islice(parts, _MAX_FILES + 1))
+    if len(names) > _MAX_FILES:
+        raise ArtifactError(f"{path.parent} holds more than {_MAX_FILES} files")
+    return names
 
 
 def _read_json(path: Path) -> Any:

@@ -32,6 +32,9 @@ class Converter(Protocol):
         variants: the part of `VARIANTS` it can write.
         equivalents: variant that users ask for -> the nearest one this format has; the substitution is always shown.
         on_request: may be left out. True: made only where users name the format, not with all that are installed.
+        files: may be left out. Kinds of sources beside those that TensorFlow makes a graph of (`edgeship.source.kinds`)
+            that it converts: `tflite`.
+        why_not_more: may be left out. Why there are no other variants, for those who ask for one.
     """
 
     format: str
@@ -51,7 +54,7 @@ class Converter(Protocol):
 
 @runtime_checkable
 class Runtime(Protocol):
-    """Runs exported files, in a child process without TensorFlow.
+    """Runs exported files, in a child process without TensorFlow, unless that is what runs them.
 
     Inference exists once per runtime: verification, prediction, targets and self-tests all come here.
 

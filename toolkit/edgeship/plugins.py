@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgeship.contracts import Converter, Runtime, Target
-from edgeship.errors import EdgeshipError, InputError, MissingPackageError
+from edgeship.errors import EdgeshipError, InputError, MissingPackageError, UnsupportedModelError
+from edgeship.source.kinds import KINDS, NO_GRAPH
 from edgeship.types import Artifact, ConvertOptions, Source
 
 T = TypeVar("T")
@@ -82,6 +83,17 @@ def runtimes_for(format_name: str) -> tuple[Runtime, ...]:
     return tuple(sorted(found, key=lambda r: (r.sample_limit is not None, r.name)))
 
 
+def refusal(format_name: str, kind: str) -> tuple[str, str] | None:
+    """Why a format cannot be made of a kind of source, and what to do; None where it can."""
+    made_of = getattr(converter(format_name), "files", ())
+    return None if KINDS[kind].graph or kind in made_of else NO_GRAPH
+
+
+def why_not_more(format_name: str) -> str:
+    """Why a format has no other variants than it has; empty where its converter does not say."""
+    return str(getattr(converter(format_name), "why_not_more", ""))
+
+
 def convert(format_name: str, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
     """Run one converter here; meant for a worker child (`worker.call(plugins.convert, ...)`)."""
     plugin = converter(format_name)
@@ -92,4 +104,7 @@ def convert(format_name: str, source: Source, variant: str, options: ConvertOpti
         )
     if variant not in plugin.variants:
         raise InputError(f"{format_name} has no variant {variant!r}", remedy=f"It has: {', '.join(plugin.variants)}.")
+    refused = refusal(format_name, source.kind)
+    if refused is not None:
+        raise UnsupportedModelError(f"{source.path.name}: {refused[0]}", remedy=refused[1])
     return plugin.convert(source, variant, options, out_dir)

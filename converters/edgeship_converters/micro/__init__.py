@@ -29,6 +29,8 @@ class MicroConverter:
     equivalents: Mapping[str, str] = {}
     #: Holds the model of tflite/<variant> once more; made only for those who ask for it.
     on_request = True
+    files = ("tflite",)
+    why_not_more = "TensorFlow Lite Micro has no kernels for weights that are smaller than the arithmetic"
 
     def missing(self) -> Sequence[str]:
         """Packages to install first; looks, imports nothing."""

@@ -33,6 +33,7 @@ class TFJSConverter:
         "int4": "uint8",
         "int4-mixed": "uint8",
     }
+    why_not_more = "TF.js computes in float32, and stores weights in 8 or 16 bits"
 
     def missing(self) -> Sequence[str]:
         """Packages to install before `convert` can run."""

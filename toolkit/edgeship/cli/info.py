@@ -73,17 +73,22 @@ def targets(action: str, names: tuple[str, ...], as_json: bool) -> int:
 
 
 @click.command()
+@click.option("--matrix", "as_matrix", is_flag=True, help="Show which models can become which formats and variants.")
 @ui.json_option
-def plugins(as_json: bool) -> int:
+def plugins(as_matrix: bool, as_json: bool) -> int:
     """List converters, runtimes and targets.
 
     With where they come from, and what they still need.
 
     \b
-    Example:
+    Examples:
       edgeship plugins
+      edgeship plugins --matrix
     """
     from edgeship import plugins as registry
+
+    if as_matrix:
+        return _matrix(as_json)
 
     rows = []
     for name in registry.names("converters"):
@@ -104,6 +109,48 @@ def plugins(as_json: bool) -> int:
 
     keys = ("kind", "name", "what", "missing", "from")
     ui.emit([dict(zip(keys, r, strict=True)) for r in rows], as_json, show)
+    return 0
+
+
+def _matrix(as_json: bool) -> int:
+    from edgeship import plugins as registry
+    from edgeship.matrix import Cell, matrix
+
+    found = matrix()
+    by_place = {(cell.source, cell.format, cell.variant): cell for cell in found.cells}
+    formats = tuple(dict.fromkeys(cell.format for cell in found.cells))
+    variants = tuple(dict.fromkeys(cell.variant for cell in found.cells))
+
+    def word(cell: Cell) -> str:
+        return {"yes": "yes", "as": f"as {cell.made}", "no": "no"}[cell.state]
+
+    def show() -> None:
+        sources = ui.table("source", "training", *formats, title="From which model to which format")
+        for row in found.sources:
+            cells = [by_place[row.kind, name, "float32"] for name in formats]
+            ui.row(sources, row.what, "no" if row.trains else "yes", *(word(cell) for cell in cells))
+        ui.print_table(sources)
+        first = found.sources[0].kind
+        rows = ui.table("variant", *formats, "needs", title="In which variants")
+        for variant in variants:
+            cells = [by_place[first, name, variant] for name in formats]
+            needs = dict.fromkeys(need for cell in cells for need in cell.needs if not need.startswith("--to"))
+            ui.row(rows, variant, *(word(cell) for cell in cells), ", ".join(needs) or "-")
+        ui.print_table(rows)
+        for row in found.sources:
+            refusals = {name: by_place[row.kind, name, "float32"].why for name in formats}
+            for why in dict.fromkeys(filter(None, refusals.values())):
+                ui.say(f"{row.what} -> {', '.join(n for n in formats if refusals[n] == why)}: {why}")
+            if row.trains:
+                ui.say(f"{row.what}, training: {row.trains}")
+        for name in formats:
+            lacking = [variant for variant in variants if by_place[first, name, variant].state == "no"]
+            if lacking:
+                ui.say(f"{name} has no {', '.join(lacking)}: {registry.why_not_more(name) or 'it does not say why'}")
+        for what, why, remedy in found.refused:
+            ui.say(f"no source: {what}: {why}. {remedy}")
+
+    ui.emit(found, as_json, show)
     return 0
 
 

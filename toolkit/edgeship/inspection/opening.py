@@ -87,6 +87,10 @@ def opened(
         from edgeship.inspection.tflite import open_tflite
 
         found = open_tflite(artifact.entry)
+    elif artifact.format == "savedmodel":
+        from edgeship.inspection.trained import open_trained
+
+        found = open_trained(artifact.path, (), allow_unsafe=allow_unsafe, signature=signature)
     elif artifact.format == "onnx":
         from edgeship.inspection.onnx import open_onnx
 

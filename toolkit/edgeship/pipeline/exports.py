@@ -68,20 +68,32 @@ def plan(formats: Sequence[str], variants: Sequence[str]) -> ExportPlan:
         if lacking:
             notes.append(f"{name} left out: {lacking}")
             continue
-        chosen = [_nearest(name, variant, notes) for variant in variants]
-        found = [variant for variant in chosen if variant is not None]
+        chosen = [(variant, nearest(name, variant)) for variant in variants]
+        found = [made for _, made in chosen if made is not None]
+        notes += [
+            f"{name} has no {asked}: made {made} ({VARIANTS[made]})"
+            for asked, made in chosen
+            if made not in (None, asked)
+        ]
         if not found and formats:
             raise InputError(
                 f"{name} has none of the variants {', '.join(variants)}",
-                remedy=f"{name} has: {', '.join(converter.variants)}.",
+                remedy=f"{name} has: {', '.join(converter.variants)}.{_why_not_more(name)}",
             )
         for variant in found:
             export = Export(name, variant, bool(formats))
             exports[export.id] = export
     for variant in variants:
-        if not any(_nearest(name, variant, []) for name in offered):
-            raise InputError(f"none of the formats has the variant {variant!r}", remedy="See: edgeship plugins")
+        if not any(nearest(name, variant) for name in offered):
+            raise InputError(
+                f"none of the formats has the variant {variant!r}", remedy="See: edgeship plugins --matrix"
+            )
     return ExportPlan(tuple(exports.values()), tuple(notes))
+
+
+def _why_not_more(format_name: str) -> str:
+    why = plugins.why_not_more(format_name)
+    return f" {format_name}: {why}." if why else ""
 
 
 def plan_for(formats: Sequence[str], recipe: Recipe, chosen: Recipe) -> ExportPlan:
@@ -129,14 +141,15 @@ def _lacking(format_name: str) -> str:
     return f"{runtimes[0].name} needs {', '.join(runtimes[0].missing())}; get it: {runtimes[0].remedy}"
 
 
-def _nearest(format_name: str, variant: str, notes: list[str]) -> str | None:
+def nearest(format_name: str, variant: str) -> str | None:
+    """The variant that a format makes for one that is asked for: itself, its equivalent, or none."""
     converter = plugins.converter(format_name)
-    if variant in converter.variants:
-        return variant
-    equivalent = converter.equivalents.get(variant)
-    if equivalent is not None:
-        notes.append(f"{format_name} has no {variant}: made {equivalent} ({VARIANTS[equivalent]})")
-    return equivalent
+    return variant if variant in converter.variants else converter.equivalents.get(variant)
+
+
+def needs_ranges(variant: str) -> bool:
+    """Whether a variant is made with calibration samples, or ranges from quantization-aware training."""
+    return variant in CALIBRATED
 
 
 def check_calibration(exports: Sequence[Export], *, has_ranges: bool) -> None:

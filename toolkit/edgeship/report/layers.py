@@ -59,11 +59,12 @@ def layer_bytes(artifact: Artifact) -> list[tuple[str, int]]:
 
     What the artifact says of its layers holds; without that, the file is read.
 
-    Raises ArtifactError if the file cannot be read or the format is not one of tflite, micro, onnx and tfjs, and
+    Raises ArtifactError if the file cannot be read or the format is not one of tflite, micro, onnx and tfjs and
+    the artifact does not say it, and
     MissingPackageError if the package that reads it is not installed.
     """
     readers = {"tflite": _tflite, "micro": _tflite, "onnx": _onnx, "tfjs": _tfjs}
-    if artifact.format not in readers:
+    if artifact.format not in readers and not artifact.layers:
         raise ArtifactError(f"{artifact.id}: sizes by layer are known for {', '.join(readers)} only")
     try:
         if artifact.entry.stat().st_size > _LIMIT_BYTES:
@@ -87,6 +88,17 @@ def tflite_layers(content: bytes, names: bytes) -> dict[str, int]:
         names: the same file with names of tensors: `content` may have been rewritten without them.
     """
     return _by_layer(*_tflite_graph(content, names))
+
+
+def graph_layers(graph_def: Any) -> dict[str, int]:
+    """Bytes of the constants of a frozen GraphDef by layer, in the order of the graph."""
+    constants = {node.name: node.attr["value"].tensor.ByteSize() for node in graph_def.node if node.op == "Const"}
+    nodes = [
+        _Node(node.name, node.op, tuple(name.partition(":")[0] for name in node.input), (node.name,))
+        for node in graph_def.node
+        if node.op != "Const"
+    ]
+    return _by_layer(constants, nodes)
 
 
 def _by_layer(constants: Mapping[str, int], nodes: list[_Node]) -> dict[str, int]:

@@ -50,7 +50,7 @@ def inspect_graph(path: Path, allow_unsafe: bool, wanted: str | None) -> Source:
         sha256=hash_graph(graph_def, results, signature.inputs, signature.outputs),
         inputs=signature.inputs,
         outputs=signature.outputs,
-        parameters=check_weights(path.name, _constants(graph_def)),
+        parameters=check_weights(path.name, float_constants(graph_def)),
         trainable=False,
         allow_unsafe=allow_unsafe,
         signature=wanted or "",
@@ -122,7 +122,8 @@ def _nodes(graph_def: GraphDef) -> Iterator[NodeDef]:
         yield from function.node_def
 
 
-def _constants(graph_def: GraphDef) -> Iterator[tuple[str, Any]]:
+def float_constants(graph_def: GraphDef) -> Iterator[tuple[str, Any]]:
+    """(name, values) of the constants that may be weights."""
     import tensorflow as tf
 
     for node in _nodes(graph_def):

@@ -42,6 +42,12 @@ KINDS: Mapping[str, Kind] = {
     "tflite": Kind("float .tflite", (".tflite",), graph=False),
 }
 
+#: Why a format cannot be made of a kind without a graph, and what to do.
+NO_GRAPH = (
+    "it holds no TensorFlow graph, which this format is made from",
+    "Give the Keras model or SavedModel that it was made from, or choose --to tflite or onnx.",
+)
+
 #: What is no source, with the reason; told where one is given, and in the matrix of `edgeship plugins --matrix`.
 NO_SOURCES: Mapping[str, tuple[str, str]] = {
     "TF.js graph model (model.json)": (
@@ -63,6 +69,14 @@ ALLOWED = (
     "a float .onnx or .tflite file."
 )
 _BY_SUFFIX = {suffix: name for name, kind in KINDS.items() for suffix in kind.suffixes}
+
+
+def why_no_layers(kind: str) -> str:
+    """Why recipes cannot train a kind of model; empty for those that hold layers."""
+    if KINDS[kind].layers:
+        return ""
+    article = "an" if kind[0] in "aeiou" else "a"
+    return f"{article} {kind} model holds what is computed, but not the layers that training needs"
 
 
 def place_of(path: Path) -> Path:

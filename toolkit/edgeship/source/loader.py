@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import DataError, MissingPackageError, SourceError
 from edgeship.files import storage_errors
-from edgeship.source.kinds import has_signatures, kind_of, place_of
+from edgeship.source.kinds import has_signatures, kind_of, place_of, why_no_layers
 from edgeship.source.signature import Signature
 from edgeship.types import Dataset, Progress, ProgressCallback, Source
 
@@ -197,7 +197,7 @@ def why_not_trainable(source: Source) -> str:
             f"{source.path.name} was written by Keras 2 and computes otherwise, or cannot be read, in Keras 3, which "
             "trains here"
         )
-    return f"a {source.kind} model holds what is computed, but not the layers that training needs"
+    return why_no_layers(source.kind)
 
 
 def _need_tensorflow(path: Path) -> None:

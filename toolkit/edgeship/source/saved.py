@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from edgeship.errors import SourceError
 from edgeship.names import safe_names
+from edgeship.source.graphdef import float_constants
 from edgeship.source.hashing import check_weights, hash_graph
 from edgeship.source.signature import Signature
 from edgeship.types import Source, TensorSpec
@@ -46,6 +47,9 @@ def inspect_saved_model(path: Path, allow_unsafe: bool, wanted: str | None) -> S
         raise SourceError(f"{path.name}: the signature {key!r} takes no inputs", remedy=_others(model.signatures, key))
     function = model.signatures[key]
     frozen = convert_variables_to_constants_v2(function)
+    weights: Iterable[tuple[str, Any]] = ((v.name, v.numpy()) for v in function.variables)
+    if not function.variables:  # it was frozen before it was saved
+        weights = float_constants(frozen.graph.as_graph_def())
     return Source(
         path=path,
         kind="savedmodel",
@@ -55,7 +59,7 @@ def inspect_saved_model(path: Path, allow_unsafe: bool, wanted: str | None) -> S
         ),
         inputs=signature.inputs,
         outputs=signature.outputs,
-        parameters=check_weights(path.name, ((v.name, v.numpy()) for v in function.variables)),
+        parameters=check_weights(path.name, weights),
         trainable=False,
         allow_unsafe=allow_unsafe,
         signature=key,
