@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,8 @@ def _prepare(plain: Path, prepared: Path) -> None:
     failed: Exception | None = None
     for skip in (False, True):
         try:
-            quant_pre_process(plain, prepared, skip_symbolic_shape=skip)
+            with chdir(prepared.parent):  # ONNX Runtime leaves sym_shape_infer_temp.onnx where it is when it gives up
+                quant_pre_process(plain, prepared, skip_symbolic_shape=skip)
         except Exception as error:  # noqa: BLE001 - without a common base, see above
             failed = failed or error
         else:

@@ -122,6 +122,23 @@ def test_what_onnx_runtime_cannot_read_is_an_error_of_ours(tmp_path: Path) -> No
     assert "float32" in caught.value.remedy
 
 
+def test_onnx_runtime_leaves_nothing_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes what it has when it finds no shapes; once it no longer does, the change of directory can go."""
+    from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+
+    monkeypatch.setattr(SymbolicShapeInference, "_infer_impl", lambda self: setattr(self, "run_", False))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(Exception, match="Incomplete symbolic shape inference"):
+        SymbolicShapeInference.infer_shapes(model_of())
+    assert "sym_shape_infer_temp.onnx" in {file.name for file in (tmp_path / "here").iterdir()}
+    for file in (tmp_path / "here").iterdir():
+        file.unlink()
+    x = np.random.default_rng(0).normal(size=(SAMPLES, WIDTH)).astype(np.float32)
+    onnx_int8.quantize(model_of(), INPUTS, calibration(tmp_path, x))
+    assert not list((tmp_path / "here").iterdir())
+
+
 def histogram(*batches: Array) -> onnx_int8._Histogram:
     found = onnx_int8._Histogram()
     for batch in batches:
