@@ -147,7 +147,8 @@ class _Names:
 
     def reach(self, roots: Iterable[str], reserved: Iterable[str] = ()) -> None:
         """Find and name the nodes that the root tensors need, each after what it needs."""
-        taken = {*self.names.values(), *reserved}
+        # TensorFlow does not tell names apart by case alone: an output `sum` would lose its name to a node `Sum`.
+        taken = {name.lower() for name in (*self.names.values(), *reserved)}
         done = set(self.names)
         for root in roots:
             stack = [(_head(self._source(root)), False)]
@@ -155,7 +156,7 @@ class _Names:
                 name, ready = stack.pop()
                 if ready:
                     self.order.append(name)
-                    self.names[name] = unique(self._clean(name), taken)
+                    self.names[name] = unique(self._clean(name), taken, ignore_case=True)
                 elif name not in done:
                     done.add(name)
                     stack.append((name, True))

@@ -35,14 +35,15 @@ def artifact_slug(*parts: str) -> str:
     return "__".join(part.replace("/", "__") for part in parts)
 
 
-def unique(name: str, taken: set[str]) -> str:
+def unique(name: str, taken: set[str], *, ignore_case: bool = False) -> str:
     """A name that is not taken yet, which it then is: `name`, else `name__2`, `name__3`, ...
 
-    Two underscores, because Keras numbers layers with one: `conv_2` may be another layer than `conv`.
+    Two underscores, because Keras numbers layers with one: `conv_2` may be another layer than `conv`. With
+    `ignore_case`, what is taken is written in lower case.
     """
     found, number = name, 1
-    while found in taken:
+    while (found.lower() if ignore_case else found) in taken:
         number += 1
         found = f"{name}__{number}"
-    taken.add(found)
+    taken.add(found.lower() if ignore_case else found)
     return found
