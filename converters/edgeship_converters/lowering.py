@@ -1,7 +1,9 @@
 """Operators that a format lacks, computed by those that it has: the same numbers in other words.
 
-A rule takes the node and its inputs and returns the tensor that replaces its first output, or None where it does not
-apply (a shape that it needs is not known); the converter then says of the operator what it always says.
+A rule takes the node and its inputs and returns the tensor that replaces its first output (a list: those that replace
+all of them), or None where it does not apply (a shape that it needs is not known); the converter then says of the
+operator what it always says. Rules for
+quantization are in `lowering_integer`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.lower_branches import decided_branch, known_sizes
+from edgeship_converters.lower_convolution import (
+    band_by_selection,
+    groups_by_parts,
+    transposed_by_spreading,
+    transposed_dilated_by_padding,
+)
+from edgeship_converters.lower_resize import bicubic_by_products, nearest_by_selection, scaled_by_products
+from edgeship_converters.lower_spectrum import imaginary_part, magnitude, real_part, transform_by_products
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -77,7 +88,8 @@ class _Copy:
             found = self._rules[node.op](node, [self._tensor(name) for name in node.input])
         if found is None:
             return False
-        self._replaced[f"{node.name}:0"] = found
+        results = found if isinstance(found, list) else [found]
+        self._replaced |= {f"{node.name}:{position}": tensor for position, tensor in enumerate(results)}
         return True
 
     def _tensor(self, name: str) -> Any:
@@ -173,52 +185,40 @@ def complement_of_error(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG00
     return 1 - tf.math.erf(inputs[0])
 
 
-def negative_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """Neg."""
-    return inputs[0] * -1 if inputs[0].dtype.is_floating else None
-
-
-def square_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """Square."""
-    return inputs[0] * inputs[0] if inputs[0].dtype.is_floating else None
-
-
-def squared_difference_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """SquaredDifference, which LiteRT does not run with int16."""
-    difference = inputs[0] - inputs[1]
-    return difference * difference if difference.dtype.is_floating else None
-
-
-def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """Elu: max(x, 0) + exp(x - max(x, 0)) - 1.
-
-    Not by a minimum: the quantizer gives its input the range of its result, which cuts what is above 0 off x itself.
-    """
-    import tensorflow as tf
-
-    above = tf.nn.relu(inputs[0])
-    return above + (tf.exp(inputs[0] - above) - 1)
-
-
 #: What TensorFlow's converter has no built-in operator for.
 TFLITE: Mapping[str, Rule] = {
     "AvgPool3D": pool_in_planes,
     "MaxPool3D": pool_in_planes,
     "DenseBincount": count_by_comparison,
+    "If": decided_branch,
+    "ResizeBicubic": bicubic_by_products,
+    "ScaleAndTranslate": scaled_by_products,
+    "StatelessIf": decided_branch,
+    "StridedSlice": known_sizes,
 }
-#: Also what its quantizer leaves in float.
-TFLITE_INTEGER: Mapping[str, Rule] = {
-    **TFLITE,
-    "Elu": linear_unit_by_exponential,
-    "Neg": negative_by_product,
-    "Square": square_by_product,
-    "SquaredDifference": squared_difference_by_product,
+#: What neither ONNX nor TF.js has, or has otherwise.
+_NEITHER: Mapping[str, Rule] = {
+    "Bucketize": buckets_by_comparison,
+    "ComplexAbs": magnitude,
+    "Imag": imaginary_part,
+    "RFFT": transform_by_products,
+    "Real": real_part,
+    "ResizeBicubic": bicubic_by_products,
+    "ResizeNearestNeighbor": nearest_by_selection,
+    "ScaleAndTranslate": scaled_by_products,
+    "StridedSlice": known_sizes,
 }
 #: What tf2onnx has no handler for.
-ONNX: Mapping[str, Rule] = {
-    "Bucketize": buckets_by_comparison,
-    "Erfc": complement_of_error,
-    "Expm1": exponential_less_one,
-}
+ONNX: Mapping[str, Rule] = {**_NEITHER, "Erfc": complement_of_error, "Expm1": exponential_less_one}
 #: What TF.js has no kernel for, or one that differs.
-TFJS: Mapping[str, Rule] = {"Bucketize": buckets_by_comparison, "DenseBincount": count_by_comparison}
+TFJS: Mapping[str, Rule] = {
+    **_NEITHER,
+    "Conv2DBackpropInput": transposed_dilated_by_padding,
+    "Conv3D": groups_by_parts,
+    "Conv3DBackpropInputV2": transposed_by_spreading,
+    "DenseBincount": count_by_comparison,
+    "If": decided_branch,
+    "MatrixBandPart": band_by_selection,
+    "MaxPool3D": pool_in_planes,
+    "StatelessIf": decided_branch,
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,8 @@ from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.lowering import ONNX, lowered
 from edgeship_converters.onnx_canonical import canonical_model
+from edgeship_converters.onnx_float16 import to_float16
+from edgeship_converters.onnx_repairs import repair
 from edgeship_converters.usage import add_props
 
 FILE = "model.onnx"
@@ -24,12 +25,7 @@ FILE = "model.onnx"
 OPSET = 18
 #: What a protocol buffer message can hold; above it ONNX needs side files.
 _MAX_BYTES = 2**31 - 1
-_FLOAT16_MAX = 65504.0
-#: The smallest positive number of float16 (a subnormal, 2**-24): smaller ones would vanish.
-_FLOAT16_TINY = 2.0**-24
-#: tf2onnx compares integers as float32; in float16 those above 2048 would be rounded.
-_KEPT_FLOAT32 = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
-_PACKAGES = ("tensorflow", "keras", "onnx", "onnxconverter_common", "onnxruntime", "sympy", "tf2onnx")
+_PACKAGES = ("tensorflow", "keras", "onnx", "onnxruntime", "sympy", "tf2onnx")
 
 
 class ONNXConverter:
@@ -49,11 +45,11 @@ class ONNXConverter:
     def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
         """Write `model.onnx` (see `edgeship.contracts.Converter`).
 
-        float16 keeps float32 inputs and outputs. int8 is static QDQ, U8S8 (uint8 activations, int8 weights per
-        channel), ranges from the calibration samples (`onnx_int8`).
+        float16 keeps float32 inputs and outputs, and numbers that float16 cannot hold (`onnx_float16`). int8 is static
+        QDQ, U8S8 (uint8 activations, int8 weights per channel), ranges from the calibration samples (`onnx_int8`).
 
         Raises:
-            UnsupportedModelError: an operator has no ONNX form, the model is too large, or a weight for float16.
+            UnsupportedModelError: an operator has no ONNX form, or the model is too large.
             DataError: int8 without calibration samples.
         """
         if variant == "int8" and options.calibration is None:
@@ -64,7 +60,7 @@ class ONNXConverter:
         plain = _export(source, variant, options.calibration if variant == "int8" else None)
         model = plain.model
         if variant == "float16":
-            model = _to_float16(model)
+            model = to_float16(model)
         elif variant == "int8":
             assert options.calibration is not None
             model = onnx_int8.quantize(model, plain.inputs, options.calibration)
@@ -73,7 +69,7 @@ class ONNXConverter:
         content = _check(model, variant)
         (out_dir / FILE).write_bytes(content)
         graph = () if source.kind == "onnx" else ("tensorflow", "keras", "numpy", "tf2onnx")
-        made_by = versions(*graph, "onnx", "onnxconverter-common", "onnxruntime")
+        made_by = versions(*graph, "onnx", "onnxruntime")
         return describe(
             out_dir, (self.format, variant), [FILE], (plain.inputs, plain.outputs), source, options, made_by
         )
@@ -127,6 +123,7 @@ def _from_graph(frozen: FrozenGraph) -> Any:
             f"onnx: tf2onnx stopped: {error}", remedy="Replace the layer, or choose another format."
         ) from error
     _refuse_foreign(model, frozen)
+    repair(model)
     return canonical_model(model, frozen.inputs, frozen.outputs, rename=True)
 
 
@@ -145,47 +142,6 @@ def _refuse_foreign(model: Any, frozen: FrozenGraph) -> None:
 
 def _has_loops(model: Any) -> bool:
     return any(node.op_type in ("Loop", "Scan") for node in model.graph.node)
-
-
-def _to_float16(model: Any) -> Any:
-    import numpy as np
-    from onnx import numpy_helper
-    from onnxconverter_common import float16
-
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and np.abs(values).max(initial=0.0) > _FLOAT16_MAX:
-            raise UnsupportedModelError(
-                f"onnx/float16: {tensor.name} has values above {_FLOAT16_MAX:g}, which float16 cannot hold",
-                remedy="Use float32 or int8.",
-            )
-    _cast_to_float16(model)
-    with warnings.catch_warnings():
-        # Says of each tensor with values below 2**-24 that they become 2**-24: rounding, like that of all others.
-        warnings.filterwarnings("ignore", r"the float32 number .* will be truncated", UserWarning)
-        return float16.convert_float_to_float16(
-            model,
-            keep_io_types=True,
-            min_positive_val=_FLOAT16_TINY,
-            max_finite_val=_FLOAT16_MAX,
-            op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *_KEPT_FLOAT32],
-            check_fp16_ready=False,  # it takes any cast to float16 for a model that was converted before
-        )
-
-
-def _cast_to_float16(model: Any) -> None:
-    """Have integers cast to float16 where float16 is what follows; the converter leaves these nodes as they are."""
-    from onnx import TensorProto
-
-    users: dict[str, set[str]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            users.setdefault(name, set()).add(node.op_type)
-    for node in model.graph.node:
-        if node.op_type == "Cast" and users.get(node.output[0], set()) - set(_KEPT_FLOAT32):
-            (target,) = (attribute for attribute in node.attribute if attribute.name == "to")
-            if target.i == TensorProto.FLOAT:
-                target.i = TensorProto.FLOAT16
 
 
 def _check(model: Any, variant: str) -> bytes:

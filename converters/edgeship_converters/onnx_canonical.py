@@ -86,7 +86,7 @@ def _remove_identities(graph: GraphProto, outer: dict[str, str]) -> None:
     for node in nodes:
         for side in (node.input, node.output):
             _replace_names(side, stands_for)
-        for _, body in _bodies(node):
+        for _, body in bodies(node):
             _remove_identities(body, stands_for)
     _replace(graph.node, nodes)
     for tensor, name in copies:
@@ -107,9 +107,9 @@ def _order(graph: GraphProto) -> None:
             elif index not in done:
                 done.add(index)
                 stack.append((index, True))
-                stack.extend((makers[n], False) for n in reversed(_inputs(graph.node[index])) if n in makers)
+                stack.extend((makers[n], False) for n in reversed(read_by(graph.node[index])) if n in makers)
     _replace(graph.node, [graph.node[index] for index in order])
-    used = [name for node in graph.node for name in _inputs(node)] + [value.name for value in graph.output]
+    used = [name for node in graph.node for name in read_by(node)] + [value.name for value in graph.output]
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     _replace(graph.initializer, [initializers[name] for name in dict.fromkeys(used) if name in initializers])
     del graph.value_info[:]
@@ -117,22 +117,22 @@ def _order(graph: GraphProto) -> None:
     for node in graph.node:
         node.doc_string = ""
         _replace(node.attribute, sorted(node.attribute, key=lambda attribute: attribute.name))
-        for _, body in _bodies(node):
+        for _, body in bodies(node):
             _order(body)
 
 
-def _bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
+def bodies(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
     """The graphs inside a node of control flow, with the names of their attributes."""
     for attribute in node.attribute:
         for body in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
             yield attribute.name, body
 
 
-def _inputs(node: NodeProto) -> list[str]:
+def read_by(node: NodeProto) -> list[str]:
     """All tensors that a node reads, also from within its bodies."""
     found = [name for name in node.input if name]
-    for _, body in _bodies(node):
-        found += [name for inner in body.node for name in _inputs(inner)]
+    for _, body in bodies(node):
+        found += [name for inner in body.node for name in read_by(inner)]
         found += [value.name for value in body.output]
     return found
 
@@ -156,7 +156,7 @@ class _Names:
         for tensor in graph.initializer:
             names.setdefault(tensor.name, tensor.name if tensor.name in self._fixed else self._unique(f"{scope}value"))
         for node in graph.node:
-            for attribute, body in _bodies(node):
+            for attribute, body in bodies(node):
                 _forget_sizes((*body.input, *body.output))
                 body.name = f"{node.name}/{attribute}"
                 self.rename(body, f"{body.name}/", names)

@@ -271,7 +271,7 @@ def _unpadded(linear: _Linear) -> bool:
     node = linear.node
     if node.op == "MatMul":
         return True
-    pointwise = all(n == 1 for n in linear.given.shape[:2])
+    pointwise = node.attrs["padding"] == "SAME" and all(n == 1 for n in linear.given.shape[:2])
     return node.op in ("Conv2D", "DepthwiseConv2dNative") and (node.attrs["padding"] == "VALID" or pointwise)
 
 
