@@ -48,6 +48,24 @@ def quantize(
     *,
     integer_io: bool = False,
 ) -> bytes:
+    """Like `make`, and LiteRT can run the file.
+
+    Raises:
+        UnsupportedModelError: also where it cannot; names the operator.
+    """
+    made = make(model, precisions, default, calibration, integer_io=integer_io)
+    _check_runs(made, default)
+    return made
+
+
+def make(
+    model: bytes | Path,
+    precisions: Mapping[str, str] | None = None,
+    default: str = "float32",
+    calibration: Samples | None = None,
+    *,
+    integer_io: bool = False,
+) -> bytes:
     """The file with the layers in the given precisions; the same input always gives the same bytes.
 
     Args:
@@ -61,7 +79,7 @@ def quantize(
 
     Raises:
         InputError: an unknown precision, a layer that is not there, or no calibration where one is needed.
-        UnsupportedModelError: a layer that was named cannot be given its precision, or LiteRT cannot run the file.
+        UnsupportedModelError: a layer that was named cannot be given its precision.
         MissingPackageError: ai-edge-quantizer is not installed.
     """
     from edgeship_converters import weights  # with NumPy, which looking at a converter does not need
@@ -79,9 +97,7 @@ def quantize(
     weights.store(made, _few_bits(made, chosen))
     _check_named(made, chosen, precisions)
     _check_smaller(made, default)
-    result = write(made)
-    _check_runs(result, default)
-    return result
+    return write(made)
 
 
 def _check_words(words: Sequence[str], calibration: Samples | None) -> None:
@@ -259,9 +275,14 @@ def _check_smaller(made: Any, default: str) -> None:
 def _check_runs(content: bytes, precision: str) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
+    from edgeship_converters.interpreter import failed_operator
+
     try:
         Interpreter(model_content=content).allocate_tensors()
     except (RuntimeError, ValueError) as error:
+        place = failed_operator(content, str(error))
+        where = f" at {place.rstrip(';')}" if place else ""
         raise UnsupportedModelError(
-            f"tflite/{precision}: LiteRT cannot run the file in this precision: {str(error)[:300]}", remedy=_REMEDY
+            f"tflite/{precision}: LiteRT cannot run the file in this precision{where}: {str(error)[:300]}",
+            remedy=_REMEDY,
         ) from error

@@ -36,7 +36,7 @@ def corrected_for(model: Any, source: Source, calibration: Dataset | None, round
         samples = {name: prepare(array, source.baked) for name, array in samples.items()}
     try:
         return correct_bias(model, samples, rounding)
-    except UnsupportedModelError:
+    except (UnsupportedModelError, KeyError):  # Keras takes the settings of stacked cells apart when it reads them
         return model
 
 

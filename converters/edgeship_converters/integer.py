@@ -59,7 +59,7 @@ def _int16x8(frozen: FrozenGraph, variant: str, samples: Samples) -> selective.C
 
     def make(floats: frozenset[str]) -> bytes:
         words = {f"^{re.escape(name)};": "float32" for name in floats}
-        return aeq.quantize(reference, words, "int16x8", samples, integer_io=ENDS[variant] != "float32")
+        return aeq.make(reference, words, "int16x8", samples, integer_io=ENDS[variant] != "float32")
 
     try:
         whole = tensorflow_lite.to_int16x8(frozen, samples, ENDS[variant])

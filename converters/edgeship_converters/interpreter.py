@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeship_converters.flatfile import read, text
+from edgeship_converters.flatfile import described, read, text
 
 if TYPE_CHECKING:
     from edgeship.types import Array
+
+#: What LiteRT says of an operator that it cannot run.
+_FAILED = re.compile(r"Node number (\d+) \((\w+)\) failed")
+
+
+def failed_operator(content: bytes, message: str) -> str:
+    """First output of the operator that an error of LiteRT speaks of; empty where it names none of the file's own."""
+    found = _FAILED.search(message)
+    steps = list(described(read(content)))
+    if found is None or int(found[1]) >= len(steps):
+        return ""
+    graph, raw, _ = steps[int(found[1])]
+    return text(graph.tensors[raw.outputs[0]].name)
 
 
 class Session:

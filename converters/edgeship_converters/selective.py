@@ -8,7 +8,6 @@ again (as the selective quantization of TensorFlow's QuantizationDebugger, with 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from edgeship.comparison import compare
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import read, text
-from edgeship_converters.interpreter import Session, followed
+from edgeship_converters.interpreter import Session, failed_operator, followed
 
 #: What an output may be off (`edgeship.comparison`): well within what verification allows an 8-bit file on new samples.
 _ERROR, _COSINE, _FLOOR = 0.35, 0.94, 0.1
@@ -27,8 +26,6 @@ _SAMPLES, _FOLLOWED = 64, 16
 #: How often a file is made. Each time more operators go, by a share of the largest rise of the error: the last times
 #: nearly all that add any.
 _ROUNDS = 10
-#: What LiteRT says of an operator that it cannot run.
-_FAILED = re.compile(r"Node number (\d+) \((\w+)\) failed")
 
 #: Operators that stay in float, by their first output -> a file.
 Make = Callable[[frozenset[str]], bytes]
@@ -115,12 +112,8 @@ class _Reference:
 
     def stopped_at(self, content: bytes, message: str) -> frozenset[str]:
         """The operator that LiteRT could not run, by its first output; nothing where it does not say so."""
-        found = _FAILED.search(message)
-        steps = _steps(content)
         known = {step.output for step in self._steps}
-        if found is None or int(found[1]) >= len(steps):
-            return frozenset()
-        return frozenset({steps[int(found[1])].output} & known)
+        return frozenset({failed_operator(content, message)} & known)
 
     def blamed(self, content: bytes, floats: frozenset[str], share: float) -> frozenset[str]:
         """The operators at which the error rises by at least a share of the largest rise.
