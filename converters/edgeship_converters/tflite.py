@@ -21,6 +21,7 @@ from edgeship_converters.correction import corrected, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.lowering import TFLITE, lowered
+from edgeship_converters.usage import keep_files
 
 FILE = "model.tflite"
 
@@ -131,6 +132,7 @@ class TFLiteConverter:
         (source, variant, options), (content, ends) = asked, made
         inputs, outputs = ([spec.name for spec in side] for side in ends)
         delivered = slim(content, (inputs, outputs), usage(options.labels, options.preprocessing))
+        delivered = keep_files(delivered, source)
         specs = _read(delivered, ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
         found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)

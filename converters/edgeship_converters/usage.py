@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import Any
 
-from edgeship.types import ConvertOptions, TensorSpec
+from edgeship.archives import check_zip
+from edgeship.errors import SourceError
+from edgeship.types import ConvertOptions, Source, TensorSpec
 from edgeship.usage import Usage, tflite, usage
 from edgeship.usage.onnx import to_props
 from edgeship.usage.savedmodel import to_collections
+from edgeship.usage.values import MAX_TEXT
 from edgeship_converters import flatfile
 
 
@@ -41,6 +46,20 @@ def _ends(model: Any) -> tuple[list[TensorSpec], list[TensorSpec]]:
             [TensorSpec(name, tuple(map(int, t.shape if t.shape is not None else ())), "") for name, t in tensors]
         )
     return sides[0], sides[1]
+
+
+def keep_files(delivered: bytes, source: Source) -> bytes:
+    """A file made of another .tflite with the files behind that one (labels), which its metadata still names.
+
+    Raises SourceError for an archive that is not safe to unpack, or larger than labels are.
+    """
+    if source.kind != "tflite" or zipfile.is_zipfile(io.BytesIO(delivered)) or not zipfile.is_zipfile(source.path):
+        return delivered
+    members = check_zip(source.path, SourceError)
+    if sum(member.file_size for member in members) > MAX_TEXT:
+        raise SourceError(f"the files in {source.path.name} have more than {MAX_TEXT:,} bytes")
+    with zipfile.ZipFile(source.path) as archive:
+        return tflite.with_files(delivered, {member.filename: archive.read(member) for member in members})
 
 
 def add_collections(message: Any, options: ConvertOptions) -> None:
