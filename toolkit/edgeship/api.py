@@ -109,7 +109,8 @@ def layer_sensitivity(model: Any, data: Data, **options: Any) -> Sensitivity:
     names = [field.name for field in fields(Options)]
     settings = Options(**{name: options.pop(name) for name in names if name in options})
     with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
-        path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch))
+        opening = (tuple(options.get("custom_objects", ())), bool(options.get("allow_unsafe", False)))
+        path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch), *opening)
         given = _data(data, Path(scratch))
         assert given is not None
         return sensitivity(SensitivityRequest(path, given, settings, **options), progress)
@@ -150,7 +151,8 @@ def _run(
 ) -> Report:
     progress: ProgressCallback | None = options.pop("progress", None)
     with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
-        path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch))
+        opening = (tuple(options.get("custom_objects", ())), bool(options.get("allow_unsafe", False)))
+        path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch), *opening)
         options.setdefault(
             "data_options", DataOptions(seed=recipe.seed, calibration_samples=recipe.calibration_samples)
         )
@@ -165,11 +167,11 @@ def _run(
         return pipeline.build(request) if progress is None else pipeline.build(request, progress)
 
 
-def _save(model: Any, folder: Path) -> Path:
+def _save(model: Any, folder: Path, custom_objects: tuple[str, ...], allow_unsafe: bool) -> Path:
     from edgeship.names import safe_names
     from edgeship.source import save_live
 
-    saved = save_live(model, folder)
+    saved = save_live(model, folder, custom_objects, allow_unsafe=allow_unsafe)
     # The file's name becomes the build's.
     return saved.rename(saved.with_stem(safe_names((model.name,), "model")[0]))
 

@@ -7,6 +7,7 @@ is marked [child] and runs in a worker.
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -154,10 +155,19 @@ def predict(source: Source, dataset: Dataset, split: str, out_dir: Path, progres
     return tuple(spec.name for spec in source.outputs)
 
 
-def save_live(model: Any, folder: Path) -> Path:
-    """Write a live Keras 3 or tf_keras model to `folder` (`model.keras` or `model.h5`) and return the file.
+def save_live(model: Any, folder: Path, custom_objects: tuple[str, ...] = (), *, allow_unsafe: bool = False) -> Path:
+    """Write a live Keras 3 or tf_keras model to `folder` and return what was written: `model.keras` or `model.h5`.
+
+    A model that these cannot hold (subclassed without a config), or that asks for code which the user did not name, is
+    written as what it computes: the SavedModel `model`. It needs no code, and cannot be trained.
 
     Runs in the user's own process, where the framework is loaded already.
+
+    Args:
+        model: live, and built or called once.
+        folder: is made.
+        custom_objects: `module:name` references that will be given when it is read.
+        allow_unsafe: whether it may carry code.
 
     Raises:
         SourceError: not a model of either, not built yet, or not savable.
@@ -182,9 +192,45 @@ def save_live(model: Any, folder: Path) -> Path:
         except (OSError, MemoryError):
             raise
         except Exception as error:
-            raise SourceError(f"model {model.name!r} cannot be saved: {error}") from error
+            exported = _exported(model, folder)
+            if exported is None:
+                raise SourceError(
+                    f"model {model.name!r} cannot be saved: {error}",
+                    remedy="Call it once on data, so that its inputs are known; or write get_config() for its classes.",
+                ) from error
+            return exported
         finally:
             temporary.unlink(missing_ok=True)
+        if allow_unsafe or _needs_nothing(place, custom_objects):
+            return place
+        return _exported(model, folder) or place
+
+
+def _needs_nothing(file: Path, custom_objects: tuple[str, ...]) -> bool:
+    """Whether a saved model can be read with no more code than the user names."""
+    try:
+        _checked(file, "keras" if file.suffix == ".keras" else "h5", custom_objects, allow_unsafe=False)
+    except SourceError:
+        return False
+    return True
+
+
+def _exported(model: Any, folder: Path) -> Path | None:
+    """What the model computes, as a SavedModel in `folder`; None where that cannot be written."""
+    from edgeship.source.saved import write_saved_model
+
+    place, temporary = folder / "model", folder / ".exporting"
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        loader = "keras" if _is_model(model, "keras") else "tf_keras"
+        write_saved_model(_signature(model, loader, ""), model.variables, temporary)
+        temporary.rename(place)
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001 - frameworks raise anything; what is wrong was said when it was to be saved
+        return None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return place
 
 

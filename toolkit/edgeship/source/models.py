@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -215,8 +215,10 @@ def keras_signature(model: Any) -> Signature:
     functional = getattr(model, "_functional", None) or model
     structure = getattr(functional, "_inputs_struct", None)
     if structure is None:
-        structure = _built_inputs(model)
-        results = model(structure, training=False)
+        structure = _built_inputs(
+            model, lambda shape, name: keras.KerasTensor(shape, dtype=model.input_dtype, name=name)
+        )
+        results = _called(model, structure)
     else:
         results = functional._outputs_struct
     inputs, outputs = _named_tensors(structure, "input"), _named_tensors(results, "output")
@@ -228,23 +230,39 @@ def keras_signature(model: Any) -> Signature:
     return Signature(inputs, outputs, call)
 
 
-def _built_inputs(model: Any) -> Any:
-    """Symbolic inputs of a subclassed model from the shapes that it was built with."""
-    import keras
+def _built_inputs(model: Any, tensor: Callable[[tuple[int | None, ...], str], Any]) -> Any:
+    """Symbolic inputs of a subclassed model from the shapes that it was built with: one, a list or a dict.
 
+    `tensor` makes one of its shape and name.
+    """
     config = model.get_build_config() or {}
     shapes = config.get("input_shape", config.get("shapes_dict"))
 
-    def tensor(shape: Sequence[int | None], name: str) -> Any:
-        return keras.KerasTensor((None, *shape[1:]), dtype=model.input_dtype, name=name)
+    def made(given: Any, name: str) -> Any:
+        if isinstance(given, Mapping) and given:
+            return {key: made(given[key], str(key)) for key in given}
+        sizes = list(given) if given is not None and not isinstance(given, str) else []
+        if sizes and all(size is None or isinstance(size, int) for size in sizes):
+            return tensor((None, *sizes[1:]), name)
+        if not sizes:
+            raise SourceError(
+                f"model {model.name!r} does not say which inputs it takes",
+                remedy="Call it once on data, then save it again.",
+            )
+        return [made(shape, f"{name}_{index}") for index, shape in enumerate(sizes)]
 
-    if isinstance(shapes, Mapping) and shapes:
-        return {key: tensor(shape, key) for key, shape in shapes.items()}
-    if isinstance(shapes, list | tuple) and shapes and not isinstance(shapes[0], list | tuple | Mapping):
-        return tensor(shapes, "input")
-    raise SourceError(
-        f"model {model.name!r} does not say which inputs it takes", remedy="Call it once on data, then save it again."
-    )
+    return made(shapes, "input")
+
+
+def _called(model: Any, structure: Any) -> Any:
+    """Outputs of a subclassed model for symbolic inputs."""
+    try:
+        return model(structure, training=False)
+    except TypeError as error:
+        raise SourceError(
+            f"model {model.name!r} cannot be called with the inputs it was built for: {str(error).splitlines()[0]}",
+            remedy="Let call() take one argument (a tensor, a list or a dict of them) beside training.",
+        ) from error
 
 
 def _named_tensors(structure: Any, fallback: str) -> tuple[TensorSpec, ...]:
@@ -268,14 +286,12 @@ def _named_tensors(structure: Any, fallback: str) -> tuple[TensorSpec, ...]:
 
 
 def tf_keras_signature(model: Any) -> Signature:
-    """Signature of a functional or sequential tf_keras model, in the order of `tf.nest.flatten`."""
-    import tensorflow as tf
+    """Signature of a tf_keras model, in the order of `tf.nest.flatten`.
 
-    if not model.inputs:
-        raise SourceError(
-            f"model {model.name!r} does not say which inputs it takes",
-            remedy="Call it once on data, then save it again.",
-        )
+    Raises:
+        SourceError: a subclassed model that was never built.
+    """
+    import tensorflow as tf
 
     def specs(tensors: Sequence[Any], names: Sequence[str], fallback: str) -> tuple[TensorSpec, ...]:
         safe = safe_names(names, fallback)
@@ -283,12 +299,33 @@ def tf_keras_signature(model: Any) -> Signature:
             TensorSpec(name, tuple(t.shape), tf.as_dtype(t.dtype).name) for name, t in zip(safe, tensors, strict=True)
         )
 
-    structure = getattr(model, "_nested_inputs", model.inputs)
+    if model.inputs:
+        structure, outputs = getattr(model, "_nested_inputs", model.inputs), model.outputs
+        names = (model.input_names, model.output_names)
+    else:
+        structure, outputs, names = _built_tf_keras(model)
+    inputs = tf.nest.flatten(structure)
 
     def call(*tensors: Any) -> list[Any]:
         packed = tf.nest.pack_sequence_as(structure, list(tensors))
         return list(tf.nest.flatten(model(packed, training=False)))
 
-    return Signature(
-        specs(model.inputs, model.input_names, "input"), specs(model.outputs, model.output_names, "output"), call
+    return Signature(specs(inputs, names[0], "input"), specs(outputs, names[1], "output"), call)
+
+
+def _built_tf_keras(model: Any) -> tuple[Any, list[Any], tuple[list[str], list[str]]]:
+    """Of a subclassed model: symbolic inputs in their structure, flat outputs, and the names of both."""
+    import tensorflow as tf
+    import tf_keras
+
+    structure = _built_inputs(
+        model, lambda shape, name: tf_keras.Input(shape[1:], name=name, dtype=model.compute_dtype)
     )
+    results = _called(model, structure)
+
+    def names(tensors: Any, fallback: str) -> list[str]:
+        count = len(tf.nest.flatten(tensors))
+        keys = sorted(tensors) if isinstance(tensors, Mapping) else []  # the order in which TensorFlow flattens
+        return [str(key) for key in keys] if len(keys) == count else [fallback] * count
+
+    return structure, tf.nest.flatten(results), (names(structure, "input"), names(results, "output"))

@@ -66,6 +66,22 @@ def inspect_saved_model(path: Path, allow_unsafe: bool, wanted: str | None) -> S
     )
 
 
+def write_saved_model(signature: Signature, variables: Iterable[Any], folder: Path) -> None:
+    """Write what a live model computes, with the names of its signature. Raises what TensorFlow raises."""
+    import tensorflow as tf
+
+    def serve(**inputs: Any) -> dict[str, Any]:
+        results = signature.call(*(inputs[spec.name] for spec in signature.inputs))
+        return {spec.name: result for spec, result in zip(signature.outputs, results, strict=True)}
+
+    specs = {spec.name: tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in signature.inputs}
+    holder = tf.Module()
+    # Keras 3 wraps TensorFlow's.
+    holder.held = [v if isinstance(v, tf.Variable) else v.value for v in variables]
+    function = tf.function(serve, autograph=False).get_concrete_function(**specs)
+    tf.saved_model.save(holder, str(folder), signatures={SIGNATURE: function})
+
+
 def choose(keys: list[str], wanted: str | None, where: str) -> str:
     """The signature that is meant: the one that was named, else `serving_default`, else the only one.
 
