@@ -169,3 +169,27 @@ def test_rows_and_sequences(source: Source, shape: tuple[int, ...]) -> None:
     other = replace(source, inputs=(replace(source.inputs[0], shape=(None, *shape[1:])),), baked=WAYS["per-channel"])
     (found,) = baked(lambda x: [x], other, fake_quant=False)(tf.constant(values))
     assert np.allclose(found, prepare(values, WAYS["per-channel"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["unit", "torch"])
+def test_ranges_of_quantization_aware_training(tmp_path: Path, way: str) -> None:
+    """The file takes raw bytes, and computes what the trained network does: its ranges are in the graph already."""
+    import edgeship
+
+    keras.utils.set_random_seed(0)
+    done = replace(WAYS[way], value_range=(0.0, 255.0))
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(image))
+    trained = edgeship.quantize_aware(keras.Model(image, keras.layers.Dense(3, name="scores")(x)), prepare(RAW, done))
+    own = inspect(save_live(trained, tmp_path / "model"))
+    exact = np.asarray(trained.predict_on_batch(prepare(RAW, done)))
+    (tmp_path / "out").mkdir()
+    artifact = plugins.converter("tflite").convert(replace(own, baked=done), "int8", ConvertOptions(), tmp_path / "out")
+    (quantization,) = [spec.quantization for spec in artifact.inputs]
+    assert quantization is not None
+    assert (quantization.scale, quantization.zero_point) == (1.0, -128)
+    assert np.abs(ran(artifact, RAW) - exact).max() < 0.02 * np.ptp(exact)
+    (tmp_path / "no").mkdir()
+    unknown = replace(own, baked=WAYS[way])
+    with pytest.raises(UnsupportedModelError, match="that of raw values is not known"):
+        plugins.converter("tflite").convert(unknown, "int8", ConvertOptions(), tmp_path / "no")
