@@ -179,7 +179,7 @@ def _read_outside(path: Path, model: Any) -> None:
             raise SourceError(f"{path.name} and its weights are larger than the 2 GiB that one ONNX file can hold")
         tensor.raw_data = content
         del tensor.external_data[:]
-        tensor.data_location = onnx.TensorProto.DEFAULT
+        tensor.ClearField("data_location")
 
 
 def _outside(path: Path, name: str, said: dict[str, str], size: int) -> bytes:

@@ -304,9 +304,9 @@ def _batch_normalization(call: Call) -> Result:
     scale, bias, mean, variance = (np.asarray(array) for array in arrays)
     factor = scale / np.sqrt(variance.astype(np.float64) + call.node.get("epsilon", 1e-5))
     shift = bias - mean * factor
-    if len(plain(call[0]).shape) < 2:
-        raise ValueError("it normalizes a tensor without channels")
     x = channels_last(call[0])
+    if len(x.shape) < 2:
+        raise ValueError("it normalizes a tensor without channels")
     found = x * factor.astype(x.dtype.as_numpy_dtype) + shift.astype(x.dtype.as_numpy_dtype)
     return Tensor(found, last=len(found.shape) > 2)
 
