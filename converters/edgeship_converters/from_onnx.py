@@ -43,6 +43,7 @@ def _name(model: Any, source: Source) -> None:
     inner = {name for node in nodes(model.graph) for name in (*node.input, *node.output)} - set(own)
     names |= {name: f"{name}/inner" for name in inner & set(wanted)}
     for node in nodes(model.graph):
+        node.name = node.name or node.output[0]  # layers are named by their nodes
         for side in (node.input, node.output):
             for index, name in enumerate(side):
                 side[index] = names.get(name, name)
