@@ -30,11 +30,15 @@ from edgeship.errors import InputError, MissingPackageError, UnsupportedModelErr
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import Operator, described, modernize, name_apart, operators, read, write
 
+#: Name of a tensor -> its ends, as ai-edge-quantizer reads them.
+Ranges = Mapping[str, Mapping[str, Any]]
 #: Precision -> bits of weights that are stored beside float arithmetic.
 WEIGHT_ONLY: Mapping[str, int] = {"int8-weights": 8, "int4": 4, "int2": 2}
 #: Precision -> bits of activations in integer arithmetic.
 STATIC: Mapping[str, int] = {"int8": 8, "int16x8": 16}
 PRECISIONS = ("float32", "float16", "dynamic", *STATIC, *WEIGHT_ONLY)
+#: Operators that stay float: LiteRT 2.3 ends the process where a divisor rounds to 0, and in these comparisons.
+_UNSAFE = ("DIV", "EQUAL", "NOT_EQUAL")
 #: What stands for infinity in padding and masks, and says nothing about a range.
 _LARGEST = 3e38
 _REMEDY = "Use another precision, or give the model that the .tflite file was made from."
@@ -62,7 +66,7 @@ def make(
     model: bytes | Path,
     precisions: Mapping[str, str] | None = None,
     default: str = "float32",
-    calibration: Samples | None = None,
+    calibration: Samples | Ranges | None = None,
     *,
     integer_io: bool = False,
 ) -> bytes:
@@ -74,7 +78,7 @@ def make(
             `flatfile.Operator.is_of`). Of several that match, the last counts. Weight-only precisions leave operators
             without weights, and weights of fewer than 256 numbers, in float32.
         default: of all other operators. Those that ai-edge-quantizer does not know stay float32 quietly.
-        calibration: samples by input name (`calibration.batches`), for `int8` and `int16x8`.
+        calibration: samples by input name (`calibration.batches`), or `ranges` of them, for `int8` and `int16x8`.
         integer_io: inputs and outputs are integers where the first and last operator are.
 
     Raises:
@@ -87,10 +91,7 @@ def make(
     content = model.read_bytes() if isinstance(model, Path) else bytes(model)
     precisions = precisions or {}
     _check_words((*precisions.values(), default), calibration)
-    original = read(content)
-    name_apart(original)
-    modernize(original)
-    content = write(original)
+    content = _tidy(content)
     chosen = _chosen(operators(content), precisions, default)
     result = _integers(content, chosen, default, calibration, integer_io=integer_io)
     made = read(result)
@@ -100,7 +101,14 @@ def make(
     return write(made)
 
 
-def _check_words(words: Sequence[str], calibration: Samples | None) -> None:
+def _tidy(content: bytes) -> bytes:
+    model = read(content)
+    name_apart(model)
+    modernize(model)
+    return write(model)
+
+
+def _check_words(words: Sequence[str], calibration: Samples | Ranges | None) -> None:
     unknown = sorted(set(words) - set(PRECISIONS))
     if unknown:
         raise InputError(f"unknown precision {unknown[0]!r}", remedy=f"Known: {', '.join(PRECISIONS)}.")
@@ -122,7 +130,7 @@ def _chosen(found: Sequence[Operator], precisions: Mapping[str, str], default: s
 
 
 def _integers(
-    content: bytes, chosen: Mapping[str, str], default: str, calibration: Samples | None, *, integer_io: bool
+    content: bytes, chosen: Mapping[str, str], default: str, calibration: Samples | Ranges | None, *, integer_io: bool
 ) -> bytes:
     """What ai-edge-quantizer does: all but the weight-only precisions."""
     if not set(chosen.values()) - {"float32"} - set(WEIGHT_ONLY):
@@ -147,8 +155,8 @@ def _integers(
                 _configure(worker, scope, precision)
                 if default not in STATIC or not integer_io:
                     _float_ends(worker, scope)
-            ranges = _ranges(content, calibration) if calibration and worker.need_calibration else None
-            made = worker.quantize(ranges).quantized_model
+            found = ranges(content, calibration) if callable(calibration) else calibration
+            made = worker.quantize(dict(found) if found and worker.need_calibration else None).quantized_model
         except Exception as error:  # it raises what its handlers raise, without a common base
             first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             message = f"tflite/{default}: ai-edge-quantizer stopped: {first[:300]}"
@@ -186,6 +194,9 @@ def _configure(worker: Any, scope: str, precision: str) -> None:
         worker.add_static_config(
             regex=scope, operation_name=every, activation_num_bits=STATIC[precision], weight_num_bits=8
         )
+        for name in _UNSAFE:
+            kind = qtyping.TFLOperationName[name]
+            worker.update_quantization_recipe(scope, kind, algorithm_key=AlgorithmName.NO_QUANTIZE)
     elif precision == "dynamic":
         worker.add_dynamic_config(regex=scope, operation_name=every, num_bits=8)
     elif precision == "float16":
@@ -205,8 +216,8 @@ def _float_ends(worker: Any, scope: str) -> None:
         worker.update_quantization_recipe(scope, end, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
-def _ranges(content: bytes, samples: Samples) -> dict[str, dict[str, Any]]:
-    """Smallest and largest value of every tensor, as ai-edge-quantizer reads them.
+def ranges(content: bytes, samples: Samples) -> Ranges:
+    """Smallest and largest value of every tensor of a file, by the names that `make` gives them.
 
     Not `worker.calibrate`: that averages the ranges of single samples, which cuts off half of the largest values
     (on ResNet-8, 6 dB more noise in int8 and 7 dB more in int16x8). Nor its calibrator with another rule: that stops at
@@ -216,7 +227,7 @@ def _ranges(content: bytes, samples: Samples) -> dict[str, dict[str, Any]]:
 
     from edgeship_converters.interpreter import Session
 
-    session = Session(content, every_tensor=True)
+    session = Session(_tidy(content), every_tensor=True)
     found: dict[str, dict[str, Any]] = {}
     for sample in samples():
         session.run(sample)

@@ -61,7 +61,13 @@ def read(content: bytes) -> Any:
     """A model as mutable objects (ModelT)."""
     from ai_edge_litert.tools import flatbuffer_utils
 
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    try:
+        return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    except TypeError:  # it stops at graphs without operators, of models that give back what they are given
+        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+        for graph in model.subgraphs:
+            graph.operators = graph.operators or []
+        return flatbuffer_utils.read_model_from_bytearray(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def write(model: Any) -> bytes:

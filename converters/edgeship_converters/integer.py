@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeship.errors import UnsupportedModelError
@@ -33,20 +33,27 @@ class Made:
     notes: tuple[str, ...]
 
 
-def quantize(frozen: FrozenGraph, variant: str, samples: Samples) -> Made:
+def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Callable[[], FrozenGraph]) -> Made:
     """The file of a graph without loops.
+
+    Args:
+        frozen: the model, its biases corrected for what the integers round.
+        variant: one of `ENDS`.
+        samples: that set the ranges of activations.
+        original: gives the same graph with the biases of the model.
 
     Raises:
         UnsupportedModelError: an operator has no TFLite form, or none computes with integers, or LiteRT cannot run it.
     """
-    given = for_integers(frozen)
+    given, ends = for_integers(frozen), ENDS[variant]
     if variant.startswith("int8"):
-        reference = tensorflow_lite.calibrated(given, samples)
-        make = functools.partial(tensorflow_lite.to_int8, reference, ENDS[variant])
-        found = selective.choose(make, reference, samples)
+        calibrated = tensorflow_lite.calibrated(given, samples)
+        exact = selective.Reference(
+            calibrated, samples, 8, lambda: tensorflow_lite.calibrated(for_integers(original()), samples)
+        )
+        found = selective.choose(functools.partial(tensorflow_lite.to_int8, calibrated, ends), exact)
     else:
-        found = _int16x8(given, variant, samples)
-    ends = ENDS[variant]
+        found = _int16x8(given, ends, samples, original)
     content = found.content if ends == "float32" else integer_ends.add(found.content, ends, samples)
     floats = tensorflow_lite.float_operators(content)
     if floats:  # of a model that computes nothing, there is nothing in float either
@@ -54,20 +61,24 @@ def quantize(frozen: FrozenGraph, variant: str, samples: Samples) -> Made:
     return Made(content, _notes(floats, found.floats, variant))
 
 
-def _int16x8(frozen: FrozenGraph, variant: str, samples: Samples) -> selective.Chosen:
-    reference = tensorflow_lite.convert(frozen, "float32")
-
-    def make(floats: frozenset[str]) -> bytes:
-        words = {f"^{re.escape(name)};": "float32" for name in floats}
-        return aeq.make(reference, words, "int16x8", samples, integer_io=ENDS[variant] != "float32")
-
+def _int16x8(frozen: FrozenGraph, ends: str, samples: Samples, original: Callable[[], FrozenGraph]) -> selective.Chosen:
+    content = tensorflow_lite.convert(frozen, "float32")
+    exact = selective.Reference(
+        content, samples, 16, lambda: tensorflow_lite.convert(for_integers(original()), "float32")
+    )
     try:
-        whole = tensorflow_lite.to_int16x8(frozen, samples, ENDS[variant])
-        if selective.near(whole, reference, samples):
+        whole = tensorflow_lite.to_int16x8(frozen, samples, ends)
+        if exact.near(whole):
             return selective.Chosen(whole, ())
     except UnsupportedModelError:
         pass  # it says of an operator that it is not there, where only its form in int16 is not
-    return selective.choose(make, reference, samples)
+    ranges = aeq.ranges(content, samples)
+
+    def make(floats: frozenset[str]) -> bytes:
+        words = {f"^{re.escape(name)};": "float32" for name in floats}
+        return aeq.make(content, words, "int16x8", ranges, integer_io=ends != "float32")
+
+    return selective.choose(make, exact)
 
 
 def no_integers(variant: str, floats: Sequence[tuple[str, str]]) -> UnsupportedModelError:

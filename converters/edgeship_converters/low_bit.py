@@ -30,7 +30,7 @@ from edgeship_converters.flatfile import (
     values,
     write,
 )
-from edgeship_converters.weights import quantizable, quantize_weights
+from edgeship_converters.weights import FEWEST, quantizable, quantize_weights
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -41,6 +41,8 @@ BUDGET = 0.02
 #: Samples on which the error is measured.
 _SAMPLES = 64
 _BITS = (8, 4, 2)
+#: Layers that an error names; more are counted.
+_NAMED = 8
 #: What makes probabilities of scores: the error is measured before it, where large scores still change.
 _SQUASHING = {"SOFTMAX", "LOGISTIC"}
 
@@ -102,13 +104,23 @@ def _stored(content: bytes, bits: Mapping[str, int]) -> tuple[bytes, tuple[str, 
     """The file with the weights of these operators in so many bits, and a note that says so."""
     words = {number: word for word, number in aeq.WEIGHT_ONLY.items()}
     if not bits:
-        raise UnsupportedModelError(
-            "tflite: the model has no weights that can be made smaller", remedy="Use float32 or float16."
-        )
+        raise _nothing_smaller(content)
     made = aeq.quantize(content, {f"^{re.escape(name)}$": words[number] for name, number in bits.items()})
     counts = Counter(bits.values())
     weights = [f"{counts[number]} in {number} bits" for number in _BITS if counts[number]]
     return made, (f"weights of layers: {', '.join(weights)}; small ones in float32",)
+
+
+def _nothing_smaller(content: bytes) -> UnsupportedModelError:
+    """The error for a model of small layers: in fewer bits each would take as much, and the file is that of float32."""
+    small = [operator for *_, operator in described(read(content)) if operator.weights]
+    names = [f"{operator.name.partition(';')[0]} ({np.prod(operator.shape)})" for operator in small[:_NAMED]]
+    more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
+    layers = f"; {', '.join(names)}{more}" if small else ""
+    return UnsupportedModelError(
+        f"tflite/int4: the model has no weights that can be made smaller, which takes {FEWEST} in a layer{layers}",
+        remedy="Use float32, which is as small here, float16 or int8.",
+    )
 
 
 def _corrected(model: Any, *, source: Source, calibration: Dataset | None, bits: Callable[[str], int]) -> Any:

@@ -8,13 +8,13 @@ arithmetic, and its output is read like that of an int16x8 layer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.types import LAYER_PRECISIONS, Dataset, Source
-from edgeship_converters import aeq, correction
+from edgeship_converters import aeq, correction, selective
 from edgeship_converters.calibration import Samples, outputs, powers
 from edgeship_converters.flatfile import Operator, described, modernize, name_apart, read, text, write
 
@@ -63,13 +63,16 @@ class _Start:
     tensors: tuple[int, ...]
 
 
-def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples) -> Mixed:
+def quantize(
+    content: bytes, precision: Mapping[str, str], calibration: Samples, original: Callable[[], bytes] | None = None
+) -> Mixed:
     """The file with some layers above int8, float inputs and outputs.
 
     Args:
         content: a float32 .tflite file with the signature `serving_default`.
         precision: name of a Keras layer (or of an input) -> one of `LAYER_PRECISIONS`; all others are int8.
         calibration: samples that set the ranges of activations.
+        original: gives the same file with biases that are not corrected (`corrected`).
 
     Raises:
         InputError: an unknown precision, or a layer that the file does not have.
@@ -90,7 +93,9 @@ def quantize(content: bytes, precision: Mapping[str, str], calibration: Samples)
     inputs = {text(entry.name): int(entry.tensorIndex) for entry in model.signatureDefs[0].inputs}
     chosen = _spread(nodes, {_start(layer, nodes, inputs): word for layer, word in precision.items()})
     left = {n for n, word in chosen.items() if word == "int16x8" and _kind(nodes, n) not in _16_BIT}
-    return _runnable(write(model), chosen, left, calibration)
+    words = {f"^{re.escape(n)}$": word for n, word in {**chosen, **dict.fromkeys(left, "float32")}.items()}
+    made = _selected(write(model), words, calibration, original)
+    return Mixed(made, _left_float(made, chosen))
 
 
 def corrected(model: Any, source: Source, calibration: Dataset, precision: Mapping[str, str]) -> Any:
@@ -113,24 +118,20 @@ def nearer(original: bytes, files: Sequence[Mixed], samples: Samples) -> Mixed:
     return min(files, key=lambda file: sum(powers(outputs(file.content, given), exact)))
 
 
-def _runnable(content: bytes, chosen: Mapping[str, str], left: set[str], calibration: Samples) -> Mixed:
-    """The file; where LiteRT does not run it, with one more operator, at worst all of them, in float than in 16 bits.
+def _selected(
+    content: bytes, words: Mapping[str, str], calibration: Samples, original: Callable[[], bytes] | None
+) -> bytes:
+    """The file, with as few more operators in float as LiteRT and its outputs need.
 
     Whether a kernel takes 16 bits also depends on the scales of its tensors, which are not known before.
     """
-    sixteen = [name for name, word in chosen.items() if word == "int16x8" and name not in left]
-    failed: UnsupportedModelError | None = None
-    for more in (set(), *({name} for name in sixteen), set(sixteen)):
-        words = {**chosen, **dict.fromkeys(left | more, "float32")}
-        named = {f"^{re.escape(name)}$": word for name, word in words.items()}
-        try:
-            made = aeq.quantize(content, named, "int8", calibration)
-        except UnsupportedModelError as error:
-            failed = failed or error
-        else:
-            return Mixed(made, _left_float(made, chosen))
-    assert failed is not None
-    raise failed
+    ranges = aeq.ranges(content, calibration)
+
+    def make(floats: frozenset[str]) -> bytes:
+        more = {f"^{re.escape(name)};": "float32" for name in sorted(floats)}
+        return aeq.make(content, {**words, **more}, "int8", ranges)
+
+    return selective.choose(make, selective.Reference(content, calibration, 8, original)).content
 
 
 def _left_float(content: bytes, chosen: Mapping[str, str]) -> tuple[str, ...]:

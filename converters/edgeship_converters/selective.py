@@ -8,8 +8,9 @@ again (as the selective quantization of TensorFlow's QuantizationDebugger, with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,8 +20,14 @@ from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import read, text
 from edgeship_converters.interpreter import Session, failed_operator, followed
 
-#: What an output may be off (`edgeship.comparison`): well within what verification allows an 8-bit file on new samples.
-_ERROR, _COSINE, _FLOOR = 0.35, 0.94, 0.1
+if TYPE_CHECKING:
+    from edgeship.types import Array
+
+#: What an output may be off (`edgeship.comparison`), well within what verification allows on new samples: the largest
+#: error and the least cosine, by the bits of activations.
+_LIMITS = {8: (0.35, 0.94), 16: (0.25, 0.97)}
+#: Columns that change less than this share of the widest are measured as if they changed so much.
+_FLOOR = 0.1
 #: Samples that files are compared on, and those on which the error is followed through the operators.
 _SAMPLES, _FOLLOWED = 64, 16
 #: How often a file is made. Each time more operators go, by a share of the largest rise of the error: the last times
@@ -39,26 +46,16 @@ class Chosen:
     floats: tuple[str, ...]
 
 
-def near(content: bytes, reference: bytes, samples: Samples) -> bool:
-    """Whether LiteRT runs an integer file, and its outputs are near enough to those of the float file."""
-    try:
-        return _Reference(reference, samples).error(content) <= 1
-    except RuntimeError:
-        return False
-
-
-def choose(make: Make, reference: bytes, samples: Samples) -> Chosen:
+def choose(make: Make, exact: Reference) -> Chosen:
     """The file whose outputs are near enough to those of the float file; else the nearest that was made.
 
     Args:
-        make: makes the integer file. Its tensors have the names of those in `reference`.
-        reference: the float file, of one subgraph.
-        samples: by input name.
+        make: makes the integer file. Its tensors have the names of those in the float file.
+        exact: the float file.
 
     Raises:
         UnsupportedModelError: LiteRT cannot run the file, whatever stays in float.
     """
-    exact = _Reference(reference, samples)
     floats: frozenset[str] = frozenset()
     best: tuple[float, Chosen] | None = None
     failure: UnsupportedModelError | None = None
@@ -90,24 +87,58 @@ def _cannot_run(error: Exception) -> UnsupportedModelError:
     )
 
 
-class _Reference:
-    """The float file and what it gives."""
+class Reference:
+    """A float file and what it gives, to hold integer files against.
 
-    def __init__(self, content: bytes, samples: Samples) -> None:
-        self._content = content
+    Args:
+        content: the float file that integer ones are made of, of one subgraph.
+        samples: by input name.
+        bits: 8 or 16, of most activations.
+        original: the same file before its biases were corrected for what the integers round, which is what counts.
+            Correction mostly moves outputs by less than they may be off, so it is made only where they are too far off.
+    """
+
+    def __init__(
+        self, content: bytes, samples: Samples, bits: int, original: Callable[[], bytes] | None = None
+    ) -> None:
+        self._error, self._cosine = _LIMITS[bits]
         self._samples = [sample for sample, _ in zip(samples(), range(_SAMPLES), strict=False)]
+        self._original = original
+        self._hold_against(content)
+
+    def _hold_against(self, content: bytes) -> None:
+        self._content = content
         self._steps = _steps(content)
         self._expected = Session(content).outputs(self._samples)
 
+    def near(self, content: bytes) -> bool:
+        """Whether LiteRT runs an integer file, and its outputs are near enough."""
+        try:
+            return self.error(content) <= 1
+        except RuntimeError:
+            return False
+
     def error(self, content: bytes) -> float:
-        """How far the outputs of a file are off, as a share of what they may be; NaN counts as infinite."""
+        """How far the outputs of a file are off, as a share of what they may be.
+
+        Raises:
+            RuntimeError: LiteRT cannot run it.
+        """
         found = Session(content).outputs(self._samples)
+        if self._apart(found) > 1 and self._original is not None:
+            self._hold_against(self._original())
+            self._original = None
+        return self._apart(found)
+
+    def _apart(self, found: Mapping[str, Array]) -> float:
+        """NaN counts as infinite."""
         worst = 0.0
         for name, expected in self._expected.items():
+            if (expected == expected[:1]).all():  # what never changes here says nothing
+                continue
             compared = compare(expected, found[name], _FLOOR)
-            apart = max(compared.error / _ERROR, (1 - compared.cosine) / (1 - _COSINE))
-            if not (expected == expected[:1]).all():  # what never changes here says nothing
-                worst = max(worst, apart if np.isfinite(apart) else float("inf"))
+            apart = max(compared.error / self._error, (1 - compared.cosine) / (1 - self._cosine))
+            worst = max(worst, apart if np.isfinite(apart) else float("inf"))
         return worst
 
     def stopped_at(self, content: bytes, message: str) -> frozenset[str]:

@@ -114,6 +114,19 @@ def to_int16x8(frozen: FrozenGraph, samples: Samples, ends: str) -> bytes:
         return _run(converter.convert, "int16x8")
 
 
+def _last_tensors(frozen: FrozenGraph) -> list[str]:
+    """What the outputs are computed as: tensors with the names of layers, where none is an input or given out twice."""
+    nodes = {node.name: node for node in frozen.graph_def.node}
+    found: list[str] = []
+    for tensor in frozen.output_tensors:
+        last = nodes[tensor.partition(":")[0]]
+        before = last.input[0] if last.op == "Identity" else tensor
+        before = before if ":" in before else f"{before}:0"
+        known = nodes[before.partition(":")[0]].op in ("Placeholder", "Const") or before in found
+        found.append(tensor if known else before)
+    return found
+
+
 @contextmanager
 def _converter(frozen: FrozenGraph) -> Iterator[Any]:
     import tensorflow as tf
@@ -125,7 +138,7 @@ def _converter(frozen: FrozenGraph) -> Iterator[Any]:
 
 
 def _save(frozen: FrozenGraph, folder: Path) -> None:
-    """Write the graph as a SavedModel whose signature points at its tensors, which then keep their names."""
+    """Write the graph as a SavedModel whose signature points at its tensors."""
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -137,7 +150,7 @@ def _save(frozen: FrozenGraph, folder: Path) -> None:
     signature.method_name = "tensorflow/serving/predict"
     for specs, tensors, ends in (
         (frozen.inputs, frozen.input_tensors, signature.inputs),
-        (frozen.outputs, frozen.output_tensors, signature.outputs),
+        (frozen.outputs, _last_tensors(frozen), signature.outputs),
     ):
         for spec, tensor in zip(specs, tensors, strict=True):
             ends[spec.name].name = tensor

@@ -17,10 +17,11 @@ from edgeship.usage import usage
 from edgeship_converters import from_tflite, integer, mixed, tensorflow_lite
 from edgeship_converters.batch_of_one import with_sums
 from edgeship_converters.calibration import batches
-from edgeship_converters.correction import corrected, possible
+from edgeship_converters.correction import corrected, folded, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.lowering import TFLITE, lowered
+from edgeship_converters.lowering_integer import for_integers
 from edgeship_converters.usage import keep_files
 
 FILE = "model.tflite"
@@ -156,8 +157,8 @@ def _mixed(
         frozen = _frozen(source, fake_quant=False, prepare=correct)
         # Folding may have taken a layer that was named into another.
         with contextlib.suppress(InputError, UnsupportedModelError):
-            given = tensorflow_lite.convert(lowered(frozen, TFLITE), "float32")
-            better = mixed.quantize(given, options.precision, samples)
+            given = _float(frozen)
+            better = mixed.quantize(given, options.precision, samples, lambda: _float(_folded(source)))
             found = mixed.nearer(content, (found, better), samples)
     names = ", ".join(name.rstrip(";") for name in found.left_float)
     note = f"in float32 for want of an operator with these integers: {names}"
@@ -182,14 +183,28 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
     # Of a mixed file, what is corrected depends on the precision of layers (`_mixed`).
     frozen = _frozen(source, fake_quant=False, prepare=correct if integers else None)
     # TensorFlow's quantizer crashes on the loop of an RNN, and operators in a loop have no precision of their own.
+    original: Callable[[], FrozenGraph] = functools.partial(_folded, source)
     if variant in _INTEGER and frozen.has_loops():
         frozen = _frozen(source, fake_quant=False, unroll=True)
+        original = lambda: frozen  # noqa: E731 - nothing is corrected
     ends = (frozen.inputs, frozen.outputs)
     if integers:
         assert options.calibration is not None
-        made = integer.quantize(frozen, variant, batches(options.calibration, frozen.inputs, 1))
+        made = integer.quantize(frozen, variant, batches(options.calibration, frozen.inputs, 1), original)
         return made.content, ends, made.notes
-    return tensorflow_lite.convert(lowered(frozen, TFLITE), "float32" if variant == "mixed" else variant), ends, ()
+    if variant == "mixed":  # quantized afterwards
+        return _float(frozen), ends, ()
+    return tensorflow_lite.convert(lowered(frozen, TFLITE), variant), ends, ()
+
+
+def _folded(source: Source) -> FrozenGraph:
+    """The graph whose biases `corrected` changes, as they were."""
+    return _frozen(source, fake_quant=False, prepare=functools.partial(folded, source=source))
+
+
+def _float(frozen: FrozenGraph) -> bytes:
+    """The float file that ai-edge-quantizer makes integers of."""
+    return tensorflow_lite.convert(for_integers(frozen), "float32")
 
 
 def _from_own_ranges(source: Source, variant: str) -> tuple[bytes, _Ends]:

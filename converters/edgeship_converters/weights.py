@@ -23,7 +23,7 @@ _ZERO_POINTS: Mapping[int, tuple[int, ...]] = {2: (0, 1, 2, 3), 4: (6, 7, 8, 9),
 #: Shares of the widest range that are tried.
 _SHARES = np.linspace(1.0, 0.4, 21, dtype=np.float32)
 #: Fewest weights that pay: an operator, a tensor and the scales come with them, about 300 bytes.
-_FEWEST = 256
+FEWEST = 256
 #: Version of DEQUANTIZE by bits (int8 per channel, int4, int2). Runtimes that are too old must see it: they refuse the
 #: file then, and read wrong numbers otherwise.
 _VERSIONS: Mapping[int, int] = {8: 5, 4: 6, 2: 7}
@@ -92,7 +92,7 @@ def pack(integers: Array, bits: int) -> Array:
 
 def quantizable(shape: tuple[int, ...]) -> bool:
     """Whether weights of this shape get smaller in the file."""
-    return int(np.prod(shape, dtype=np.int64)) >= _FEWEST
+    return int(np.prod(shape, dtype=np.int64)) >= FEWEST
 
 
 def store(model: Any, bits: Mapping[str, int]) -> None:
