@@ -110,7 +110,7 @@ def test_table_of_formats_and_variants_in_the_readme() -> None:
     for variant, meaning in VARIANTS.items():
         cells = found[variant]
         assert cells[0] == meaning
-        for name, cell in zip(("tflite", "onnx", "tfjs", "micro"), cells[1:], strict=True):
+        for name, cell in zip(("tflite", "onnx", "tfjs", "micro", "savedmodel"), cells[1:], strict=True):
             converter = plugins.converter(name)
             if variant in converter.variants:
                 assert cell.startswith("yes"), (variant, name)

@@ -103,7 +103,8 @@ def build(model: Path, **given: Any) -> int:
 
     Compresses, converts, verifies, measures and reports.
 
-    MODEL is a .keras or .h5 file, a SavedModel folder, or a float .tflite file.
+    MODEL is a .keras or .h5 file, the folder of a SavedModel or of a TF.js layers model, a frozen graph (.pb), or a
+    float .onnx or .tflite file.
 
     \b
     Examples:

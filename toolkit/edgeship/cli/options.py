@@ -69,7 +69,7 @@ _formats = click.option(
     multiple=True,
     type=_Names(_plugin_names("converters")),
     metavar="FORMAT",
-    help="tflite, tfjs or onnx; repeat for several. Default: all that are installed.",
+    help="tflite, tfjs, onnx, micro or savedmodel; repeatable. Default: the first three, where installed.",
 )
 _quantize = click.option(
     "--quantize",
