@@ -276,7 +276,9 @@ def _check_smaller(made: Any, default: str) -> None:
 
     types = {"float16": "FLOAT16", "int16x8": "INT16", "int4": "INT4", "int2": "INT2"}
     smaller = getattr(schema.TensorType, types.get(default, "INT8"))
-    if default != "float32" and not any(tensor.type == smaller for graph in made.subgraphs for tensor in graph.tensors):
+    if default == "float32" or not any(graph.operators for graph in made.subgraphs):
+        return
+    if not any(tensor.type == smaller for graph in made.subgraphs for tensor in graph.tensors):
         raise UnsupportedModelError(
             f"tflite/{default}: the file has no weights that can be made smaller",
             remedy="Use float32, or give the model that the .tflite file was made from.",

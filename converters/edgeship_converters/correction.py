@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import UnsupportedModelError
@@ -38,6 +39,20 @@ def corrected_for(model: Any, source: Source, calibration: Dataset | None, round
         return correct_bias(model, samples, rounding)
     except (UnsupportedModelError, KeyError):  # Keras takes the settings of stacked cells apart when it reads them
         return model
+
+
+class Correction:
+    """A change to a model that remembers whether there was anything to change: corrected or as it was."""
+
+    def __init__(self, correct: Callable[[Any], Any]) -> None:
+        self._correct = correct
+        self.changed = False
+
+    def __call__(self, model: Any) -> Any:
+        """The model with other biases, or as it is."""
+        better = self._correct(model)
+        self.changed = better is not model
+        return better
 
 
 def possible(source: Source) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgeship.errors import UnsupportedModelError
+from edgeship.errors import EdgeshipError, UnsupportedModelError
 from edgeship.source.kinds import KINDS, NO_GRAPH
 from edgeship.types import Source, TensorSpec
 
@@ -35,6 +35,8 @@ _STATE = re.compile(r"Assign\w*Variable|Scatter\w*Variable|^Resource(Scatter|App
 #: Operators whose results are random.
 _RANDOM = re.compile(r"Random|Multinomial|TruncatedNormal|StatelessSampleDistorted")
 _DT_STRING = 7  # tensorflow.DataType.DT_STRING
+#: What Keras prints errors in bold with.
+_COLOUR = re.compile(r"\x1b\[\d*m")
 #: A GraphDef is one protocol buffer message, which holds less than 2 GiB.
 _MAX_BYTES = 2**31 - 1
 
@@ -157,7 +159,12 @@ def _trace(model: Any, source: Source, static_batch: int | None, *, fake_quant: 
     call = baked(forward(model, source), source, fake_quant=fake_quant)
     call = tf.function(call, autograph=False)  # the layers bring theirs where they need it
     with _still_randomness(source):
-        traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
+        try:
+            traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
+        except EdgeshipError:
+            raise
+        except Exception as error:  # layers raise what they like
+            raise _untraceable(source, error) from error
     _refuse_state(traced.graph.as_graph_def())
     # convert_variables_to_constants_v2 without its last step: making a function again costs half the time.
     variables = convert_to_constants._FunctionConverterDataInEager(
@@ -207,6 +214,15 @@ def _inline_compiled(graph_def: GraphDef, outputs: Sequence[str]) -> GraphDef:
     rewrite.optimizers.append("function")
     meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph.as_graph_def(), graph=graph)
     return tf_optimizer.OptimizeGraph(config, meta_graph)
+
+
+def _untraceable(source: Source, error: Exception) -> UnsupportedModelError:
+    """Say what a layer said that cannot be part of a graph, for sizes that are not fixed for instance."""
+    said = " ".join(_COLOUR.sub("", str(error)).split())
+    return UnsupportedModelError(
+        f"{source.path.name} cannot be computed as a graph: {said[:400]}",
+        remedy="Give the model fixed input sizes, or replace the layer.",
+    )
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ from edgeship_converters.lowering_integer import for_integers
 
 #: Variants with integer activations -> the dtype of inputs and outputs.
 ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
+#: Gives a graph.
+Original = Callable[[], FrozenGraph]
 #: Operators that a note names; more are counted.
 _NAMED = 8
 
@@ -33,14 +35,14 @@ class Made:
     notes: tuple[str, ...]
 
 
-def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Callable[[], FrozenGraph]) -> Made:
+def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Original | None) -> Made:
     """The file of a graph without loops.
 
     Args:
         frozen: the model, its biases corrected for what the integers round.
         variant: one of `ENDS`.
         samples: that set the ranges of activations.
-        original: gives the same graph with the biases of the model.
+        original: gives the same graph with the biases of the model, if these were corrected.
 
     Raises:
         UnsupportedModelError: an operator has no TFLite form, or none computes with integers, or LiteRT cannot run it.
@@ -48,9 +50,8 @@ def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Call
     given, ends = for_integers(frozen), ENDS[variant]
     if variant.startswith("int8"):
         calibrated = tensorflow_lite.calibrated(given, samples)
-        exact = selective.Reference(
-            calibrated, samples, 8, lambda: tensorflow_lite.calibrated(for_integers(original()), samples)
-        )
+        before = _before(original, lambda graph: tensorflow_lite.calibrated(graph, samples))
+        exact = selective.Reference(calibrated, samples, 8, before)
         found = selective.choose(functools.partial(tensorflow_lite.to_int8, calibrated, ends), exact)
     else:
         found = _int16x8(given, ends, samples, original)
@@ -61,11 +62,10 @@ def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Call
     return Made(content, _notes(floats, found.floats, variant))
 
 
-def _int16x8(frozen: FrozenGraph, ends: str, samples: Samples, original: Callable[[], FrozenGraph]) -> selective.Chosen:
+def _int16x8(frozen: FrozenGraph, ends: str, samples: Samples, original: Original | None) -> selective.Chosen:
     content = tensorflow_lite.convert(frozen, "float32")
-    exact = selective.Reference(
-        content, samples, 16, lambda: tensorflow_lite.convert(for_integers(original()), "float32")
-    )
+    before = _before(original, lambda graph: tensorflow_lite.convert(graph, "float32"))
+    exact = selective.Reference(content, samples, 16, before)
     try:
         whole = tensorflow_lite.to_int16x8(frozen, samples, ends)
         if exact.near(whole):
@@ -79,6 +79,11 @@ def _int16x8(frozen: FrozenGraph, ends: str, samples: Samples, original: Callabl
         return aeq.make(content, words, "int16x8", ranges, integer_io=ends != "float32")
 
     return selective.choose(make, exact)
+
+
+def _before(original: Original | None, convert: Callable[[FrozenGraph], bytes]) -> Callable[[], bytes] | None:
+    """What makes the float file before correction."""
+    return None if original is None else lambda: convert(for_integers(original()))
 
 
 def no_integers(variant: str, floats: Sequence[tuple[str, str]]) -> UnsupportedModelError:

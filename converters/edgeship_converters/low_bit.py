@@ -65,12 +65,17 @@ def quantize(variant: str, make: Make, source: Source, calibration: Dataset | No
     """
     if variant == "int4":
         content = make(functools.partial(_corrected, source=source, calibration=calibration, bits=lambda _: 4))
-        return _stored(content, dict.fromkeys((operator.name for operator in _kernels(content)), 4))
+        chosen_bits = dict.fromkeys((operator.name for operator in _kernels(content)), 4)
+        if not chosen_bits:
+            raise _nothing_smaller(make(None))
+        return _stored(content, chosen_bits)
     if calibration is None:
         raise DataError(
             f"tflite/{variant} needs sample inputs to measure on, and no data was given", remedy="Add --data."
         )
     content = make(functools.partial(correction.folded, source=source))
+    if not _kernels(content):
+        raise _nothing_smaller(make(None))
     chosen = choose(content, batches(calibration, source.inputs, 1))
     found = {operator: chosen[operator.weights] for operator in _kernels(content)}
 
@@ -103,8 +108,6 @@ def _tidy(content: bytes) -> Any:
 def _stored(content: bytes, bits: Mapping[str, int]) -> tuple[bytes, tuple[str, ...]]:
     """The file with the weights of these operators in so many bits, and a note that says so."""
     words = {number: word for word, number in aeq.WEIGHT_ONLY.items()}
-    if not bits:
-        raise _nothing_smaller(content)
     made = aeq.quantize(content, {f"^{re.escape(name)}$": words[number] for name, number in bits.items()})
     counts = Counter(bits.values())
     weights = [f"{counts[number]} in {number} bits" for number in _BITS if counts[number]]
@@ -116,9 +119,9 @@ def _nothing_smaller(content: bytes) -> UnsupportedModelError:
     small = [operator for *_, operator in described(read(content)) if operator.weights]
     names = [f"{operator.name.partition(';')[0]} ({np.prod(operator.shape)})" for operator in small[:_NAMED]]
     more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
-    layers = f"; {', '.join(names)}{more}" if small else ""
+    layers = f" in a layer: {', '.join(names)}{more}" if small else ""
     return UnsupportedModelError(
-        f"tflite/int4: the model has no weights that can be made smaller, which takes {FEWEST} in a layer{layers}",
+        f"tflite/int4: the model has no weights that can be made smaller, which takes {FEWEST} of them{layers}",
         remedy="Use float32, which is as small here, float16 or int8.",
     )
 

@@ -17,7 +17,7 @@ from edgeship.usage import usage
 from edgeship_converters import from_tflite, integer, mixed, tensorflow_lite
 from edgeship_converters.batch_of_one import with_sums
 from edgeship_converters.calibration import batches
-from edgeship_converters.correction import corrected, folded, possible
+from edgeship_converters.correction import Correction, corrected, folded, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.lowering import TFLITE, lowered
@@ -151,15 +151,18 @@ def _mixed(
     samples = batches(options.calibration, inputs, 1)
     found = mixed.quantize(content, options.precision, samples)
     if options.correct_biases and possible(source):
-        correct = functools.partial(
-            mixed.corrected, source=source, calibration=options.calibration, precision=options.precision
+        correct = Correction(
+            functools.partial(
+                mixed.corrected, source=source, calibration=options.calibration, precision=options.precision
+            )
         )
         frozen = _frozen(source, fake_quant=False, prepare=correct)
         # Folding may have taken a layer that was named into another.
         with contextlib.suppress(InputError, UnsupportedModelError):
-            given = _float(frozen)
-            better = mixed.quantize(given, options.precision, samples, lambda: _float(_folded(source)))
-            found = mixed.nearer(content, (found, better), samples)
+            if correct.changed:
+                given = _float(frozen)
+                better = mixed.quantize(given, options.precision, samples, lambda: _float(_folded(source)))
+                found = mixed.nearer(content, (found, better), samples)
     names = ", ".join(name.rstrip(";") for name in found.left_float)
     note = f"in float32 for want of an operator with these integers: {names}"
     return found.content, (note,) if names else ()
@@ -177,20 +180,23 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
     """Convert with TensorFlow a model whose activations are floats, or get their ranges from calibration samples."""
     integers = variant in integer.ENDS
     assert not integers or options.calibration is not None  # asked for before
-    correct = functools.partial(
-        corrected, source=source, calibration=options.calibration, activations=variant.startswith("int8")
+    activations = variant.startswith("int8")
+    correct = Correction(
+        functools.partial(corrected, source=source, calibration=options.calibration, activations=activations)
     )
     # Of a mixed file, what is corrected depends on the precision of layers (`_mixed`).
     frozen = _frozen(source, fake_quant=False, prepare=correct if integers else None)
     # TensorFlow's quantizer crashes on the loop of an RNN, and operators in a loop have no precision of their own.
-    original: Callable[[], FrozenGraph] = functools.partial(_folded, source)
     if variant in _INTEGER and frozen.has_loops():
         frozen = _frozen(source, fake_quant=False, unroll=True)
-        original = lambda: frozen  # noqa: E731 - nothing is corrected
+        correct.changed = False
     ends = (frozen.inputs, frozen.outputs)
     if integers:
         assert options.calibration is not None
-        made = integer.quantize(frozen, variant, batches(options.calibration, frozen.inputs, 1), original)
+        samples = batches(options.calibration, frozen.inputs, 1)
+        made = integer.quantize(
+            frozen, variant, samples, functools.partial(_folded, source) if correct.changed else None
+        )
         return made.content, ends, made.notes
     if variant == "mixed":  # quantized afterwards
         return _float(frozen), ends, ()
