@@ -38,7 +38,7 @@ def test_a_format_without_any_of_the_variants_is_refused_by_name() -> None:
 def test_unknown_words_are_refused_with_what_is_allowed() -> None:
     with pytest.raises(InputError, match="no converter writes 'tflitee'") as caught:
         exports.plan(("tflitee",), ("float32",))
-    assert "onnx, tfjs, tflite" in caught.value.remedy
+    assert "onnx, savedmodel, tfjs, tflite" in caught.value.remedy
     with pytest.raises(InputError, match="unknown variant 'int7'"):
         exports.plan((), ("int7",))
 

@@ -53,11 +53,17 @@ def custom(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield sys.modules["layers_of_a_user"]
 
 
+def saved(live: Any, folder: Path) -> Path:
+    """A file as users write it."""
+    live.save(folder / "model.keras")
+    return folder / "model.keras"
+
+
 def test_custom_objects(keras: Any, custom: Any, tmp_path: Path) -> None:
     x = keras.Input((3,), name="x")
     y = keras.layers.Dense(2, activation=custom.twice, name="y")(custom.Plain()(custom.Registered()(x)))
     live = keras.Model(x, y)
-    path = source.save_live(live, tmp_path)
+    path = saved(live, tmp_path)
     references = tuple(f"layers_of_a_user:{name}" for name in ("Plain", "Registered", "twice"))
     with pytest.raises(SourceError, match=r"needs '(Plain|twice)'[\s\S]*--custom-objects"):
         source.inspect(path)
@@ -71,7 +77,7 @@ def test_custom_objects(keras: Any, custom: Any, tmp_path: Path) -> None:
 
 def test_a_class_that_was_registered_when_saved_and_is_not_any_more(keras: Any, custom: Any, tmp_path: Path) -> None:
     x = keras.Input((3,), name="x")
-    path = source.save_live(keras.Model(x, custom.Plain(name="y")(x)), tmp_path)
+    path = saved(keras.Model(x, custom.Plain(name="y")(x)), tmp_path)
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "moved.keras", "w") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name).replace(b'"registered_name": "Plain"', b'"registered_name": "old>Plain"'))
@@ -93,7 +99,7 @@ def test_a_subclassed_model(keras: Any, custom: Any, tmp_path: Path) -> None:
         source.save_live(live, tmp_path)
     value = RNG.random((2, 3)).astype("float32")
     expected = live(value)["scores"]
-    found = source.inspect(source.save_live(live, tmp_path), ("layers_of_a_user:Whole",))
+    found = source.inspect(saved(live, tmp_path), ("layers_of_a_user:Whole",))
     assert found.inputs == (TensorSpec("input", (None, 3), "float32"),)
     assert found.outputs == (TensorSpec("scores", (None, 2), "float32"),)
     assert np.allclose(run(found, value)[0], expected, atol=1e-6)
@@ -101,7 +107,7 @@ def test_a_subclassed_model(keras: Any, custom: Any, tmp_path: Path) -> None:
 
 def test_a_lambda_layer_needs_permission(keras: Any, tmp_path: Path) -> None:
     x = keras.Input((3,), name="x")
-    path = source.save_live(keras.Model(x, keras.layers.Lambda(lambda v: v * 3, name="triple")(x)), tmp_path)
+    path = saved(keras.Model(x, keras.layers.Lambda(lambda v: v * 3, name="triple")(x)), tmp_path)
     with pytest.raises(UnsafeModelError, match=r"layer 'triple' \(Lambda\) carries code"):
         source.inspect(path)
     found = source.inspect(path, allow_unsafe=True)

@@ -115,9 +115,8 @@ def check(chosen: list[Any]) -> tuple[int, int]:
 
 @pytest.mark.filterwarnings("ignore")  # of NumPy, over what the cases are made of
 def test_a_share_of_the_test_cases_of_onnx() -> None:
-    agreed, refused = check(cases()[::29])
+    agreed, _ = check(cases()[::29])
     assert agreed > 25
-    assert refused > 0
 
 
 @pytest.mark.slow
