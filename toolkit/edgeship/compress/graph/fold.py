@@ -41,7 +41,7 @@ def fold(graph: Graph) -> Graph:
         else:
             # Fake quantization is defined on float32, whatever precision the model was trained in.
             steps += (part.set(dtype="float32") for part in _of_one_layer(step, _normalised(step, refs)))
-    return _fold_batch_norm(graph.with_steps(steps, moved), refs)
+    return _fold_batch_norm(_by_element_first(graph.with_steps(steps, moved), refs), refs)
 
 
 def _of_one_layer(step: Step, parts: Iterable[Step]) -> Iterable[Step]:
@@ -279,6 +279,38 @@ _EXPANSIONS: Mapping[type[keras.layers.Layer], Callable[[Step, Refs], Iterable[S
     layers.Rescaling: _expand_affine,
     layers.Normalization: _expand_affine,
 }
+
+
+def _by_element_first(graph: Graph, refs: Refs) -> Graph:
+    """What works by element or channel goes before the step back from an image of height 1 to a sequence.
+
+    Only beside its convolution can a batch normalization go into the kernel, and does the converter fuse an activation.
+    """
+    while (pair := _swappable(graph)) is not None:
+        back, after = pair
+        middle = refs.new((*back.inputs[0].shape[:-1], after.output.shape[-1]))
+        first = replace(after.reading({back.output: back.inputs[0]}), outputs=(middle,))
+        first = first.set(axis=-1) if after.layer is layers.BatchNormalization else first
+        second = replace(back.reading({back.inputs[0]: middle}), outputs=after.outputs)
+        swapped = {id(back): first, id(after): second}
+        graph = graph.with_steps(swapped.get(id(step), step) for step in graph.steps)
+    return graph
+
+
+def _swappable(graph: Graph) -> tuple[Step, Step] | None:
+    """A reshape that takes away a height of 1, and the only step that reads it."""
+    uses, readers = graph.consumers(), {ref: step for step in graph.steps for ref in step.inputs}
+    shared = {id(step) for calls in graph.calls().values() if len(calls) > 1 for step in calls}
+    for back in graph.steps:
+        if back.layer is not layers.Reshape or uses[back.output] != 1:
+            continue
+        before, shape, after = back.inputs[0].shape, back.output.shape, readers.get(back.output)
+        if len(before) != 4 or before[1] != 1 or before[-2:] != shape[1:] or after is None or id(after) in shared:
+            continue
+        activation = after.layer is layers.Activation and after.config["activation"] in ACTIVATIONS
+        if activation or (after.layer is layers.BatchNormalization and after.config["axis"] in (-1, len(shape) - 1)):
+            return back, after
+    return None
 
 
 def _fold_batch_norm(graph: Graph, refs: Refs) -> Graph:
