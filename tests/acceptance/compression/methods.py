@@ -123,13 +123,24 @@ class Ours:
             for s in report.stages
         ]
         return Made(
-            file=chosen.entry,
+            file=_without_labels(chosen.entry, work.folder / "model.tflite"),
             epochs=sum(s.epochs for s in report.stages),
             settings={"recipe": plan.to_data()},
             stages=stages,
             versions=report.environment,
             gate=gates[0] if gates else "",
         )
+
+
+def _without_labels(file: Path, place: Path) -> Path:
+    """The same network as peers deliver it: the front compares those, and labels are no part of theirs."""
+    from edgeship_converters import flatfile
+    from edgeship_converters.slim import slim
+
+    model = flatfile.read(file.read_bytes())
+    model.metadata = None
+    place.write_bytes(slim(flatfile.write(model)))
+    return place
 
 
 def _only(report: Report) -> Any:
