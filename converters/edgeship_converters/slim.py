@@ -62,7 +62,7 @@ def slim(content: bytes, ends: Ends | None = None, said: Usage = _NOTHING) -> by
     _forget_notes(model)
     _share_buffers(model)
     _drop_operator_codes(model)
-    written = _write(model)
+    written = compact(model)
     difference = _difference(model, flatfile.read(written), "model")
     if difference is not None:
         raise EdgeshipError(f"the slimmed TFLite file differs from the model in {difference}")
@@ -120,7 +120,8 @@ def _drop_operator_codes(model: Any) -> None:
             operator.opcodeIndex = used.index(operator.opcodeIndex)
 
 
-def _write(model: Any) -> bytes:
+def compact(model: Any) -> bytes:
+    """A model as a file that compresses well (see `_Builder`); it may be larger than others before that."""
     builder = _Builder(sum(0 if b.data is None else len(b.data) for b in model.buffers) + (1 << 16))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())

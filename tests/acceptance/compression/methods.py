@@ -135,11 +135,11 @@ class Ours:
 def _without_labels(file: Path, place: Path) -> Path:
     """The same network as peers deliver it: the front compares those, and labels are no part of theirs."""
     from edgeship_converters import flatfile
-    from edgeship_converters.slim import slim
+    from edgeship_converters.slim import compact
 
     model = flatfile.read(file.read_bytes())
     model.metadata = None
-    place.write_bytes(slim(flatfile.write(model)))
+    place.write_bytes(compact(model))
     return place
 
 
