@@ -68,7 +68,8 @@ class ONNXConverter:
         add_props(model, options)
         content = _check(model, variant)
         (out_dir / FILE).write_bytes(content)
-        graph = () if source.kind == "onnx" else ("tensorflow", "keras", "numpy", "tf2onnx")
+        ours = source.kind == "onnx" and _keeps_its_graph(source)
+        graph = () if ours else ("tensorflow", "keras", "numpy", "tf2onnx")
         made_by = versions(*graph, "onnx", "onnxruntime")
         return describe(
             out_dir, (self.format, variant), [FILE], (plain.inputs, plain.outputs), source, options, made_by
@@ -85,7 +86,7 @@ class _Exported(NamedTuple):
 
 def _export(source: Source, variant: str, calibration: Dataset | None) -> _Exported:
     """The float32 model, canonical; without loops where the variant cannot have any; with biases for int8."""
-    if source.kind in ("onnx", "tflite"):
+    if _keeps_its_graph(source):
         model = from_onnx.to_onnx(source, variant) if source.kind == "onnx" else from_tflite.to_onnx(source, OPSET)
         if variant != "float32" and _has_loops(model):
             raise UnsupportedModelError(
@@ -102,6 +103,11 @@ def _export(source: Source, variant: str, calibration: Dataset | None) -> _Expor
         frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
         model = _from_graph(frozen)
     return _Exported(model, frozen.inputs, frozen.outputs)
+
+
+def _keeps_its_graph(source: Source) -> bool:
+    """Whether the file of the source becomes the ONNX file, without a detour through TensorFlow's graph."""
+    return source.kind == "tflite" or (source.kind == "onnx" and source.baked is None)
 
 
 def _from_graph(frozen: FrozenGraph) -> Any:

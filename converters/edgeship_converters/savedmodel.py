@@ -17,6 +17,7 @@ from edgeship.errors import UnsupportedModelError
 from edgeship.report.layers import graph_layers
 from edgeship.types import Artifact, ConvertOptions, Source
 from edgeship_converters.describe import describe, versions
+from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.names import unique
 from edgeship_converters.usage import add_collections
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 FILE = "saved_model.pb"
-SIGNATURE = "serving_default"
 _FLOAT16_MAX = 65504.0
 #: Fewer values are not worth a cast.
 _MIN_VALUES = 32

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from edgeship.errors import UnsupportedModelError
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import SIGNATURE, described, read, text
 from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.savedmodel import saved_model
 
 #: The operator and the node that TensorFlow's converter speaks of.
 _LOCATION = re.compile(r'loc\((?:callsite\()?(?:fused\[)?"(\w+):", "([^"]+)"')
@@ -138,27 +140,10 @@ def _converter(frozen: FrozenGraph) -> Iterator[Any]:
 
 
 def _save(frozen: FrozenGraph, folder: Path) -> None:
-    """Write the graph as a SavedModel whose signature points at its tensors."""
-    import tensorflow as tf
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
-    meta = saved.meta_graphs.add()
-    meta.meta_info_def.tags.append("serve")
-    meta.graph_def.CopyFrom(frozen.graph_def)
-    signature = meta.signature_def[SIGNATURE]
-    signature.method_name = "tensorflow/serving/predict"
-    for specs, tensors, ends in (
-        (frozen.inputs, frozen.input_tensors, signature.inputs),
-        (frozen.outputs, _last_tensors(frozen), signature.outputs),
-    ):
-        for spec, tensor in zip(specs, tensors, strict=True):
-            ends[spec.name].name = tensor
-            ends[spec.name].dtype = tf.dtypes.as_dtype(spec.dtype).as_datatype_enum
-            for size in spec.shape:
-                ends[spec.name].tensor_shape.dim.add(size=-1 if size is None else size)
+    """Write the graph as a SavedModel whose signature points at tensors with the names of layers."""
+    message = saved_model(replace(frozen, output_tensors=tuple(_last_tensors(frozen))))
     folder.mkdir()
-    (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
+    (folder / "saved_model.pb").write_bytes(message.SerializeToString(deterministic=True))
 
 
 def _run(make: Callable[[], Any], variant: str) -> bytes:
