@@ -198,7 +198,7 @@ def test_a_file_that_does_not_read_back_is_never_delivered(
         model.buffers[kernel.buffer].data = model.buffers[kernel.buffer].data ^ 1
         return flatfile.write(model)
 
-    monkeypatch.setattr(slim, "_write", broken)
+    monkeypatch.setattr(slim, "compact", broken)
     with pytest.raises(EdgeshipError, match="differs from the model in model"):
         slim.slim(converted[0])
 
