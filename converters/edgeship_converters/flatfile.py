@@ -65,6 +65,7 @@ def read(content: bytes) -> Any:
         return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     except TypeError:  # it stops at graphs without operators, of models that give back what they are given
         model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+        model.operatorCodes = model.operatorCodes or []
         for graph in model.subgraphs:
             graph.operators = graph.operators or []
         return flatbuffer_utils.read_model_from_bytearray(flatbuffer_utils.convert_object_to_bytearray(model))
@@ -82,7 +83,7 @@ def kinds(model: Any) -> list[str]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    return [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    return [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes or ()]
 
 
 def described(model: Any) -> Iterator[tuple[Any, Any, Operator]]:

@@ -90,7 +90,7 @@ def no_integers(variant: str, floats: Sequence[tuple[str, str]]) -> UnsupportedM
     """The error for a file in which the operators named compute with floats."""
     names = ", ".join(f"{kind} ({name.partition(';')[0]})" for kind, name in floats[:_NAMED])
     return UnsupportedModelError(
-        f"tflite/{variant}: no range is known for, or no integer kernel there is of {names}",
+        f"tflite/{variant}: no integers that would do are known for {names}",
         remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
     )
 

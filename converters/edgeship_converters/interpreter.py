@@ -88,6 +88,10 @@ class Session:
         """Name of each input -> name of its tensor."""
         return {name: self._details[index]["name"] for name, index in self._inputs.items()}
 
+    def output_tensors(self) -> dict[str, str]:
+        """Name of each output -> name of its tensor, once a sample was run."""
+        return {name: self._details[index]["name"] for name, index in self._outputs.items()}
+
     def _stored(self, index: int, value: Array) -> Array:
         dtype, (scale, zero) = self._details[index]["dtype"], self._details[index]["quantization"]
         if value.dtype.kind == "f" and np.dtype(dtype).kind in "iu":

@@ -1,4 +1,4 @@
-"""Operators in other words for TensorFlow's quantizer: those that it leaves in float, or gives wrong ranges."""
+"""Operators in other words for TensorFlow's quantizer: those that it leaves in float, or that lose much in integers."""
 
 from __future__ import annotations
 
@@ -7,30 +7,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgeship_converters.graph import FrozenGraph
-from edgeship_converters.lowering import TFLITE, Rule, lowered
+from edgeship_converters.lowering import MOST_AXES, TFLITE, Rule, lowered
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
-#: Operators whose result has the scale of their input, as the quantizer sees to.
-_SAME_SCALE = {"Reshape", "Transpose", "Squeeze", "ExpandDims", "Identity", "StridedSlice", "Slice", "Pad", "MirrorPad"}
-
 
 def for_integers(frozen: FrozenGraph) -> FrozenGraph:
-    """The graph in operators that TensorFlow's quantizer has in integers, and that it gives the right ranges."""
+    """The graph in operators that TensorFlow's quantizer has in integers, and that lose little by it."""
     centered = replace(frozen, graph_def=centered_norms(frozen.graph_def))
     return lowered(centered, _rules(centered.graph_def))
 
 
 def _rules(graph_def: GraphDef) -> Mapping[str, Rule]:
-    """Some of them ask who reads a tensor, which only the whole graph says."""
+    """One of them asks who reads a tensor, which only the whole graph says."""
     graph = _Readers(graph_def)
     return {
         **TFLITE,
         "Elu": linear_unit_by_exponential,
-        "Maximum": graph.maximum_by_difference,
-        "Minimum": graph.minimum_by_difference,
         "Neg": graph.negative_by_product,
         "Square": square_by_product,
         "SquaredDifference": squared_difference_by_product,
@@ -49,10 +44,7 @@ def squared_difference_by_product(node: NodeDef, inputs: list[Any]) -> Any:  # n
 
 
 def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """Elu: max(x, 0) + exp(x - max(x, 0)) - 1.
-
-    Not by a minimum: the quantizer gives its input the range of its result, which cuts what is above 0 off x itself.
-    """
+    """Elu: max(x, 0) + exp(x - max(x, 0)) - 1."""
     import tensorflow as tf
 
     above = tf.nn.relu(inputs[0])
@@ -60,59 +52,27 @@ def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa
 
 
 class _Readers:
-    """Rules that ask which nodes read a tensor."""
+    """A rule that asks which nodes read a tensor."""
 
     def __init__(self, graph_def: GraphDef) -> None:
-        self._nodes = {node.name: node for node in graph_def.node}
         self._readers: dict[str, list[NodeDef]] = {}
         for node in graph_def.node:
             for tensor in node.input:
                 self._readers.setdefault(_full(tensor), []).append(node)
 
-    def maximum_by_difference(self, node: NodeDef, inputs: list[Any]) -> Any:
-        """Maximum: b + relu(a - b), where the range of the result would be wrong for others that read a or b.
-
-        The quantizer gives the operands of a maximum the range of its result, for all their readers.
-        """
-        import tensorflow as tf
-
-        first, second = inputs
-        if not first.dtype.is_floating or not self._shared(node):
-            return None
-        return tf.nn.relu(first - second) + second
-
-    def minimum_by_difference(self, node: NodeDef, inputs: list[Any]) -> Any:
-        """Minimum: a - relu(a - b), as `maximum_by_difference`."""
-        import tensorflow as tf
-
-        first, second = inputs
-        if not first.dtype.is_floating or not self._shared(node):
-            return None
-        return first - tf.nn.relu(first - second)
-
     def negative_by_product(self, node: NodeDef, inputs: list[Any]) -> Any:
-        """Neg, but for that of an exact GELU, which the converter knows as a whole."""
+        """Neg, but for those of an exact GELU and of a PReLU, which the converter knows as a whole."""
         if not inputs[0].dtype.is_floating or self._leads_to(node, "Erfc"):
             return None
-        return inputs[0] * -1
+        rectifier = self._leads_to(node, "Relu", "Mul", "AddV2") and inputs[0].shape.rank is not None
+        return None if rectifier and inputs[0].shape.rank <= MOST_AXES else inputs[0] * -1
 
-    def _shared(self, node: NodeDef) -> bool:
-        """Whether something beside a node reads what it reads, or what that has its scale from."""
-        return any(self._read_by_others(tensor) for tensor in node.input)
-
-    def _read_by_others(self, tensor: str) -> bool:
-        head = self._nodes[_node(tensor)]
-        if head.op == "Const":
-            return False
-        if len(self._readers[_full(tensor)]) > 1:
-            return True
-        return head.op in _SAME_SCALE and self._read_by_others(head.input[0])
-
-    def _leads_to(self, node: NodeDef, kind: str) -> bool:
-        """Whether a node or the one after it feeds an operator of a kind."""
+    def _leads_to(self, node: NodeDef, *kinds: str) -> bool:
+        """Whether such operators follow one after another, the first of them at once or after one of another kind."""
         after = self._readers.get(f"{node.name}:0", [])
         beyond = [reader for one in after for reader in self._readers.get(f"{one.name}:0", [])]
-        return any(reader.op == kind for reader in (*after, *beyond))
+        found = [reader for reader in (*after, *beyond) if reader.op == kinds[0]]
+        return any(len(kinds) == 1 or self._leads_to(reader, *kinds[1:]) for reader in found)
 
 
 def centered_norms(graph_def: GraphDef) -> GraphDef:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.calibration import Samples
-from edgeship_converters.flatfile import SIGNATURE, described, read, text
+from edgeship_converters.flatfile import SIGNATURE, described, read, text, write
 from edgeship_converters.graph import FrozenGraph
 from edgeship_converters.savedmodel import saved_model
 
@@ -21,6 +22,9 @@ from edgeship_converters.savedmodel import saved_model
 _LOCATION = re.compile(r'loc\((?:callsite\()?(?:fused\[)?"(\w+):", "([^"]+)"')
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
 _TO_FLOAT = {"CAST", "DEQUANTIZE"}
+#: Operators whose operands have the scale of their result, and those whose result has the scale of their operand.
+_COMMON_SCALE = ("MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2")
+_PASSED_ON = ("EXPAND_DIMS", "MIRROR_PAD", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE")
 #: How often an int8 file is made (see `to_int8`).
 _ATTEMPTS = 8
 _REMEDY = "Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does."
@@ -61,7 +65,32 @@ def calibrated(frozen: FrozenGraph, samples: Samples) -> bytes:
         converter.representative_dataset = samples
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter._experimental_calibrate_only = True
-        return _run(converter.convert, "int8")
+        return _with_bound_ranges(_run(converter.convert, "int8"))
+
+
+def _with_bound_ranges(content: bytes) -> bytes:
+    """A calibrated file in which results have at least the range of what shares their scale and is read elsewhere too.
+
+    The quantizer gives the operands of a minimum, a maximum or a selection the range of the result, for all readers of
+    these operands. What an activation cuts off would be missing beside it.
+    """
+    model = read(content)
+    graph = model.subgraphs[0]
+    readers = Counter(int(index) for operator in graph.operators for index in operator.inputs)
+    readers.update(int(index) for index in graph.outputs)
+    bound = {index for index, count in readers.items() if count > 1}
+    for part, operator, description in described(model):
+        if part is not graph or description.kind not in (*_COMMON_SCALE, *_PASSED_ON):
+            continue
+        result = graph.tensors[operator.outputs[0]]
+        ends = [graph.tensors[index].quantization for index in operator.inputs if index in bound]
+        ends = [found for found in ends if found is not None and found.min is not None and len(found.min) == 1]
+        if ends and result.quantization is not None and result.quantization.min is not None:
+            bound.add(int(operator.outputs[0]))
+            if description.kind in _COMMON_SCALE:
+                result.quantization.min = [min(float(found.min[0]) for found in (*ends, result.quantization))]
+                result.quantization.max = [max(float(found.max[0]) for found in (*ends, result.quantization))]
+    return write(model)
 
 
 def to_int8(calibrated_model: bytes, ends: str, floats: frozenset[str]) -> bytes:

@@ -200,6 +200,13 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
         return made.content, ends, made.notes
     if variant == "mixed":  # quantized afterwards
         return _float(frozen), ends, ()
+    try:
+        return tensorflow_lite.convert(lowered(frozen, TFLITE), variant), ends, ()
+    except UnsupportedModelError:
+        if not frozen.has_loops():
+            raise
+    # The converter takes most loops of recurrent layers, not all.
+    frozen = _frozen(source, fake_quant=False, unroll=True)
     return tensorflow_lite.convert(lowered(frozen, TFLITE), variant), ends, ()
 
 
