@@ -114,7 +114,7 @@ def test_unusable_data(demo: Demo, edgeship: Script, tmp_path: Path, arrays: dic
     ("args", "message"),
     [
         (["convert", "MODEL", "--quantize", "int8"], "need sample inputs"),
-        (["convert", "MODEL", "--to", "tflitee"], "Allowed for --to: micro, onnx, tfjs, tflite"),
+        (["convert", "MODEL", "--to", "tflitee"], "Allowed for --to: micro, onnx, savedmodel, tfjs, tflite"),
         (["convert", "MODEL", "--quantize", "int7"], "unknown variant 'int7'"),
         (["convert", "MODEL", "--to", "onnx", "--quantize", "int16x8", "--data", "digits"], "onnx has none of"),
         (["convert", "MODEL", "--nonsense"], "No such option"),
