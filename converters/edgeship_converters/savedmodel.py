@@ -20,7 +20,6 @@ from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.names import unique
-from edgeship_converters.usage import add_collections
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -55,6 +54,8 @@ class SavedModelConverter:
         Raises:
             UnsupportedModelError: a weight that float16 cannot hold; larger than the 2 GiB of one message.
         """
+        from edgeship_converters.usage import add_collections
+
         frozen = freeze(source, static_batch=None, fake_quant=False)
         if variant == "float16":
             frozen = replace(frozen, graph_def=_halved(frozen.graph_def))
