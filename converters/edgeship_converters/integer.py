@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeship.errors import UnsupportedModelError
@@ -19,12 +19,8 @@ from edgeship_converters.flatfile import described, read
 from edgeship_converters.graph import FrozenGraph
 from edgeship_converters.lowering_integer import for_integers
 
-#: Variants with integer activations -> the dtype of inputs and outputs.
-ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
 #: Gives a graph.
 Original = Callable[[], FrozenGraph]
-#: Operators that a note names; more are counted.
-_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -40,14 +36,14 @@ def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Orig
 
     Args:
         frozen: the model, its biases corrected for what the integers round.
-        variant: one of `ENDS`.
+        variant: one of `tensorflow_lite.ENDS`.
         samples: that set the ranges of activations.
         original: gives the same graph with the biases of the model, if these were corrected.
 
     Raises:
         UnsupportedModelError: an operator has no TFLite form, or none computes with integers, or LiteRT cannot run it.
     """
-    given, ends = for_integers(frozen), ENDS[variant]
+    given, ends = for_integers(frozen), tensorflow_lite.ENDS[variant]
     if variant.startswith("int8"):
         calibrated = tensorflow_lite.calibrated(given, samples)
         before = _before(original, lambda graph: tensorflow_lite.calibrated(graph, samples))
@@ -86,15 +82,6 @@ def _before(original: Original | None, convert: Callable[[FrozenGraph], bytes]) 
     return None if original is None else lambda: convert(for_integers(original()))
 
 
-def no_integers(variant: str, floats: Sequence[tuple[str, str]]) -> UnsupportedModelError:
-    """The error for a file in which the operators named compute with floats."""
-    names = ", ".join(f"{kind} ({name.partition(';')[0]})" for kind, name in floats[:_NAMED])
-    return UnsupportedModelError(
-        f"tflite/{variant}: no integers that would do are known for {names}",
-        remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
-    )
-
-
 def _check_integers(content: bytes, variant: str, floats: Sequence[tuple[str, str]]) -> None:
     """Raise UnsupportedModelError for a file in which nothing computes with integers."""
     from ai_edge_litert import schema_py_generated as schema
@@ -103,7 +90,7 @@ def _check_integers(content: bytes, variant: str, floats: Sequence[tuple[str, st
     for graph, raw, operator in described(read(content)):
         if operator.kind != "QUANTIZE" and any(graph.tensors[index].type in integers for index in raw.outputs):
             return
-    raise no_integers(variant, floats)
+    raise tensorflow_lite.no_integers(variant, floats)
 
 
 def _notes(floats: Sequence[tuple[str, str]], chosen: Sequence[str], variant: str) -> tuple[str, ...]:
@@ -123,6 +110,6 @@ def _notes(floats: Sequence[tuple[str, str]], chosen: Sequence[str], variant: st
 
 
 def _joined(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    shown = ", ".join(name.partition(";")[0] for name in names[:_NAMED])
+    more = len(names) - tensorflow_lite.NAMED
+    shown = ", ".join(name.partition(";")[0] for name in names[: tensorflow_lite.NAMED])
     return f"{shown} and {more} more" if more > 0 else shown

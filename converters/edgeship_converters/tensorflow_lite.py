@@ -6,7 +6,7 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from edgeship_converters.flatfile import SIGNATURE, described, read, text, write
 from edgeship_converters.graph import FrozenGraph
 from edgeship_converters.savedmodel import saved_model
 
+#: Variants with integer activations -> the dtype of inputs and outputs.
+ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
 #: The operator and the node that TensorFlow's converter speaks of.
 _LOCATION = re.compile(r'loc\((?:callsite\()?(?:fused\[)?"(\w+):", "([^"]+)"')
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
@@ -25,9 +27,20 @@ _TO_FLOAT = {"CAST", "DEQUANTIZE"}
 #: Operators whose operands have the scale of their result, and those whose result has the scale of their operand.
 _COMMON_SCALE = ("MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2")
 _PASSED_ON = ("EXPAND_DIMS", "MIRROR_PAD", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE")
+#: Operators that a message names; of more the first.
+NAMED = 8
 #: How often an int8 file is made (see `to_int8`).
 _ATTEMPTS = 8
 _REMEDY = "Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does."
+
+
+def no_integers(variant: str, floats: Sequence[tuple[str, str]]) -> UnsupportedModelError:
+    """The error for a file in which the operators named compute with floats."""
+    names = ", ".join(f"{kind} ({name.partition(';')[0]})" for kind, name in floats[:NAMED])
+    return UnsupportedModelError(
+        f"tflite/{variant}: no integers that would do are known for {names}",
+        remedy="Quantize after training instead, or replace the layer, or use dynamic or float16.",
+    )
 
 
 def convert(frozen: FrozenGraph, variant: str) -> bytes:

@@ -14,20 +14,18 @@ from edgeship.errors import DataError, EdgeshipError, InputError, UnsupportedMod
 from edgeship.report.layers import tflite_layers
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
 from edgeship.usage import usage
-from edgeship_converters import from_tflite, integer, mixed, tensorflow_lite
+from edgeship_converters import from_tflite, tensorflow_lite
 from edgeship_converters.batch_of_one import with_sums
 from edgeship_converters.calibration import batches
 from edgeship_converters.correction import Correction, corrected, folded, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.lowering import TFLITE, lowered
-from edgeship_converters.lowering_integer import for_integers
 from edgeship_converters.usage import keep_files
 
 FILE = "model.tflite"
 
 #: Variants with integer activations -> the dtype of inputs and outputs.
-_INTEGER = {**integer.ENDS, "mixed": "float32"}
+_INTEGER = {**tensorflow_lite.ENDS, "mixed": "float32"}
 #: Variants with weights in few bits beside float arithmetic (`low_bit`).
 _LOW_BIT = ("int4", "int4-mixed")
 #: Operators that keep something from one inference to the next.
@@ -90,7 +88,7 @@ class TFLiteConverter:
             content, ends = from_tflite.to_tflite(source, first, options), (source.inputs, source.outputs)
             floats = tensorflow_lite.float_operators(content) if first in _INTEGER else []
             if floats:
-                raise integer.no_integers(variant, floats)
+                raise tensorflow_lite.no_integers(variant, floats)
             made_by = versions("ai-edge-litert", *(() if variant == "float32" else ("ai-edge-quantizer", "numpy")))
         elif own_ranges:
             content, ends = _from_own_ranges(source, variant)
@@ -113,7 +111,7 @@ class TFLiteConverter:
                 return from_tflite.to_tflite(source, "float32", options)
             frozen = _frozen(source, fake_quant=False, prepare=prepare)
             ends = (frozen.inputs, frozen.outputs)
-            return tensorflow_lite.convert(lowered(frozen, TFLITE), "float32")
+            return tensorflow_lite.convert(_lowered(frozen), "float32")
 
         content, notes = low_bit.quantize(variant, make, source, options.calibration)
         made_by = versions(*(("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")))
@@ -147,6 +145,8 @@ def _mixed(
 
     Biases are corrected where that is possible and brings the outputs nearer.
     """
+    from edgeship_converters import mixed  # loads NumPy
+
     assert options.calibration is not None  # asked for before
     samples = batches(options.calibration, inputs, 1)
     found = mixed.quantize(content, options.precision, samples)
@@ -176,9 +176,16 @@ def _frozen(
     return with_sums(frozen) if source.inputs[0].shape[:1] == (None,) else frozen
 
 
+def _lowered(frozen: FrozenGraph) -> FrozenGraph:
+    """The graph in operators that TFLite has."""
+    from edgeship_converters.lowering import TFLITE, lowered  # loads NumPy
+
+    return lowered(frozen, TFLITE)
+
+
 def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[bytes, _Ends, tuple[str, ...]]:
     """Convert with TensorFlow a model whose activations are floats, or get their ranges from calibration samples."""
-    integers = variant in integer.ENDS
+    integers = variant in tensorflow_lite.ENDS
     assert not integers or options.calibration is not None  # asked for before
     activations = variant.startswith("int8")
     correct = Correction(
@@ -193,6 +200,8 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
     ends = (frozen.inputs, frozen.outputs)
     if integers:
         assert options.calibration is not None
+        from edgeship_converters import integer  # loads NumPy
+
         samples = batches(options.calibration, frozen.inputs, 1)
         made = integer.quantize(
             frozen, variant, samples, functools.partial(_folded, source) if correct.changed else None
@@ -201,13 +210,13 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
     if variant == "mixed":  # quantized afterwards
         return _float(frozen), ends, ()
     try:
-        return tensorflow_lite.convert(lowered(frozen, TFLITE), variant), ends, ()
+        return tensorflow_lite.convert(_lowered(frozen), variant), ends, ()
     except UnsupportedModelError:
         if not frozen.has_loops():
             raise
     # The converter takes most loops of recurrent layers, not all.
     frozen = _frozen(source, fake_quant=False, unroll=True)
-    return tensorflow_lite.convert(lowered(frozen, TFLITE), variant), ends, ()
+    return tensorflow_lite.convert(_lowered(frozen), variant), ends, ()
 
 
 def _folded(source: Source) -> FrozenGraph:
@@ -217,6 +226,8 @@ def _folded(source: Source) -> FrozenGraph:
 
 def _float(frozen: FrozenGraph) -> bytes:
     """The float file that ai-edge-quantizer makes integers of."""
+    from edgeship_converters.lowering_integer import for_integers  # loads NumPy
+
     return tensorflow_lite.convert(for_integers(frozen), "float32")
 
 
@@ -225,10 +236,10 @@ def _from_own_ranges(source: Source, variant: str) -> tuple[bytes, _Ends]:
     frozen = _frozen(source, fake_quant=True)
     if frozen.has_loops():  # TensorFlow's quantizer crashes on the loop of an RNN
         frozen = _frozen(source, fake_quant=True, unroll=True)
-    content = tensorflow_lite.from_own_ranges(lowered(frozen, TFLITE), _INTEGER[variant])
+    content = tensorflow_lite.from_own_ranges(_lowered(frozen), _INTEGER[variant])
     floats = tensorflow_lite.float_operators(content)
     if floats:
-        raise integer.no_integers(variant, floats)
+        raise tensorflow_lite.no_integers(variant, floats)
     return content, (frozen.inputs, frozen.outputs)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from edgeship.archives import check_zip
 from edgeship.errors import SourceError
 from edgeship.types import ConvertOptions, Source, TensorSpec
-from edgeship.usage import Usage, tflite, usage
+from edgeship.usage import Usage, usage
 from edgeship.usage.onnx import to_props
 from edgeship.usage.savedmodel import to_collections
 from edgeship.usage.values import MAX_TEXT
@@ -21,6 +21,8 @@ def attach(model: Any, said: Usage) -> bool:
 
     The labels belong to the first output of the subgraph.
     """
+    from edgeship.usage import tflite  # loads NumPy
+
     name = tflite.NAME.encode()
     if not said or any(entry.name == name for entry in model.metadata or ()):
         return False
@@ -55,6 +57,8 @@ def keep_files(delivered: bytes, source: Source) -> bytes:
     """
     if source.kind != "tflite" or zipfile.is_zipfile(io.BytesIO(delivered)) or not zipfile.is_zipfile(source.path):
         return delivered
+    from edgeship.usage import tflite  # loads NumPy
+
     members = check_zip(source.path, SourceError)
     if sum(member.file_size for member in members) > MAX_TEXT:
         raise SourceError(f"the files in {source.path.name} have more than {MAX_TEXT:,} bytes")
