@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 import time
+from fnmatch import fnmatch
 
 from edgeship.errors import UnavailableError
 from tests.acceptance.fuzz import records, regressions, table
@@ -36,7 +37,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help="the I-th of N parts, from 0")
     parser.add_argument("--seeds", type=int, nargs="+", help="these seeds instead; nothing is recorded")
     parser.add_argument("--fresh", type=int, metavar="N", help="N seeds that nobody has seen; nothing is recorded")
-    parser.add_argument("--only", nargs="+", metavar="FORMAT/VARIANT", help="with --seeds or --fresh: these files")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PATTERN", help="with --seeds or --fresh: these files, such as 'tflite/*'"
+    )
     parser.add_argument("--shrink", nargs=2, metavar=("SEED", "FORMAT/VARIANT"), help="keep the smallest model")
     parser.add_argument("--tries", type=int, default=120, help="simplifications to try (default 120)")
     parser.add_argument("--budget-minutes", type=float, default=float("inf"), help="start no model after that")
@@ -53,7 +56,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _run(run: Runner, asked: argparse.Namespace) -> int:
-    chosen = [e for e in all_exports() if not asked.only or e.id in asked.only]
+    chosen = [e for e in all_exports() if not asked.only or any(fnmatch(e.id, one) for one in asked.only)]
     made_by = records.key()
     passing = asked.seeds or [secrets.randbelow(2**31) for _ in range(asked.fresh or 0)]
     seeds = passing or records.due(asked.models, asked.shard, made_by, records.read())
