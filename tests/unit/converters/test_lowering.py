@@ -13,9 +13,10 @@ import tensorflow as tf
 from edgeship import plugins
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import ConvertOptions, Dataset
-from edgeship_converters import onnx, tflite
+from edgeship_converters import lowering
 from edgeship_converters.graph import FrozenGraph, freeze
 from edgeship_converters.lowering import ONNX, TFLITE, lowered
+from edgeship_converters.onnx import ONNXConverter
 from edgeship_converters.tflite import TFLiteConverter
 
 layers, keras = zoo.layers, zoo.keras
@@ -111,11 +112,11 @@ def test_refusals_name_the_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     image = keras.Input((8, 8, 3))
     resized = layers.Resizing(5, 5, interpolation="bicubic", name="my_resizing")(image)
     source = zoo.save(keras.Model(image, resized), tmp_path)
-    monkeypatch.setattr(tflite, "TFLITE", {})
-    monkeypatch.setattr(onnx, "ONNX", {})
+    monkeypatch.setattr(lowering, "TFLITE", {})
+    monkeypatch.setattr(lowering, "ONNX", {})
     with pytest.raises(UnsupportedModelError, match=r"no built-in operator for ResizeBicubic \(my_resizing/"):
         TFLiteConverter().convert(source, "float32", ConvertOptions(), tmp_path)
     x = keras.Input((8,))
     source = zoo.save(keras.Model(x, layers.Activation("gelu", name="my_gelu")(x)), tmp_path)
     with pytest.raises(UnsupportedModelError, match=r"no operator for my_gelu/\S+ \(Erfc\)"):
-        onnx.ONNXConverter().convert(source, "float32", ConvertOptions(), tmp_path)
+        ONNXConverter().convert(source, "float32", ConvertOptions(), tmp_path)

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from edgeship.types import ConvertOptions
-from edgeship_converters import onnx as converter
+from edgeship_converters import onnx_repairs
 from edgeship_converters.onnx import ONNXConverter
 
 keras, layers = zoo.keras, zoo.layers
@@ -70,7 +70,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 def test_repaired(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = MODELS[name]()
     assert _difference(model, tmp_path / "repaired")[0] < 1e-5
-    monkeypatch.setattr(converter, "repair", lambda _: None)
+    monkeypatch.setattr(onnx_repairs, "repair", lambda _: None)
     try:
         assert _difference(model, tmp_path / "plain")[0] > 1e-3
     except AssertionError:

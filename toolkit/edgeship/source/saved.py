@@ -38,6 +38,7 @@ def load_saved_model(path: Path, *, allow_unsafe: bool) -> Any:
 
 def inspect_saved_model(path: Path, allow_unsafe: bool, wanted: str | None) -> Source:
     """Look at one signature of a SavedModel; `wanted` names it. Raises SourceError, UnsafeModelError."""
+    import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     model = load_saved_model(path, allow_unsafe=allow_unsafe)
@@ -46,7 +47,13 @@ def inspect_saved_model(path: Path, allow_unsafe: bool, wanted: str | None) -> S
     if not signature.inputs:
         raise SourceError(f"{path.name}: the signature {key!r} takes no inputs", remedy=_others(model.signatures, key))
     function = model.signatures[key]
-    frozen = convert_variables_to_constants_v2(function)
+    try:
+        frozen = convert_variables_to_constants_v2(function)
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        raise SourceError(
+            f"{path.name}: {key!r} changes variables when it runs: {str(error).splitlines()[0][:300]}",
+            remedy="Export it without state: random numbers with a seed that counts, stateful layers.",
+        ) from error
     weights: Iterable[tuple[str, Any]] = ((v.name, v.numpy()) for v in function.variables)
     if not function.variables:  # it was frozen before it was saved
         weights = float_constants(frozen.graph.as_graph_def())
