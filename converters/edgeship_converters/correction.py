@@ -69,5 +69,5 @@ def folded(model: Any, source: Source) -> Any:
 
     try:
         return build(unique_names(checked_fold(model, unique_names(read(model)))))
-    except UnsupportedModelError:
+    except (UnsupportedModelError, KeyError):  # as above
         return model

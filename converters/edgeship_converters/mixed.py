@@ -68,6 +68,8 @@ def quantize(
 ) -> Mixed:
     """The file with some layers above int8, float inputs and outputs.
 
+    Where no layer is named, those that 8 bits make noise of are left in float (`selective`).
+
     Args:
         content: a float32 .tflite file with the signature `serving_default`.
         precision: name of a Keras layer (or of an input) -> one of `LAYER_PRECISIONS`; all others are int8.
@@ -94,7 +96,7 @@ def quantize(
     chosen = _spread(nodes, {_start(layer, nodes, inputs): word for layer, word in precision.items()})
     left = {n for n, word in chosen.items() if word == "int16x8" and _kind(nodes, n) not in _16_BIT}
     words = {f"^{re.escape(n)}$": word for n, word in {**chosen, **dict.fromkeys(left, "float32")}.items()}
-    made = _selected(write(model), words, calibration, original)
+    made = _selected(write(model), words, calibration, None if precision else 8, original)
     return Mixed(made, _left_float(made, chosen))
 
 
@@ -119,9 +121,13 @@ def nearer(original: bytes, files: Sequence[Mixed], samples: Samples) -> Mixed:
 
 
 def _selected(
-    content: bytes, words: Mapping[str, str], calibration: Samples, original: Callable[[], bytes] | None
+    content: bytes,
+    words: Mapping[str, str],
+    calibration: Samples,
+    bits: int | None,
+    original: Callable[[], bytes] | None,
 ) -> bytes:
-    """The file, with as few more operators in float as LiteRT and its outputs need.
+    """The file, with as few more operators in float as LiteRT and (with `bits`) its outputs need.
 
     Whether a kernel takes 16 bits also depends on the scales of its tensors, which are not known before.
     """
@@ -131,7 +137,7 @@ def _selected(
         more = {f"^{re.escape(name)};": "float32" for name in sorted(floats)}
         return aeq.make(content, {**words, **more}, "int8", ranges)
 
-    return selective.choose(make, selective.Reference(content, calibration, 8, original)).content
+    return selective.choose(make, selective.Reference(content, calibration, bits, original)).content
 
 
 def _left_float(content: bytes, chosen: Mapping[str, str]) -> tuple[str, ...]:

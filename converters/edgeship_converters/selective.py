@@ -93,15 +93,15 @@ class Reference:
     Args:
         content: the float file that integer ones are made of, of one subgraph.
         samples: by input name.
-        bits: 8 or 16, of most activations.
+        bits: 8 or 16, of most activations; None takes any error, as long as LiteRT runs the file.
         original: the same file before its biases were corrected for what the integers round, which is what counts.
             Correction mostly moves outputs by less than they may be off, so it is made only where they are too far off.
     """
 
     def __init__(
-        self, content: bytes, samples: Samples, bits: int, original: Callable[[], bytes] | None = None
+        self, content: bytes, samples: Samples, bits: int | None, original: Callable[[], bytes] | None = None
     ) -> None:
-        self._error, self._cosine = _LIMITS[bits]
+        self._error, self._cosine = _LIMITS[bits] if bits else (np.inf, -np.inf)
         self._samples = [sample for sample, _ in zip(samples(), range(_SAMPLES), strict=False)]
         self._original = original
         self._hold_against(content)
