@@ -24,6 +24,12 @@ from edgeship.types import Attempt, Change, Progress, Report, StageFile
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 AWARE: dict[str, Any] = {"name": "aware", "stages": [{"quantize-aware": {"epochs": 1}}], "variants": ["int8"]}
+#: Leaves too few weights for anything.
+PRUNED: dict[str, Any] = {
+    "name": "pruned",
+    "stages": [{"prune": {"sparsity": 0.99, "epochs": 1}}],
+    "variants": ["int8"],
+}
 SLOW: dict[str, Any] = {"name": "slow", "stages": [{"prune": {"epochs": 9}}], "variants": ["int8"]}
 
 
@@ -49,9 +55,9 @@ def test_the_first_that_is_good_enough_is_made_and_the_rest_is_not_tried(network
 
 @pytest.fixture(scope="module")
 def spread(networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """int8 ruins this network, also with training; float16 does not. Between them, one that does not exist."""
+    """int8 by training ruins this network, and so does pruning; float16 does not. Between, one that does not exist."""
     unknown = {"name": "unknown", "stages": [{"distil": {"student": "nobody:knows"}}], "variants": ["int8"]}
-    plan = written(attempts=["int8", AWARE, unknown, "float16"], variants=["float32"], max_drop=5, minutes=60)
+    plan = written(attempts=[PRUNED, AWARE, unknown, "float16"], variants=["float32"], max_drop=5, minutes=60)
     return pipeline.build(request_for(networks, "spread.keras", plan, tmp_path_factory.mktemp("b") / "spread"))
 
 
@@ -62,7 +68,7 @@ def test_a_float_file_of_the_original_needs_no_samples_to_be_cleared(spread: Rep
 
 
 def test_what_loses_too_much_is_passed_over_and_never_shipped(spread: Report) -> None:
-    assert outcomes(spread) == {"int8": "bad", "aware": "bad", "unknown": "failed", "float16": "good chosen"}
+    assert outcomes(spread) == {"pruned": "bad", "aware": "bad", "unknown": "failed", "float16": "good chosen"}
     first, second, unknown, _ = spread.attempts
     assert first.file is not None
     assert first.file.drop.value > 20
@@ -77,7 +83,7 @@ def test_what_loses_too_much_is_passed_over_and_never_shipped(spread: Report) ->
 
 
 def test_where_none_is_good_enough_the_best_fails_its_gate(networks: Path, tmp_path: Path) -> None:
-    plan = written(attempts=[AWARE, "int8"], max_drop=0.5)
+    plan = written(attempts=[AWARE, PRUNED], max_drop=0.5)
     report = pipeline.build(request_for(networks, "spread.keras", plan, tmp_path / "b"))
     assert set(outcomes(report).values()) == {"bad", "bad chosen"}
     drops = {a.chosen: a.file.drop.interval[1] for a in report.attempts if a.file}
@@ -93,9 +99,8 @@ def test_the_default_recipe_finds_a_way_to_int8_without_training(networks: Path,
     plan = recipe.load("auto").changed(max_drop=5)
     report = pipeline.build(request_for(networks, "spread.keras", plan, tmp_path / "b"))
     found = outcomes(report)
-    assert found["int8"] == "bad"
     (taken,) = [name for name, outcome in found.items() if outcome == "good chosen"]
-    assert taken in ("int8-equalized", "mixed")
+    assert taken in ("int8", "int8-equalized", "mixed")
     assert found["int8-qat"] == "skipped"
     report.raise_for_gates()
     assert report.best is not None
