@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,11 @@ def corrected(model: Any, source: Source, calibration: Dataset | None, *, activa
 def corrected_for(model: Any, source: Source, calibration: Dataset | None, rounding: Rounding) -> Any:
     """The model with biases that make up for what a file rounds; as it is where that is not known.
 
-    Not known: models that Keras 3 does not read, those with layers that quantization-aware training does not take
-    either, those that carry their own ranges, and any without samples. Their files are as right as ever, only not as
-    close to the original.
+    Not known: models that Keras 3 does not read, those that augment their inputs in training, those with layers that
+    quantization-aware training does not take either, those that carry their own ranges, and any without samples. Their
+    files are as right as ever, only not as close to the original.
     """
-    if calibration is None or not possible(source):
+    if calibration is None or not possible(source) or _augments(model):
         return model
     from edgeship.compress.quantize.bias import correct_bias
     from edgeship.data import load
@@ -39,6 +40,12 @@ def corrected_for(model: Any, source: Source, calibration: Dataset | None, round
         return correct_bias(model, samples, rounding)
     except (UnsupportedModelError, KeyError):  # Keras takes the settings of stacked cells apart when it reads them
         return model
+
+
+def _augments(model: Any) -> bool:
+    """Whether a layer takes every call for training unless told otherwise: called alone, it would change the means."""
+    calls = (inspect.signature(layer.call).parameters for layer in model._flatten_layers())
+    return any("training" in known and known["training"].default is True for known in calls)
 
 
 class Correction:

@@ -71,7 +71,9 @@ def choose(make: Make, exact: Reference) -> Chosen:
                 best = error, Chosen(content, tuple(sorted(floats - exact.unsafe())))
             if error <= 1:
                 break
-            more = exact.blamed(content, floats, 0.5 ** (attempt + 1)) or exact.leading(content)
+            last = attempt >= _ROUNDS - 2
+            more = frozenset() if last else exact.blamed(content, floats, 0.5 ** (attempt + 1))
+            more = more or exact.leading(content)
         if more <= floats:
             break
         floats |= more

@@ -126,3 +126,11 @@ def test_normalizations_are_centered_and_batch_normalizations_are_left_to_be_fol
     inputs = np.random.default_rng(0).normal(size=(1, 6, 6, 3)).astype(np.float32)
     (before,), (after,) = _computed(frozen, inputs), _computed(found, inputs)
     np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_biases_are_not_corrected_for_what_augmentation_would_do(tmp_path: Path) -> None:
+    x = keras.Input((6, 6, 3), name="x")
+    y = layers.RandomBrightness(0.9, value_range=(-3, 3), name="augmented")(x)
+    keras.utils.set_random_seed(0)
+    _, apart = made(keras.Model(x, layers.Dense(4, name="y")(layers.GlobalAveragePooling2D()(y))), "int16x8", tmp_path)
+    assert apart < 0.05
