@@ -26,8 +26,9 @@ node: setup
 
 # What tests need beside Python, on Debian as root; elsewhere such tests skip with the reason.
 system:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v node >/dev/null; then \
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; fi
+	@lacking=""; command -v node >/dev/null || lacking="nodejs npm"; command -v chromium >/dev/null || lacking="$$lacking chromium"; \
+	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$lacking >/dev/null; fi
 
 demo: setup node
 	$(BIN)/edgeship demo

@@ -42,6 +42,9 @@ REVIEWED_SKIPS = (
     "needs root to mount a small file system",
     "cannot mount a small file system here",
     "needs Node",
+    "needs Chromium",
+    "needs playwright",
+    "needs a Chromium that starts",
 )
 
 

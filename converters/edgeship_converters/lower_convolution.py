@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgeship_converters.lower_branches import value_of
-
 if TYPE_CHECKING:
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
@@ -98,21 +96,3 @@ def groups_by_parts(node: NodeDef, inputs: list[Any]) -> Any:
     groups = channels // per_group
     pairs = zip(tf.split(volume, groups, -1), tf.split(kernel, groups, -1), strict=True)
     return tf.concat([tf.raw_ops.Conv3D(input=part, filter=own, **options) for part, own in pairs], -1)
-
-
-def band_by_selection(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """MatrixBandPart of matrices of known size (masks of attention)."""
-    import numpy as np
-    import tensorflow as tf
-
-    values, lower, upper = inputs
-    bounds = [value_of(bound) for bound in (lower, upper)]
-    rows, columns = values.shape[-2:]
-    if None in (rows, columns) or any(bound is None for bound in bounds):
-        return None
-    apart = np.arange(rows)[:, None] - np.arange(columns)
-    inside = [bound < 0 or sign * apart <= bound for sign, bound in zip((1, -1), bounds, strict=True)]
-    mask = np.broadcast_to(np.logical_and(*inside), (rows, columns))
-    if values.dtype == tf.bool:
-        return tf.logical_and(values, mask)
-    return tf.where(mask, values, tf.zeros_like(values))

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from edgeship_converters.graph import FrozenGraph
 from edgeship_converters.lower_branches import decided_branch, known_sizes
 from edgeship_converters.lower_convolution import (
-    band_by_selection,
     groups_by_parts,
     transposed_by_spreading,
     transposed_dilated_by_padding,
 )
 from edgeship_converters.lower_resize import bicubic_by_products, nearest_by_selection, scaled_by_products
+from edgeship_converters.lower_selection import band_by_selection, gather_by_position
 from edgeship_converters.lower_spectrum import imaginary_part, magnitude, real_part, transform_by_products
 
 if TYPE_CHECKING:
@@ -227,6 +227,7 @@ TFJS: Mapping[str, Rule] = {
     "Conv3D": groups_by_parts,
     "Conv3DBackpropInputV2": transposed_by_spreading,
     "DenseBincount": count_by_comparison,
+    "GatherV2": gather_by_position,
     "If": decided_branch,
     "MatrixBandPart": band_by_selection,
     "MaxPool3D": pool_in_planes,

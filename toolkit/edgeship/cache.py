@@ -34,7 +34,6 @@ PACKAGES = (
     "ml-dtypes",
     "numpy",
     "onnx",
-    "onnxconverter-common",
     "onnxruntime",
     "pillow",
     "protobuf",

@@ -51,6 +51,7 @@ class TFJSConverter:
         from edgeship_converters.graph import freeze
         from edgeship_converters.lowering import TFJS, lowered
         from edgeship_converters.tfjs import write
+        from edgeship_converters.tfjs.advice import notes
         from edgeship_converters.tfjs.optimize import optimize
         from edgeship_converters.tfjs.read import read
 
@@ -60,4 +61,5 @@ class TFJSConverter:
         files = write.write(graph, variant, out_dir, made_by, to_metadata(usage(options.labels, options.preprocessing)))
         inputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.inputs)
         outputs = tuple(replace(s, dtype=write.numpy_dtype(graph.types[s.name].dtype)) for s in frozen.outputs)
-        return describe(out_dir, (self.format, variant), files, (inputs, outputs), source, options, made_by)
+        found = describe(out_dir, (self.format, variant), files, (inputs, outputs), source, options, made_by)
+        return replace(found, notes=notes(graph))

@@ -7,6 +7,7 @@ from edgeship_converters.tfjs.ir import Graph
 from edgeship_converters.tfjs.read import narrow
 from edgeship_converters.tfjs.rewrites import rewrite
 from edgeship_converters.tfjs.simplify import simplify
+from edgeship_converters.tfjs.workarounds import work_around
 
 
 def optimize(graph: Graph) -> Graph:
@@ -20,6 +21,7 @@ def optimize(graph: Graph) -> Graph:
     linear.fold(graph)
     kernels.choose(graph)
     simplify(graph)
+    work_around(graph)
     write.check(graph)
     narrow(graph)
     write.name_outputs(graph)

@@ -13,7 +13,7 @@ import numpy as np
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.tfjs import weights
 from edgeship_converters.tfjs.ir import Graph, Node, Shape, node_of
-from edgeship_converters.tfjs.ops import SUPPORTED, refusal
+from edgeship_converters.tfjs.ops import OPS, parameters, refusal
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -59,15 +59,27 @@ def _rename(graph: Graph, node: Node, name: str) -> None:
 
 
 def merge_constants(graph: Graph) -> None:
-    """Keep one of several constants that are equal, under the first one's name."""
-    seen: dict[tuple[Any, ...], str] = {}
+    """Keep one of several constants that are equal, under the first one's name; one each for data and for parameters.
+
+    TF.js reads parameters, such as an axis, from its own memory. Data lie on the GPU from their first use on, and what
+    WebGPU reads back from there was seen to be 0.
+    """
+    first: dict[tuple[Any, ...], str] = {}
+    roles: dict[str, bool] = {}
     for node in graph.ordered():
-        for tensor in node.inputs:
+        inputs = list(node.inputs)
+        for place, tensor in enumerate(inputs):
             array = graph.constants.get(tensor)
-            if array is not None:
-                first = seen.setdefault((array.dtype.str, array.shape, array.tobytes()), tensor)
-                if first != tensor:
-                    graph.redirect(tensor, first)
+            if array is None:
+                continue
+            is_parameter = place in parameters(node.op, len(inputs))
+            key = (is_parameter, array.dtype.str, array.shape, array.tobytes())
+            if key not in first:
+                taken = roles.get(tensor, is_parameter) != is_parameter
+                first[key] = graph.add_constant(tensor, array, graph.types[tensor].dtype) if taken else tensor
+                roles[first[key]] = is_parameter
+            inputs[place] = first[key]
+        graph.set_inputs(node, inputs)
     graph.prune()
 
 
@@ -124,7 +136,7 @@ def _node(node: Node) -> dict[str, Any]:
         written["input"] = list(node.inputs)
     attrs = {
         name: _attribute(name, node.attrs[name])
-        for name, default in sorted(SUPPORTED[node.op].items())
+        for name, default in sorted(OPS[node.op].attributes.items())
         if node.attrs.get(name, default) != default
     }
     return {**written, "attr": attrs} if attrs else written

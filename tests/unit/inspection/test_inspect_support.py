@@ -64,6 +64,19 @@ def test_the_table_of_tfjs_ops(tmp_path: Path) -> None:
     ]
 
 
+def test_backends_of_tfjs_that_are_wrong_about_integers(tmp_path: Path) -> None:
+    data = graph_model(tmp_path)
+    data["modelTopology"]["node"] += [node("turned", "Transpose", "shape", "begin"), node("moved", "Transpose", "conv")]
+    found = advise(open_tfjs(write(tmp_path, data)).description)
+    assert found is not None
+    assert found.state == "uncertain"
+    assert found.reason.startswith("runs right on wasm, webgl, cpu; not on webgpu: Transpose of integers (turned): ")
+    assert {note.op: note.state for note in found.ops if note.op in ("turned", "moved")} == {
+        "turned": "uncertain",
+        "moved": "runs",
+    }
+
+
 def test_the_edge_tpu_is_predicted_op_by_op(tmp_path: Path, shared_data: Path) -> None:
     found = edgetpu(open_tflite(shared_data / "coral" / "deeplabv3_mnv2_dm05_pascal_quant.tflite").description)
     assert found is not None

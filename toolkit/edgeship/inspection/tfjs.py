@@ -192,7 +192,7 @@ def _graph(data: Mapping[str, Any], weights: _Weights, values: Callable[[str], A
     find = _Integers(tensors, values)
     for node in ordered:
         if node.name not in weights.tensors:
-            tensors[node.name] = Tensor(node.name, find.shape(node), _node_dtype(node))
+            tensors[node.name] = Tensor(node.name, find.shape(node), _node_dtype(node, tensors))
     if not inputs:
         inputs = tuple(
             TensorSpec(n.name, tensors[n.name].shape or (), tensors[n.name].dtype)
@@ -303,11 +303,30 @@ class _Integers:
         return infer(node.op, node.inputs, given, node.attrs, self)
 
 
-def _node_dtype(node: Node) -> str:
-    said = str(node.attrs.get("dtype") or node.attrs.get("DstT") or node.attrs.get("T") or "")
-    return {"DT_FLOAT": "float32", "DT_INT32": "int32", "DT_BOOL": "bool"}.get(
-        said, said.removeprefix("DT_").lower() or "float32"
+_TRUTH = frozenset(
+    (
+        *("All", "Any", "Equal", "Greater", "GreaterEqual", "IsFinite", "IsInf", "IsNan"),
+        *("Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "NotEqual"),
     )
+)
+_COUNTS = frozenset(("ArgMax", "ArgMin", "Rank", "Shape", "Size"))
+#: The place of the data among the inputs where it is not the first.
+_DATA = {"Conv2DBackpropInput": 2, "Fill": 1, "OneHot": 2, "Select": 1, "SelectV2": 1, "Split": 1}
+_DTYPES = {"DT_FLOAT": "float32", "DT_INT32": "int32", "DT_BOOL": "bool"}
+
+
+def _node_dtype(node: Node, tensors: Mapping[str, Tensor]) -> str:
+    """The dtype of a node's first output; files may leave it out where it is that of the data."""
+    if node.op in _TRUTH:
+        return "bool"
+    if node.op in _COUNTS:
+        return "int32"
+    said = str(node.attrs.get("dtype") or node.attrs.get("DstT") or node.attrs.get("T") or "")
+    if said:
+        return _DTYPES.get(said, said.removeprefix("DT_").lower())
+    place = _DATA.get(node.op, 0)
+    data = tensors.get(node.inputs[place].partition(":")[0]) if place < len(node.inputs) else None
+    return "float32" if data is None or "float" in data.dtype or data.quantization is not None else data.dtype
 
 
 def _specs(entries: Any) -> tuple[TensorSpec, ...]:
