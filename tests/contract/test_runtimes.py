@@ -150,7 +150,7 @@ def test_a_runtime_whose_packages_are_missing_says_how_to_get_them(
     assert runtime.remedy in caught.value.remedy
 
 
-def test_sessions_load_tensorflow_only_where_it_runs_the_file(runtime: Runtime, exported: Mapping[str, Exported]) -> None:
+def test_sessions_load_tensorflow_only_to_run_a_file_of_its(runtime: Runtime, exported: Mapping[str, Exported]) -> None:
     assert isinstance(runtime, AgentRuntime)
     case = exported["single"]
     with runtime.open_session(case.artifacts[runtime.formats[0]]) as session:

@@ -74,9 +74,7 @@ def test_a_relu_that_would_follow_another_goes_too():
     graph = read(residual())
     first, _, projected = branches(graph)
     assert len(_relus(graph)) == 1 + 2 * 3
-    assert (
-        len(_relus(without(graph, first))) == len(_relus(graph)) - 2
-    )  # within the branch, and after the sum
+    assert len(_relus(without(graph, first))) == len(_relus(graph)) - 2  # within the branch, and after the sum
     assert len(_relus(without(graph, projected))) == len(_relus(graph)) - 1  # it follows the projection: it has work
 
 
