@@ -242,6 +242,9 @@ def test_python_api_in_an_unguarded_script(demo: Demo, edgeship: Script, digits_
         "task": None,
         "scale": 1.0,
         "augment": [],
+        "mean": [],
+        "std": [],
+        "channels": None,
     }
 
 
