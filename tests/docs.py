@@ -1,7 +1,8 @@
 """Writes the generated pages: `python -m tests.docs` (`make docs`). tests/unit/test_docs.py checks them.
 
 docs/cli.md comes from `--help` of every command, docs/api.md from the source of every name in `edgeship.__all__` (which
-is read, not imported: half of the API needs TensorFlow). In docs/verification.md the table of limits is filled in.
+is read, not imported: half of the API needs TensorFlow). In docs/verification.md the table of limits is filled in, in
+docs/tfjs.md that of ops.
 """
 
 from __future__ import annotations
@@ -167,8 +168,28 @@ def verification_page() -> str:
     return f"{before}<!-- limits:begin -->\n{table}\n<!-- limits:end -->{after}"
 
 
+def tfjs_page() -> str:
+    """The text of docs/tfjs.md with the table of ops between its marks filled in."""
+    from edgeship_converters.tfjs.ops import OPS
+
+    before, rest = (DOCS / "tfjs.md").read_text(encoding="utf-8").split("<!-- tfjs-ops:begin -->")
+    _, after = rest.split("<!-- tfjs-ops:end -->")
+    lines = ["| op | kernels | integers | booleans | not right with integers |", "|---|---|---|---|---|"]
+    for op, known in OPS.items():
+        faults = "; ".join(f"{backend}: {why}" for backend, why in known.faults.items())
+        held = ("yes" if tested else "" for tested in (known.integers, known.booleans))
+        lines.append(f"| `{op}` | {', '.join(known.kernels)} | {' | '.join(held)} | {faults} |")
+    table = "\n".join(lines)
+    return f"{before}<!-- tfjs-ops:begin -->\n{table}\n<!-- tfjs-ops:end -->{after}"
+
+
 #: Page -> its text.
-PAGES = {DOCS / "cli.md": cli_page, DOCS / "api.md": api_page, DOCS / "verification.md": verification_page}
+PAGES = {
+    DOCS / "cli.md": cli_page,
+    DOCS / "api.md": api_page,
+    DOCS / "tfjs.md": tfjs_page,
+    DOCS / "verification.md": verification_page,
+}
 
 
 def main() -> None:
