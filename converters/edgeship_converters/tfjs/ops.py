@@ -301,15 +301,34 @@ def _refuse_shapes(graph: Graph, node: Node) -> str | None:
         return f"its tensors have more than {_MOST_AXES} axes"
     if node.op in ("Pad", "PadV2", "MirrorPad") and (shape is None or len(shape) > workarounds.MOST_AXES):
         return "padding of more than four axes of unknown size is not supported"
-    if node.op in ("Cumsum", "Cumprod") and not _from_the_front(graph, node):
-        return "an axis that is counted from the end is not supported"
-    if node.op == "BatchMatMulV2" and workarounds.repeats_both(graph, node):
-        return "matrices of which each factor repeats the other are not supported"
-    if node.op == "StridedSlice" and workarounds.strided(graph, node):
-        return "steps through integers, or through more than four axes, of unknown size are not supported"
-    return None
+    return next((why for op, refused, why in _SHAPES if node.op in op and refused(graph, node)), None)
 
 
 def _from_the_front(graph: Graph, node: Node) -> bool:
     axis = graph.constant(node.inputs[1])
     return axis is not None and int(axis) >= 0
+
+
+#: Ops, when one is refused, why.
+_SHAPES: tuple[tuple[frozenset[str], Callable[[Graph, Node], object], str], ...] = (
+    (
+        workarounds.CONVOLUTIONS,
+        lambda graph, node: workarounds.same_paddings(graph, node) is None,
+        "a window smaller than its step, on images of unknown size, with SAME is not supported",
+    ),
+    (
+        _words("Cumsum Cumprod"),
+        lambda graph, node: not _from_the_front(graph, node),
+        "an axis that is counted from the end is not supported",
+    ),
+    (
+        _words("BatchMatMulV2"),
+        workarounds.repeats_both,
+        "matrices of which each factor repeats the other are not supported",
+    ),
+    (
+        _words("StridedSlice"),
+        workarounds.strided,
+        "steps through integers, or through more than four axes, of unknown size are not supported",
+    ),
+)

@@ -17,6 +17,7 @@ from edgeship_converters.tfjs.simplify import reshapable, reshape
 MOST_AXES = 4
 #: What WebGPU transposes for where its axes are not the last ones.
 REDUCTIONS = frozenset(("ArgMax", "ArgMin", "Cumprod", "Cumsum", "EuclideanNorm", "Max", "Mean", "Min", "Prod", "Sum"))
+CONVOLUTIONS = frozenset(("Conv2D", "DepthwiseConv2dNative", "FusedDepthwiseConv2dNative", "_FusedConv2D"))
 #: What gives another view of the same memory.
 _SAME_MEMORY = frozenset(("ExpandDims", "Identity", "Reshape", "Squeeze"))
 
@@ -281,7 +282,35 @@ def _axis(node: Node, place: int, count: int, rank: int) -> int:
     return axis
 
 
+def _pad_in_numbers(graph: Graph, node: Node) -> None:
+    """SAME with a window smaller than its step along one axis: WebAssembly pads nothing, or the wrong end."""
+    paddings = same_paddings(graph, node)
+    if paddings and min(paddings) < 0:
+        pads = [side for total in paddings for side in (max(total, 0) // 2, max(total, 0) - max(total, 0) // 2)]
+        node.attrs.update(padding="EXPLICIT", explicit_paddings=[0, 0, *pads, 0, 0])
+
+
+def same_paddings(graph: Graph, node: Node) -> tuple[int, ...] | None:
+    """Height and width that SAME adds to an image, below zero where steps leave some out; () for other nodes.
+
+    None where it depends on sizes that are not known whether one is below zero.
+    """
+    image, kernel = (graph.shape(tensor) for tensor in node.inputs[:2]) if node.op in CONVOLUTIONS else (None, None)
+    if image is None or kernel is None or node.attrs["padding"] != "SAME":
+        return ()
+    steps, rates = node.attrs["strides"][1:3], (node.attrs.get("dilations") or [1] * 4)[1:3]
+    windows = [((k or 1) - 1) * rate + 1 for k, rate in zip(kernel[:2], rates, strict=True)]
+    if all(window >= step for window, step in zip(windows, steps, strict=True)) or set(windows) == {1}:
+        return ()
+    sizes = [n for n in image[1:3] if n is not None]
+    if len(sizes) < 2:
+        return None
+    spans = zip(sizes, windows, steps, strict=True)
+    return tuple((-(-size // step) - 1) * step + window - size for size, window, step in spans)
+
+
 _CHANGES = (
+    _pad_in_numbers,
     _truth,
     _clip_integers,
     _floor_division,

@@ -202,6 +202,14 @@ def test_a_file_says_where_it_is_not_right() -> None:
     assert notes(optimize(read(frozen(tf.nn.relu, x=tf.TensorSpec((None, 3), tf.float32))))) == ()
 
 
+def test_a_small_window_on_images_of_any_size_is_refused() -> None:
+    def function(x: Any) -> Any:
+        return tf.nn.conv2d(x, np.ones((1, 2, 3, 4), np.float32), (2, 1), "SAME")
+
+    with pytest.raises(UnsupportedModelError, match="images of unknown size"):
+        optimize(read(frozen(function, x=tf.TensorSpec((None, None, 8, 3), tf.float32))))
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [
@@ -214,6 +222,6 @@ def test_a_file_says_where_it_is_not_right() -> None:
         (lambda x: tf.gather(tf.reshape(x, (-1, 2, 8)), tf.cast(x[:, :2], tf.int32), batch_dims=1), "each sample"),
     ],
 )
-def test_what_no_backend_gets_right_is_refused(function: Any, why: str) -> None:
+def test_what_a_backend_gets_wrong_and_nothing_helps_is_refused(function: Any, why: str) -> None:
     with pytest.raises(UnsupportedModelError, match=why):
         optimize(read(frozen(function, x=tf.TensorSpec((None, 16), tf.float32))))
