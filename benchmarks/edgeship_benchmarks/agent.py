@@ -403,7 +403,7 @@ class Agent:
     def _outputs_of(self, arrays: Sequence[Any], start: int, size: int) -> list[Any]:
         """Real outputs of the samples from `start`, padding removed."""
         feeds = self._chunk(arrays, start, size)
-        self._engine.prepare(feeds)
+        self._prepare(feeds)
         results = self._infer(feeds)
         real = []
         for tensor, result in zip(self._engine.outputs, map(np.asarray, results)):
@@ -413,9 +413,15 @@ class Agent:
             real.append(tensor.real(result[: len(arrays[0]) - start]))
         return real
 
+    def _prepare(self, feeds: Sequence[Any]) -> None:
+        self._attempt(self._engine.prepare, feeds)
+
     def _infer(self, feeds: Sequence[Any]) -> Any:
+        return self._attempt(self._engine.infer, feeds)
+
+    def _attempt(self, step: Any, feeds: Sequence[Any]) -> Any:
         try:
-            return self._engine.infer(feeds)
+            return step(feeds)
         except Exception as error:  # the runtimes raise classes of their own
             raise Fault("ArtifactError", f"{self._file} cannot be run: {type(error).__name__}: {error}") from error
 
@@ -426,7 +432,7 @@ class Agent:
         return [self._chunk(arrays, start, size) for start in range(0, len(arrays[0]), size)]
 
     def _timed(self, feeds: Sequence[Any]) -> float:
-        self._engine.prepare(feeds)
+        self._prepare(feeds)
         started = time.perf_counter_ns()
         self._infer(feeds)
         return (time.perf_counter_ns() - started) / 1e6 / len(feeds[0])

@@ -165,7 +165,7 @@ _WHOLE = _words(
     Pad PadV2 MirrorPad SpaceToBatchND Fill Range Shape Size
     """
 )
-_LOGICAL = _words("LogicalAnd LogicalOr LogicalNot All Any Shape Size")
+_LOGICAL = _words("LogicalAnd LogicalOr LogicalNot All Any Fill OnesLike ZerosLike Shape Size")
 _ROUNDED = "remainders of integers beyond 2**24 are rounded"
 _INVALID = "its shader for other types than float32 is not valid"
 _MOVED = f"along axes that are not the last ones, {_INVALID}"

@@ -257,6 +257,20 @@ def dynamic(x: Any) -> dict[str, Any]:
     }
 
 
+def fillings(flags: Any) -> dict[str, Any]:
+    """`flags` has shape (N, 4, 7) and holds booleans."""
+    full = tf.fill(tf.stack([tf.shape(flags)[0], 4, 7]), True)
+    raw = tf.raw_ops
+    return {
+        "Fill.bool": full,
+        "Fill.masked_bool": tf.logical_and(flags, full),
+        "OnesLike.bool": raw.OnesLike(x=flags),
+        "OnesLike.masked_bool": tf.logical_and(flags, raw.OnesLike(x=flags)),
+        "ZerosLike.bool": raw.ZerosLike(x=flags),
+        "ZerosLike.masked_bool": tf.logical_or(flags, raw.ZerosLike(x=flags)),
+    }
+
+
 def copies(x: Any, flags: Any, ids: Any) -> dict[str, Any]:
     """Inputs of each dtype, as they are."""
     same = {"Identity": x, "Identity.bool": flags, "Identity.int": ids}
@@ -314,5 +328,6 @@ GRAPHS: Mapping[str, Case] = {
     "products": _case(products, x=_X, y=numbers(3, 7, 3, seed=1)),
     "images": _case(images, image=numbers(2, 9, 7, 5)),
     "volumes": _case(volumes, volume=numbers(2, 4, 5, 3, 2)),
+    "fillings": _case(fillings, flags=_IDS > 0),
     "copies": _case(copies, x=_X, flags=numbers(3, 2) > 0, ids=np.arange(6, dtype=np.int32).reshape(3, 2)),
 }

@@ -73,7 +73,7 @@ def test_several_outputs_are_named_by_the_user(tmp_path: Path) -> None:
 
 def _variable(tf: Any) -> None:
     x = tf.compat.v1.placeholder(tf.float32, (None, 4), "x")
-    tf.matmul(x, tf.compat.v1.get_variable("kernel", (4, 2), use_resource=False), name="y")
+    tf.matmul(x, tf.compat.v1.get_variable("kernel", initializer=KERNEL, use_resource=False), name="y")
 
 
 def _scalar(tf: Any) -> None:
