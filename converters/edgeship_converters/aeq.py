@@ -276,8 +276,8 @@ def _check_smaller(made: Any, default: str) -> None:
 
     types = {"float16": "FLOAT16", "int16x8": "INT16", "int4": "INT4", "int2": "INT2"}
     smaller = getattr(schema.TensorType, types.get(default, "INT8"))
-    if default == "float32" or not any(graph.operators for graph in made.subgraphs):
-        return
+    if default == "float32" or {operator.kind for *_, operator in described(made)} <= {"CAST"}:
+        return  # nothing is computed
     if not any(tensor.type == smaller for graph in made.subgraphs for tensor in graph.tensors):
         raise UnsupportedModelError(
             f"tflite/{default}: the file has no weights that can be made smaller",

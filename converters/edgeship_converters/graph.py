@@ -113,7 +113,10 @@ def freeze(
     if unroll:
         _unroll(model, source)
     frozen = _trace(model, source, static_batch, fake_quant=source.fake_quantized and fake_quant)
-    if unroll:
+    if unroll and frozen.has_loops():
+        from edgeship_converters.unrolling import unrolled
+
+        frozen = unrolled(frozen)
         _refuse_loops(frozen)
     return frozen
 
@@ -332,6 +335,6 @@ def _refuse_loops(frozen: FrozenGraph) -> None:
     for node in frozen.nodes():
         if node.op in _LOOPS:
             raise UnsupportedModelError(
-                f"{node.name} is a loop that cannot be unrolled",
-                remedy="Give the Keras model (a SavedModel holds the loop itself), with a fixed number of steps.",
+                f"{node.name} is a loop that cannot be unrolled: how often it runs does not follow from the model",
+                remedy="Give the model a fixed number of steps.",
             )

@@ -8,6 +8,7 @@ quantization are in `lowering_integer`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
+_STRETCH = re.compile(r"(?<![^/^])edgeship_stretch\d+(_\d+)?/")
 #: Axes that most operators of TFLite take at most.
 MOST_AXES = 4
 Rule = Callable[["NodeDef", list[Any]], Any]
@@ -43,7 +45,7 @@ def lowered(frozen: FrozenGraph, rules: Mapping[str, Rule]) -> FrozenGraph:
 
     graph = tf.Graph()
     with graph.as_default():
-        _Copy(frozen.graph_def, rules).run()
+        Copy(frozen.graph_def, rules).run()
     found = graph.as_graph_def()
     for node in found.node:
         node.name = _own_name(node.name)
@@ -52,11 +54,11 @@ def lowered(frozen: FrozenGraph, rules: Mapping[str, Rule]) -> FrozenGraph:
 
 
 def _own_name(name: str) -> str:
-    """Without the scope of its stretch."""
-    return name.partition("/")[2]
+    """Without the scopes of stretches."""
+    return _STRETCH.sub("", name)
 
 
-class _Copy:
+class Copy:
     """Copies a graph into the default graph, stretch by stretch between the nodes that are replaced.
 
     Each stretch has a scope of its own: TensorFlow would rename a node `layer` that comes after `layer/node`.
@@ -71,6 +73,7 @@ class _Copy:
         self._replaced: dict[str, Any] = {}
 
     def run(self) -> None:
+        """Copy all nodes."""
         for node in self._given.node:  # in topological order
             if node.op not in self._rules or not self._replace(node):
                 self._stretch.node.add().CopyFrom(node)
@@ -86,15 +89,16 @@ class _Copy:
         import tensorflow as tf
 
         self._flush()
-        with tf.name_scope(f"stretch{self._scope}/{node.name}/"):
-            found = self._rules[node.op](node, [self._tensor(name) for name in node.input])
+        with tf.name_scope(f"edgeship_stretch{self._scope}/{node.name}/"):
+            found = self._rules[node.op](node, [self.tensor(name) for name in node.input])
         if found is None:
             return False
         results = found if isinstance(found, list) else [found]
         self._replaced |= {f"{node.name}:{position}": tensor for position, tensor in enumerate(results)}
         return True
 
-    def _tensor(self, name: str) -> Any:
+    def tensor(self, name: str) -> Any:
+        """What stands for a tensor of the given graph."""
         import tensorflow as tf
 
         full = name if ":" in name else f"{name}:0"
@@ -109,12 +113,13 @@ class _Copy:
 
         own = {node.name for node in self._stretch.node}
         inputs = {name for node in self._stretch.node for name in node.input}
-        before = {name: self._tensor(name) for name in inputs if name.partition(":")[0] not in own}
+        before = {name: self.tensor(name) for name in inputs if name.partition(":")[0] not in own}
         if own:
             self._scope += 1
-            scope = f"stretch{self._scope}"
+            scope = f"edgeship_stretch{self._scope}"
+            full = tf.compat.v1.get_default_graph().unique_name(scope, mark_as_used=False)
             tf.graph_util.import_graph_def(self._stretch, name=scope, input_map=before)
-            self._copied |= dict.fromkeys(own, scope)
+            self._copied |= dict.fromkeys(own, full)
         self._stretch = self._empty()
 
 

@@ -153,9 +153,9 @@ class Reference:
         apart = self._apart(Session(content).outputs(self._samples))
         needed = {tensor for name, tensor in self._outputs.items() if apart.get(name, 0.0) > 1}
         for step in reversed(self._steps):
-            if step.output in needed:
+            if needed.intersection(step.outputs):
                 needed |= set(step.inputs)
-        return frozenset(step.output for step in self._steps if step.output in needed)
+        return frozenset(step.output for step in self._steps if needed.intersection(step.outputs))
 
     def stopped_at(self, content: bytes, message: str) -> frozenset[str]:
         """The operator that LiteRT could not run, by its first output; nothing where it does not say so."""
@@ -173,11 +173,11 @@ class Reference:
         sources: dict[str, frozenset[str]] = {}  # of a tensor, the integer operators that its rounding is from
         for step in self._steps:
             before = max((errors.get(name, 0.0) for name in step.inputs), default=0.0)
-            rise = errors.get(step.output, 0.0) - before
+            rise = max(errors.get(name, 0.0) for name in step.outputs) - before
             places = frozenset({step.output})
             if step.output in floats:
                 places = frozenset().union(*(sources.get(name, frozenset()) for name in step.inputs))
-            sources[step.output] = places
+            sources |= dict.fromkeys(step.outputs, places)
             for place in places:
                 rises[place] = max(rises.get(place, 0.0), rise)
         largest = max(rises.values(), default=0.0)
@@ -190,7 +190,12 @@ class _Step:
 
     kind: str
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
+
+    @property
+    def output(self) -> str:
+        """The first one, which stands for the operator."""
+        return self.outputs[0]
 
 
 def _steps(content: bytes) -> list[_Step]:
@@ -201,5 +206,6 @@ def _steps(content: bytes) -> list[_Step]:
         if graph is model.subgraphs[0]:
             tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
             inputs = tuple(text(tensor.name) for tensor in tensors if model.buffers[tensor.buffer].data is None)
-            found.append(_Step(description.kind, inputs, text(graph.tensors[operator.outputs[0]].name)))
+            outputs = tuple(text(graph.tensors[index].name) for index in operator.outputs)
+            found.append(_Step(description.kind, inputs, outputs))
     return found

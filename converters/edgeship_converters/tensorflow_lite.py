@@ -121,16 +121,31 @@ def to_int8(calibrated_model: bytes, ends: str, floats: frozenset[str]) -> bytes
     from tensorflow.lite.python.convert import mlir_quantize
 
     dtype = tf.dtypes.as_dtype(ends)
+    # Operators with several results are known to the quantizer by their kind only.
+    kinds = {kind for kind, name in _several_results(calibrated_model) if name in floats}
     for _ in range(_ATTEMPTS):
         made = _run(
             lambda: mlir_quantize(
-                calibrated_model, input_data_type=dtype, output_data_type=dtype, denylisted_nodes=set(floats) or None
+                calibrated_model,
+                input_data_type=dtype,
+                output_data_type=dtype,
+                denylisted_ops=kinds or None,
+                denylisted_nodes=set(floats) or None,
             ),
             "int8",
         )
-        if not {name for kind, name in float_operators(made) if kind == "SPLIT"} - floats:
+        if "SPLIT" in kinds or not any(kind == "SPLIT" for kind, _ in float_operators(made)):
             break
     return made
+
+
+def _several_results(content: bytes) -> list[tuple[str, str]]:
+    """(kind, first output) of the operators with more than one output."""
+    return [
+        (operator.kind, text(graph.tensors[raw.outputs[0]].name))
+        for graph, raw, operator in described(read(content))
+        if len(raw.outputs) > 1
+    ]
 
 
 def float_operators(content: bytes) -> list[tuple[str, str]]:

@@ -208,7 +208,7 @@ _WHY: Mapping[str, str] = {
 }
 _TRY: Mapping[str, str] = {
     "Einsum": "Write it as matmul, reshape and transpose, or convert to tflite or onnx.",
-    "While": "Give the Keras model (not a SavedModel) with a fixed number of time steps: its loops are then unrolled.",
+    "While": "Give the model a fixed number of time steps: its loops are then unrolled.",
     "NonMaxSuppressionV3": "Leave it out of the model and call tf.image.nonMaxSuppressionAsync on the outputs.",
 }
 _TRY_ANY = "Replace the layer, compute this step outside the model, or convert to tflite or onnx."
