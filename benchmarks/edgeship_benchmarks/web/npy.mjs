@@ -1,8 +1,7 @@
 /**
- * NumPy's .npy files (format 1.0 to 3.0), read and written in rows of the first axis.
+ * NumPy's .npy files (format 1.0 to 3.0), read and written in rows of the first axis, in Node and in browsers.
  * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  */
-import fs from 'node:fs';
 
 /** An error for the caller: the class name in edgeship's tree, what was given, what to try. */
 export class Fault extends Error {
@@ -21,15 +20,28 @@ const TYPES = {
   '|u1': ['uint8', Uint8Array], '<u2': ['uint16', Uint16Array], '<u4': ['uint32', Uint32Array],
   '<u8': ['uint64', BigUint64Array], '|b1': ['bool', Uint8Array],
 };
-const CODES = { float32: '<f4', int32: '<i4', bool: '|b1' };
+const CODES = Object.fromEntries(Object.entries(TYPES).map(([code, [dtype]]) => [dtype, code]));
+/** NumPy name -> the array that holds it. */
+export const ARRAYS = Object.fromEntries(Object.values(TYPES));
 const MAX_HEADER = 1 << 16;
 
-/** An open .npy file of numbers. */
+/**
+ * Bytes that can be read at a position: a file in Node, a buffer in a browser.
+ * @typedef {{size: number, read: (position: number, length: number) => Uint8Array, close: () => void}} Source
+ * `read` gives a copy that starts its own buffer, shorter where the source ends.
+ */
+
+/** @param {ArrayBuffer} buffer @returns {Source} */
+export function memory(buffer) {
+  return { size: buffer.byteLength, read: (position, length) => new Uint8Array(buffer.slice(position, position + length)), close() {} };
+}
+
+/** .npy data of numbers. */
 export class NpyReader {
-  /** @param {string} file @param {string} name how the caller calls these data */
-  constructor(file, name) {
+  /** @param {Source} source @param {string} name how the caller calls these data */
+  constructor(source, name) {
     this.name = name;
-    this.fd = fs.openSync(file, 'r');
+    this.source = source;
     const text = this.header();
     const [, code] = /'descr': '([^']+)'/.exec(text) ?? [];
     const [, order] = /'fortran_order': (True|False)/.exec(text) ?? [];
@@ -42,7 +54,7 @@ export class NpyReader {
     this.shape = dims.split(',').filter((d) => d.trim()).map(Number);
     if (!this.shape.length) throw new Fault('DataError', `input '${name}' is a single number`, 'Give samples along the first axis.');
     this.rowSize = this.shape.slice(1).reduce((a, b) => a * b, 1);
-    const bytes = fs.fstatSync(this.fd).size - this.start;
+    const bytes = source.size - this.start;
     if (bytes !== this.shape[0] * this.rowSize * this.type.BYTES_PER_ELEMENT) {
       throw new Fault('DataError', `input '${name}' is truncated or too long for shape ${this.shape}`);
     }
@@ -51,34 +63,23 @@ export class NpyReader {
 
   /** @returns {string} the header's dictionary; sets where the numbers start */
   header() {
-    const prefix = this.read(0, 12);
-    if (prefix.length < 12 || prefix.toString('latin1', 0, 6) !== '\x93NUMPY') {
+    const prefix = this.source.read(0, 12);
+    if (prefix.length < 12 || latin1(prefix.subarray(0, 6)) !== '\x93NUMPY') {
       throw new Fault('DataError', `input '${this.name}' is no .npy file`);
     }
+    const view = new DataView(prefix.buffer, prefix.byteOffset);
     const wide = prefix[6] > 1;
-    const length = wide ? prefix.readUInt32LE(8) : prefix.readUInt16LE(8);
+    const length = wide ? view.getUint32(8, true) : view.getUint16(8, true);
     const begin = wide ? 12 : 10;
     if (length > MAX_HEADER) throw new Fault('DataError', `input '${this.name}' has a header of ${length} bytes`);
     this.start = begin + length;
-    return this.read(begin, length).toString('latin1');
-  }
-
-  /** @param {number} position @param {number} length */
-  read(position, length) {
-    const buffer = Buffer.from(new ArrayBuffer(length));
-    let done = 0;
-    while (done < length) {
-      const got = fs.readSync(this.fd, buffer, done, Math.min(length - done, 1 << 30), position + done);
-      if (!got) break;
-      done += got;
-    }
-    return buffer.subarray(0, done);
+    return latin1(this.source.read(begin, length));
   }
 
   /** Column-major data in the order of rows: the file's axes are the array's, reversed. */
   rowMajor() {
     const count = this.shape[0] * this.rowSize;
-    const given = new this.type(this.read(this.start, count * this.type.BYTES_PER_ELEMENT).buffer, 0, count);
+    const given = new this.type(this.source.read(this.start, count * this.type.BYTES_PER_ELEMENT).buffer, 0, count);
     const result = new this.type(count);
     const index = this.shape.map(() => 0);
     const strides = this.shape.map((_, axis) => this.shape.slice(0, axis).reduce((a, b) => a * b, 1));
@@ -93,36 +94,30 @@ export class NpyReader {
   rows(from, to) {
     if (this.whole) return this.whole.slice(from * this.rowSize, to * this.rowSize);
     const rowBytes = this.rowSize * this.type.BYTES_PER_ELEMENT;
-    const buffer = this.read(this.start + from * rowBytes, (to - from) * rowBytes);
-    return new this.type(buffer.buffer, 0, (to - from) * this.rowSize);
+    const bytes = this.source.read(this.start + from * rowBytes, (to - from) * rowBytes);
+    return new this.type(bytes.buffer, 0, (to - from) * this.rowSize);
   }
 
   close() {
-    fs.closeSync(this.fd);
+    this.source.close();
   }
 }
 
-/** Writes a .npy file piece by piece. */
-export class NpyWriter {
-  /** @param {string} file @param {string} dtype float32, int32 or bool @param {number[]} shape of the whole array */
-  constructor(file, dtype, shape) {
-    this.file = file;
-    this.fd = fs.openSync(file, 'w');
-    const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
-    const text = `{'descr': '${CODES[dtype]}', 'fortran_order': False, 'shape': (${dims}), }`;
-    const padded = text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11) + '\n';
-    const length = Buffer.alloc(2);
-    length.writeUInt16LE(padded.length);
-    fs.writeSync(this.fd, Buffer.concat([Buffer.from('\x93NUMPY\x01\x00', 'latin1'), length, Buffer.from(padded, 'latin1')]));
-  }
+/** What a .npy file begins with. @param {string} dtype @param {number[]} shape of the whole array @returns {Uint8Array} */
+export function npyHeader(dtype, shape) {
+  const dims = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
+  const text = `{'descr': '${CODES[dtype]}', 'fortran_order': False, 'shape': (${dims}), }`;
+  const padded = text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11) + '\n';
+  const bytes = Uint8Array.from(`\x93NUMPY\x01\x00..${padded}`, (c) => c.charCodeAt(0));
+  new DataView(bytes.buffer).setUint16(8, padded.length, true);
+  return bytes;
+}
 
-  /** @param {ArrayBufferView} values */
-  write(values) {
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    for (let done = 0; done < bytes.length;) done += fs.writeSync(this.fd, bytes, done);
-  }
+/** The bytes of a typed array, not copied. @param {ArrayBufferView} values */
+export function bytesOf(values) {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
 
-  close() {
-    fs.closeSync(this.fd);
-  }
+function latin1(bytes) {
+  return String.fromCharCode(...bytes);
 }
