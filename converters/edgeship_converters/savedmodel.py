@@ -18,7 +18,7 @@ from edgeship.report.layers import graph_layers
 from edgeship.types import Artifact, ConvertOptions, Source
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
-from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.graph.frozen import FrozenGraph, freeze
 from edgeship_converters.names import unique
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeship.errors import UnsupportedModelError
-from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.names import unique
 from edgeship_converters.tfjs.ir import Graph, Node, Shape, TensorType
 

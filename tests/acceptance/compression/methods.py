@@ -135,7 +135,7 @@ class Ours:
 def _without_labels(file: Path, place: Path) -> Path:
     """The same network as peers deliver it: the front compares those, and labels are no part of theirs."""
     from edgeship_converters import flatfile
-    from edgeship_converters.slim import compact
+    from edgeship_converters.tflite.slim import compact
 
     model = flatfile.read(file.read_bytes())
     model.metadata = None

@@ -13,7 +13,7 @@ import zoo
 from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.source import inspect
 from edgeship.types import ConvertOptions, Dataset
-from edgeship_converters import selective
+from edgeship_converters.tflite import selective
 
 MODELS = ("two_inputs", "mobile", "unet", "signal", "autoencoder")
 

@@ -15,8 +15,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.source import inspect
 from edgeship.types import Array, ConvertOptions
-from edgeship_converters import aeq, biases, flatfile, weights
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship_converters import flatfile
+from edgeship_converters.tflite import TFLiteConverter, aeq, biases, weights
 
 #: Every kind of weights; two operators read one tensor (a shared layer), and depthwise channels lie on the last axis.
 IMAGE = np.random.default_rng(0).random((12, 8, 8, 3)).astype(np.float32)
@@ -45,7 +45,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("aeq")
     model.save(folder / "model.keras")
     source = inspect(folder / "model.keras")
-    with mock.patch("edgeship_converters.slim.slim", lambda content, *_: content):  # which takes names out
+    with mock.patch("edgeship_converters.tflite.slim.slim", lambda content, *_: content):  # which takes names out
         return TFLiteConverter().convert(source, "float32", ConvertOptions(), folder).entry.read_bytes()
 
 
@@ -169,13 +169,13 @@ def test_channels_without_weights_keep_their_bias(pruned: bytes, precision: str,
 @pytest.mark.parametrize("precision", ["int8", "int16x8"])
 def test_biases_still_have_to_be_fitted(pruned: bytes, precision: str) -> None:
     """Fails once ai-edge-quantizer gives channels without weights a scale that serves: `biases` can go then."""
-    with mock.patch("edgeship_converters.biases.fit"):
+    with mock.patch("edgeship_converters.tflite.biases.fit"):
         made = aeq.quantize(pruned, default=precision, calibration=samples)
     assert distance(run(made), run(pruned)) > 0.1
 
 
 def test_scales_that_others_need_are_left_alone(pruned: bytes) -> None:
-    with mock.patch("edgeship_converters.biases.fit"):
+    with mock.patch("edgeship_converters.tflite.biases.fit"):
         model = flatfile.read(aeq.quantize(pruned, default="int8", calibration=samples))
     graph = model.subgraphs[0]
     (reshape,) = [o for (_, o, d) in flatfile.described(model) if d.kind == "RESHAPE"]

@@ -17,7 +17,7 @@ from edgeship.pipeline.baking import bake, prepared_for, same_values
 from edgeship.preprocessing import NAMED, prepare
 from edgeship.source import inspect, save_live
 from edgeship.types import Array, Artifact, ConvertOptions, Dataset, Preprocessing, Source
-from edgeship_converters.baking import baked
+from edgeship_converters.graph.baking import baked
 
 RNG = np.random.default_rng(0)
 RAW = RNG.integers(10, 240, (24, 8, 8, 3)).astype(np.float32)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from edgeship.errors import SourceError, UnsupportedModelError
 from edgeship.source import inspect, save_live
 from edgeship.types import Source, TensorSpec
-from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.graph.frozen import FrozenGraph, freeze
 
 
 def run(frozen: FrozenGraph, source: Source, count: int) -> None:

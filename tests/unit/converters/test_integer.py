@@ -14,8 +14,8 @@ import tensorflow as tf
 from edgeship import plugins
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Artifact, ConvertOptions, Dataset
-from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.lowering_integer import for_integers
+from edgeship_converters.graph.frozen import FrozenGraph, freeze
+from edgeship_converters.lowering.integer import for_integers
 from edgeship_converters.tflite import TFLiteConverter
 
 keras, layers = zoo.keras, zoo.layers

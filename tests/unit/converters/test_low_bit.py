@@ -15,8 +15,8 @@ from edgeship import verify
 from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.source import inspect
 from edgeship.types import Array, Artifact, ConvertOptions, Dataset
-from edgeship_converters import flatfile, low_bit
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship_converters import flatfile
+from edgeship_converters.tflite import TFLiteConverter, low_bit
 
 X = np.random.default_rng(0).random((200, 8, 8, 3)).astype(np.float32)
 
@@ -80,7 +80,7 @@ def test_int4_with_samples_has_corrected_biases(folder: Path) -> None:
 
 
 def test_int4_mixed_spends_bits_where_they_count(folder: Path) -> None:
-    with mock.patch("edgeship_converters.slim.slim", lambda content, *_: content):  # which takes names out
+    with mock.patch("edgeship_converters.tflite.slim.slim", lambda content, *_: content):  # which takes names out
         content = convert(folder, "float32").entry.read_bytes()
     samples = [{"image": x[None]} for x in X]
     chosen = low_bit.choose(content, lambda: iter(samples))

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfjs_graphs import frozen, numbers
 
 from edgeship.types import Array
-from edgeship_converters.graph import FrozenGraph
-from edgeship_converters.lowering import ONNX, TFJS, lowered
+from edgeship_converters.graph.frozen import FrozenGraph
+from edgeship_converters.lowering.rules import ONNX, TFJS, lowered
 
 raw = tf.raw_ops
 

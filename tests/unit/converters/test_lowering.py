@@ -13,9 +13,9 @@ import tensorflow as tf
 from edgeship import plugins
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import ConvertOptions, Dataset
-from edgeship_converters import lowering
-from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.lowering import ONNX, TFLITE, lowered
+from edgeship_converters.graph.frozen import FrozenGraph, freeze
+from edgeship_converters.lowering import rules as lowering
+from edgeship_converters.lowering.rules import ONNX, TFLITE, lowered
 from edgeship_converters.onnx import ONNXConverter
 from edgeship_converters.tflite import TFLiteConverter
 

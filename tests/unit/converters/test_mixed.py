@@ -18,11 +18,10 @@ from edgeship import plugins
 from edgeship.errors import InputError
 from edgeship.source import inspect
 from edgeship.types import Array, Artifact, ConvertOptions, Dataset
-from edgeship_converters import mixed, selective
 from edgeship_converters.calibration import outputs as outputs_of
 from edgeship_converters.calibration import powers
 from edgeship_converters.flatfile import described, operators, read
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship_converters.tflite import TFLiteConverter, mixed, selective
 
 IMAGES = np.random.default_rng(0).random((12, 8, 8, 3)).astype(np.float32)
 TYPES = {schema.TensorType.INT8: "int8", schema.TensorType.INT16: "int16", schema.TensorType.FLOAT32: "float32"}
@@ -41,7 +40,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     model = keras.Model(image, layers.Dense(5, activation="softmax", name="scores")(x))
     folder = tmp_path_factory.mktemp("mixed")
     model.save(folder / "model.keras")
-    with mock.patch("edgeship_converters.slim.slim", lambda content, *_: content):  # which takes names out
+    with mock.patch("edgeship_converters.tflite.slim.slim", lambda content, *_: content):  # which takes names out
         made = TFLiteConverter().convert(inspect(folder / "model.keras"), "float32", ConvertOptions(), folder)
     return made.entry.read_bytes()
 

@@ -10,7 +10,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeship.types import Array
-from edgeship_converters.onnx_float16 import halved, to_float16
+from edgeship_converters.onnx.float16 import halved, to_float16
 
 
 def _model(nodes: list[Any], inputs: dict[str, tuple[int, list[Any]]], outputs: list[str], **weights: Array) -> Any:

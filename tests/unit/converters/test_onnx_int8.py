@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Dataset, TensorSpec
-from edgeship_converters import onnx_int8
+from edgeship_converters.onnx import int8 as onnx_int8
 
 WIDTH = 128
 SAMPLES = 240

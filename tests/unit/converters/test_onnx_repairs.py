@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 
 from edgeship.types import ConvertOptions
-from edgeship_converters import onnx_repairs
 from edgeship_converters.onnx import ONNXConverter
+from edgeship_converters.onnx import repairs as onnx_repairs
 
 keras, layers = zoo.keras, zoo.layers
 

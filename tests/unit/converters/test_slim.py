@@ -16,8 +16,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from edgeship.errors import EdgeshipError
 from edgeship.report.layers import STRUCTURE, layer_bytes
 from edgeship.types import ConvertOptions
-from edgeship_converters import flatfile, slim
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship_converters import flatfile
+from edgeship_converters.tflite import TFLiteConverter, slim
 
 RESOLVERS = {
     "XNNPACK": OpResolverType.AUTO,

@@ -24,7 +24,7 @@ from edgeship.artifact import hash_files
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Artifact
 from edgeship_benchmarks import node
-from edgeship_converters.lowering import TFJS, lowered
+from edgeship_converters.lowering.rules import TFJS, lowered
 from edgeship_converters.tfjs.advice import notes
 from edgeship_converters.tfjs.ir import Graph
 from edgeship_converters.tfjs.ops import BACKENDS, OPS

@@ -14,8 +14,8 @@ import tensorflow as tf
 from edgeship.errors import UnsupportedModelError
 from edgeship.source import inspect
 from edgeship.types import Source
-from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.unrolling import MOST_STEPS
+from edgeship_converters.graph.frozen import FrozenGraph, freeze
+from edgeship_converters.graph.unrolling import MOST_STEPS
 
 STEPS = np.random.default_rng(0).random((1, 6, 5)).astype(np.float32)
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgeship.types import Array, TensorSpec
-from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.tfjs.ir import Graph, Node
 
 

@@ -13,8 +13,7 @@ from edgeship.report.sensitivity import reason
 from edgeship.sensitivity import analysis
 from edgeship.sensitivity.findings import Options
 from edgeship.types import ConvertOptions
-from edgeship_converters import selective
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship_converters.tflite import TFLiteConverter, selective
 
 
 def quiet(_):

@@ -18,8 +18,7 @@ from edgeship.errors import UnsupportedModelError
 from edgeship.sensitivity.rounding import Precision, Rounding, activation_grid, rounded_kernel
 from edgeship.sensitivity.simulate import Simulation
 from edgeship.types import ConvertOptions, Dataset
-from edgeship_converters import selective
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship_converters.tflite import TFLiteConverter, selective
 
 INT8, INT16X8, FLOAT32 = Precision(8, 8), Precision(8, 16), Precision(32, 16)
 NETWORKS = ("two_inputs", "mobile", "unet", "signal", "autoencoder")

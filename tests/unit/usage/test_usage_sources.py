@@ -14,7 +14,7 @@ from edgeship.recipe import Recipe
 from edgeship.source import inspect
 from edgeship.types import ConvertOptions, Dataset, Preprocessing, Source
 from edgeship.usage import Usage, read, usage
-from edgeship_converters import slim
+from edgeship_converters.tflite import slim
 
 #: As it comes back from TFLite Metadata.
 SAID = Usage(LABELS, FULL)

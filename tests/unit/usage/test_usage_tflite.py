@@ -18,7 +18,8 @@ from edgeship.inspection import opening
 from edgeship.preprocessing import NAMED, affine
 from edgeship.types import Preprocessing, TensorSpec
 from edgeship.usage import Usage, read, tflite, usage
-from edgeship_converters import flatfile, slim
+from edgeship_converters import flatfile
+from edgeship_converters.tflite import slim
 
 LABELS = ("cat", "dog", "größe")
 FULL = Preprocessing(1 / 255, "bilinear", "RGB", value_range=(0.0, 255.0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeship_converters.onnx_canonical import read_by
+from edgeship_converters.onnx.canonical import read_by
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.types import Artifact, ConvertOptions, Dataset, Source, TensorSpec
-from edgeship_converters import from_tflite, onnx_int8
 from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
-from edgeship_converters.graph import FrozenGraph, freeze
-from edgeship_converters.onnx_canonical import canonical_model
+from edgeship_converters.graph.frozen import FrozenGraph, freeze
+from edgeship_converters.onnx import int8 as onnx_int8
+from edgeship_converters.onnx.canonical import canonical_model
+from edgeship_converters.tflite import from_tflite
 from edgeship_converters.usage import add_props
 
 FILE = "model.onnx"
@@ -57,7 +58,7 @@ class ONNXConverter:
         plain = _export(source, variant, options.calibration if variant == "int8" else None)
         model = plain.model
         if variant == "float16":
-            from edgeship_converters.onnx_float16 import to_float16  # loads NumPy
+            from edgeship_converters.onnx.float16 import to_float16  # loads NumPy
 
             model = to_float16(model)
         elif variant == "int8":
@@ -86,7 +87,7 @@ class _Exported(NamedTuple):
 def _export(source: Source, variant: str, calibration: Dataset | None) -> _Exported:
     """The float32 model, canonical; without loops where the variant cannot have any; with biases for int8."""
     if _keeps_its_graph(source):
-        from edgeship_converters import from_onnx  # loads NumPy
+        from edgeship_converters.onnx import from_onnx  # loads NumPy
 
         model = from_onnx.to_onnx(source, variant) if source.kind == "onnx" else from_tflite.to_onnx(source, OPSET)
         if variant != "float32" and _has_loops(model):
@@ -115,7 +116,7 @@ def _from_graph(frozen: FrozenGraph) -> Any:
     """Raises UnsupportedModelError naming the operators that ONNX does not have."""
     from tf2onnx import convert
 
-    from edgeship_converters.lowering import ONNX, lowered  # loads NumPy
+    from edgeship_converters.lowering.rules import ONNX, lowered  # loads NumPy
 
     names = dict(zip(frozen.input_tensors, (i.name for i in frozen.inputs), strict=True))
     names |= dict(zip(frozen.output_tensors, (o.name for o in frozen.outputs), strict=True))
@@ -132,7 +133,7 @@ def _from_graph(frozen: FrozenGraph) -> Any:
             f"onnx: tf2onnx stopped: {error}", remedy="Replace the layer, or choose another format."
         ) from error
     _refuse_foreign(model, frozen)
-    from edgeship_converters.onnx_repairs import repair  # loads NumPy
+    from edgeship_converters.onnx.repairs import repair  # loads NumPy
 
     repair(model)
     return canonical_model(model, frozen.inputs, frozen.outputs, rename=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import read, text, write
-from edgeship_converters.interpreter import Session
 from edgeship_converters.names import unique
+from edgeship_converters.tflite.interpreter import Session
 
 #: By dtype: versions of DEQUANTIZE and QUANTIZE that know it (tensorflow/compiler/mlir/lite/tools/versioning).
 _VERSIONS: Mapping[str, tuple[int, int]] = {"int8": (2, 1), "int16": (3, 2)}

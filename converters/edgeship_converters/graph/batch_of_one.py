@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.graph.frozen import FrozenGraph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeship_converters.onnx_canonical import bodies, read_by
+from edgeship_converters.onnx.canonical import bodies, read_by
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto

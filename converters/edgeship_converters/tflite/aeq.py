@@ -86,7 +86,7 @@ def make(
         UnsupportedModelError: a layer that was named cannot be given its precision.
         MissingPackageError: ai-edge-quantizer is not installed.
     """
-    from edgeship_converters import weights  # with NumPy, which looking at a converter does not need
+    from edgeship_converters.tflite import weights  # with NumPy, which looking at a converter does not need
 
     content = model.read_bytes() if isinstance(model, Path) else bytes(model)
     precisions = precisions or {}
@@ -141,7 +141,7 @@ def _integers(
         )
     from ai_edge_quantizer import quantizer
 
-    from edgeship_converters import biases
+    from edgeship_converters.tflite import biases
 
     worker = quantizer.Quantizer(content)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it prints sizes
@@ -225,7 +225,7 @@ def ranges(content: bytes, samples: Samples) -> Ranges:
     """
     import numpy as np
 
-    from edgeship_converters.interpreter import Session
+    from edgeship_converters.tflite.interpreter import Session
 
     session = Session(_tidy(content), every_tensor=True)
     found: dict[str, dict[str, Any]] = {}
@@ -244,7 +244,7 @@ def ranges(content: bytes, samples: Samples) -> Ranges:
 
 def _few_bits(model: Any, chosen: Mapping[str, str]) -> dict[str, int]:
     """Name of the weights -> bits, for the weight-only precisions; of several readers the most bits count."""
-    from edgeship_converters import weights
+    from edgeship_converters.tflite import weights
 
     bits: dict[str, int] = {}
     for _, _, operator in described(model):
@@ -288,7 +288,7 @@ def _check_smaller(made: Any, default: str) -> None:
 def _check_runs(content: bytes, precision: str) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
-    from edgeship_converters.interpreter import failed_operator
+    from edgeship_converters.tflite.interpreter import failed_operator
 
     try:
         Interpreter(model_content=content).allocate_tensors()

@@ -15,7 +15,7 @@ from typing import Any
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import SIGNATURE, described, read, text, write
-from edgeship_converters.graph import FrozenGraph
+from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.savedmodel import saved_model
 
 #: Variants with integer activations -> the dtype of inputs and outputs.

@@ -18,7 +18,7 @@ import numpy as np
 
 from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.types import Dataset, Source
-from edgeship_converters import aeq, correction
+from edgeship_converters import correction
 from edgeship_converters.calibration import Samples, batches, outputs, powers
 from edgeship_converters.flatfile import (
     WEIGHTS,
@@ -30,7 +30,8 @@ from edgeship_converters.flatfile import (
     values,
     write,
 )
-from edgeship_converters.weights import FEWEST, quantizable, quantize_weights
+from edgeship_converters.tflite import aeq
+from edgeship_converters.tflite.weights import FEWEST, quantizable, quantize_weights
 
 if TYPE_CHECKING:
     from edgeship.types import Array

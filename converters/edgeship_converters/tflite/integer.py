@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgeship.errors import UnsupportedModelError
-from edgeship_converters import aeq, integer_ends, selective, tensorflow_lite
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import described, read
-from edgeship_converters.graph import FrozenGraph
-from edgeship_converters.lowering_integer import for_integers
+from edgeship_converters.graph.frozen import FrozenGraph
+from edgeship_converters.lowering.integer import for_integers
+from edgeship_converters.tflite import aeq, integer_ends, selective, tensorflow_lite
 
 #: Gives a graph.
 Original = Callable[[], FrozenGraph]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgeship_converters.graph import FrozenGraph
-from edgeship_converters.lowering import MOST_AXES, TFLITE, Rule, lowered
+from edgeship_converters.graph.frozen import FrozenGraph
+from edgeship_converters.lowering.rules import MOST_AXES, TFLITE, Rule, lowered
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef

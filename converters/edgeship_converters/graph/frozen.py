@@ -114,7 +114,7 @@ def freeze(
         _unroll(model, source)
     frozen = _trace(model, source, static_batch, fake_quant=source.fake_quantized and fake_quant)
     if unroll and frozen.has_loops():
-        from edgeship_converters.unrolling import unrolled
+        from edgeship_converters.graph.unrolling import unrolled
 
         frozen = unrolled(frozen)
         _refuse_loops(frozen)
@@ -155,8 +155,8 @@ def _trace(model: Any, source: Source, static_batch: int | None, *, fake_quant: 
     from tensorflow.python.framework import convert_to_constants
 
     from edgeship.source import forward
-    from edgeship_converters.baking import baked
-    from edgeship_converters.canonical import Output, canonical_graph
+    from edgeship_converters.graph.baking import baked
+    from edgeship_converters.graph.canonical import Output, canonical_graph
 
     inputs = tuple(_with_batch(spec, static_batch) for spec in source.inputs)
     call = baked(forward(model, source), source, fake_quant=fake_quant)

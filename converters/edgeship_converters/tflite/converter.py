@@ -14,12 +14,12 @@ from edgeship.errors import DataError, EdgeshipError, InputError, UnsupportedMod
 from edgeship.report.layers import tflite_layers
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
 from edgeship.usage import usage
-from edgeship_converters import from_tflite, tensorflow_lite
-from edgeship_converters.batch_of_one import with_sums
 from edgeship_converters.calibration import batches
 from edgeship_converters.correction import Correction, corrected, folded, possible
 from edgeship_converters.describe import describe, versions
-from edgeship_converters.graph import FrozenGraph, freeze
+from edgeship_converters.graph.batch_of_one import with_sums
+from edgeship_converters.graph.frozen import FrozenGraph, freeze
+from edgeship_converters.tflite import from_tflite, tensorflow_lite
 from edgeship_converters.usage import keep_files
 
 FILE = "model.tflite"
@@ -101,7 +101,7 @@ class TFLiteConverter:
         return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
 
     def _low_bit(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> tuple[Artifact, bytes]:
-        from edgeship_converters import low_bit
+        from edgeship_converters.tflite import low_bit
 
         ends = (source.inputs, source.outputs)
 
@@ -126,7 +126,7 @@ class TFLiteConverter:
         notes: tuple[str, ...],
     ) -> tuple[Artifact, bytes]:
         """Check, slim and describe a file."""
-        from edgeship_converters.slim import slim
+        from edgeship_converters.tflite.slim import slim
 
         (source, variant, options), (content, ends) = asked, made
         inputs, outputs = ([spec.name for spec in side] for side in ends)
@@ -145,7 +145,7 @@ def _mixed(
 
     Biases are corrected where that is possible and brings the outputs nearer.
     """
-    from edgeship_converters import mixed  # loads NumPy
+    from edgeship_converters.tflite import mixed  # loads NumPy
 
     assert options.calibration is not None  # asked for before
     samples = batches(options.calibration, inputs, 1)
@@ -178,7 +178,7 @@ def _frozen(
 
 def _lowered(frozen: FrozenGraph) -> FrozenGraph:
     """The graph in operators that TFLite has."""
-    from edgeship_converters.lowering import TFLITE, lowered  # loads NumPy
+    from edgeship_converters.lowering.rules import TFLITE, lowered  # loads NumPy
 
     return lowered(frozen, TFLITE)
 
@@ -200,7 +200,7 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
     ends = (frozen.inputs, frozen.outputs)
     if integers:
         assert options.calibration is not None
-        from edgeship_converters import integer  # loads NumPy
+        from edgeship_converters.tflite import integer  # loads NumPy
 
         samples = batches(options.calibration, frozen.inputs, 1)
         made = integer.quantize(
@@ -226,7 +226,7 @@ def _folded(source: Source) -> FrozenGraph:
 
 def _float(frozen: FrozenGraph) -> bytes:
     """The float file that ai-edge-quantizer makes integers of."""
-    from edgeship_converters.lowering_integer import for_integers  # loads NumPy
+    from edgeship_converters.lowering.integer import for_integers  # loads NumPy
 
     return tensorflow_lite.convert(for_integers(frozen), "float32")
 

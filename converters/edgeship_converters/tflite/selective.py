@@ -18,7 +18,7 @@ from edgeship.comparison import compare
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import described, read, text
-from edgeship_converters.interpreter import Session, failed_operator, followed
+from edgeship_converters.tflite.interpreter import Session, failed_operator, followed
 
 if TYPE_CHECKING:
     from edgeship.types import Array

@@ -13,16 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgeship_converters.graph import FrozenGraph
-from edgeship_converters.lower_branches import decided_branch, known_sizes
-from edgeship_converters.lower_convolution import (
+from edgeship_converters.graph.frozen import FrozenGraph
+from edgeship_converters.lowering.branches import decided_branch, known_sizes
+from edgeship_converters.lowering.convolution import (
     groups_by_parts,
     transposed_by_spreading,
     transposed_dilated_by_padding,
 )
-from edgeship_converters.lower_resize import bicubic_by_products, nearest_by_selection, scaled_by_products
-from edgeship_converters.lower_selection import band_by_selection, gather_by_position
-from edgeship_converters.lower_spectrum import imaginary_part, magnitude, real_part, transform_by_products
+from edgeship_converters.lowering.resize import bicubic_by_products, nearest_by_selection, scaled_by_products
+from edgeship_converters.lowering.selection import band_by_selection, gather_by_position
+from edgeship_converters.lowering.spectrum import imaginary_part, magnitude, real_part, transform_by_products
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef

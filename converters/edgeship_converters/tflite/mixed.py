@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.types import LAYER_PRECISIONS, Dataset, Source
-from edgeship_converters import aeq, correction, selective
+from edgeship_converters import correction
 from edgeship_converters.calibration import Samples, outputs, powers
 from edgeship_converters.flatfile import Operator, described, modernize, name_apart, read, text, write
+from edgeship_converters.tflite import aeq, selective
 
 if TYPE_CHECKING:
     from edgeship.types import Array

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgeship_converters.graph import FrozenGraph
-from edgeship_converters.lower_branches import known_sizes, value_of
-from edgeship_converters.lowering import Copy, Rule, lowered
+from edgeship_converters.graph.frozen import FrozenGraph
+from edgeship_converters.lowering.branches import known_sizes, value_of
+from edgeship_converters.lowering.rules import Copy, Rule, lowered
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.function_pb2 import FunctionDef

@@ -13,10 +13,11 @@ from typing import Any
 
 from edgeship.errors import SourceError, UnsupportedModelError
 from edgeship.types import ConvertOptions, Source
-from edgeship_converters import aeq, flatfile
+from edgeship_converters import flatfile
 from edgeship_converters.calibration import batches
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.names import unique
+from edgeship_converters.tflite import aeq
 
 
 def to_tflite(source: Source, variant: str, options: ConvertOptions) -> bytes:

@@ -1,0 +1,5 @@
+"""ONNX files."""
+
+from edgeship_converters.onnx.converter import ONNXConverter
+
+__all__ = ["ONNXConverter"]
