@@ -45,6 +45,7 @@ REVIEWED_SKIPS = (
     "needs Chromium",
     "needs playwright",
     "needs a Chromium that starts",
+    "needs the target ",
 )
 
 

@@ -96,7 +96,6 @@ def measurement(of: Artifact, median: float, seed: int) -> Measurement:
         of.files[0].sha256,
         "local",
         RUNTIMES[of.format],
-        "measured",
         samples(median, seed),
         (300,) * 5,
         40,

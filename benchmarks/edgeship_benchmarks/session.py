@@ -1,7 +1,8 @@
 """An agent's process with one model loaded, seen from Python: arrays in, arrays and timings out.
 
-Speaks to `agent.py` and to its twin for Node alike (see `agent.py` for the operations); arrays travel as `.npy` files
-in a temporary folder that goes with the session.
+Speaks to `agent.py` and to its twin for Node alike (see `agent.py` for the operations); arrays travel as `.npy` files.
+The agent may run on another machine: the command that starts it leads there (`ssh board python3 agent.py`), and `Files`
+carries the files over.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -62,6 +63,48 @@ class WarmUp:
     stable: bool
 
 
+class Files(Protocol):
+    """Where an agent reads and writes, seen from here. All of it goes with the session."""
+
+    def send(self, file: Path) -> str:
+        """Give the agent a file of this machine, or the folder that the file needs; its path there, never used again.
+
+        Raises TargetUnavailable, StorageFullError.
+        """
+
+    def make_folder(self) -> str:
+        """Path of a new, empty folder of the agent's."""
+
+    def fetch(self, folder: str) -> Path:
+        """A folder of the agent's, as a folder of this machine. Raises TargetUnavailable."""
+
+    def close(self) -> None:
+        """Remove everything that was sent and made; safe to call twice."""
+
+
+class LocalFiles:
+    """An agent on this machine reads our files where they are."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
+
+    def send(self, file: Path) -> str:
+        """The file itself."""
+        return str(file)
+
+    def make_folder(self) -> str:
+        """In the temporary folder of the session."""
+        return tempfile.mkdtemp(dir=self._folder.name)
+
+    def fetch(self, folder: str) -> Path:
+        """The folder itself."""
+        return Path(folder)
+
+    def close(self) -> None:
+        """Remove the temporary folder."""
+        self._folder.cleanup()
+
+
 class AgentSession:
     """A running agent. Use as a context manager; leaving it ends the process.
 
@@ -71,6 +114,8 @@ class AgentSession:
     Args:
         command: how the agent is started.
         name: who is to blame in messages, for instance `tflite/int8 in litert`.
+        limits: of the process that the command starts.
+        files: where the agent reads and writes; the session closes it. None: on this machine.
     """
 
     def __init__(
@@ -79,10 +124,15 @@ class AgentSession:
         *,
         name: str = "agent",
         limits: Limits = _LIMITS,
+        files: Files | None = None,
     ) -> None:
         self._child = Child(command, name=name, limits=limits)
+        self._files: Files = files or LocalFiles()
         self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
         self._loaded: Loaded | None = None
+        self._sent: tuple[Tensors, dict[str, str]] | None = None
+        #: Word for the runtime that the file is loaded in; empty before `load`.
+        self.runtime = ""
 
     @property
     def pid(self) -> int:
@@ -97,8 +147,9 @@ class AgentSession:
 
     def load(self, runtime: str, file: Path, threads: int = 1, **options: Any) -> Loaded:
         """Open a file in a runtime of this agent; `options` are those of the agent's own `load`."""
-        request = {"op": "load", "runtime": runtime, "file": str(file), "threads": threads, **options}
-        self._loaded = None
+        sent = self._files.send(file)
+        request = {"op": "load", "runtime": runtime, "file": sent, "threads": threads, **options}
+        self._loaded, self.runtime = None, runtime
         self._loaded = from_data(Loaded, self._child.request(request))
         return self._loaded
 
@@ -107,25 +158,23 @@ class AgentSession:
     ) -> dict[str, Array]:
         """Outputs by name, in the file's order, for N samples of each input; real values on both sides."""
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            outputs = Path(folder) / "outputs"
-            outputs.mkdir()
-            request = {"op": "run", "inputs": _write(inputs, Path(folder)), "outputs": str(outputs)}
+            outputs = self._files.make_folder()
+            request = {"op": "run", "inputs": self._send(inputs, Path(folder)), "outputs": outputs}
             size = {} if batch is None else {"batch": batch}
             files = self._child.request({**request, **size}, progress=progress)["outputs"]
-            return {name: _read(outputs, Path(file)) for name, file in files.items()}
+        written = {name: _inside(outputs, file) for name, file in files.items()}
+        fetched = self._files.fetch(outputs)
+        return {name: _read(fetched / file) for name, file in written.items()}
 
     def warm_up(self, inputs: Tensors, max_runs: int = 200) -> WarmUp:
         """Infer until latency is stable (the agent says how) or `max_runs` are done."""
-        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            request = {"op": "warm_up", "inputs": _write(inputs, Path(folder)), "max_runs": max_runs}
-            return from_data(WarmUp, self._child.request(request))
+        request = {"op": "warm_up", "inputs": self._samples(inputs), "max_runs": max_runs}
+        return from_data(WarmUp, self._child.request(request))
 
     def measure(self, inputs: Tensors, min_runs: int = 20, min_seconds: float = 0.2) -> tuple[float, ...]:
         """Milliseconds of single inferences, cycling through the samples, until both minima are reached."""
-        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
-            request = {"op": "measure", "inputs": _write(inputs, Path(folder))}
-            answer = self._child.request({**request, "min_runs": min_runs, "min_seconds": min_seconds})
-        return tuple(float(value) for value in answer["latency_ms"])
+        request = {"op": "measure", "inputs": self._samples(inputs), "min_runs": min_runs, "min_seconds": min_seconds}
+        return tuple(float(value) for value in self._child.request(request)["latency_ms"])
 
     def memory(self) -> float | None:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""
@@ -139,7 +188,18 @@ class AgentSession:
     def close(self) -> None:
         """End the agent; safe to call twice."""
         self._child.close()
+        self._files.close()
         self._folder.cleanup()
+
+    def _send(self, inputs: Tensors, folder: Path) -> dict[str, str]:
+        return {name: self._files.send(file) for name, file in _write(inputs, folder).items()}
+
+    def _samples(self, inputs: Tensors) -> dict[str, str]:
+        """Paths of samples that are run again and again; they are sent once."""
+        if self._sent is None or self._sent[0] is not inputs:
+            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            self._sent = inputs, self._send(inputs, folder)
+        return self._sent[1]
 
     def __enter__(self) -> Self:
         return self
@@ -150,21 +210,29 @@ class AgentSession:
         self.close()
 
 
-def _write(inputs: Tensors, folder: Path) -> dict[str, str]:
+def _write(inputs: Tensors, folder: Path) -> dict[str, Path]:
     """Write each array to a file of its own; names from outside never become file names."""
     files = {}
     for position, (name, value) in enumerate(inputs.items()):
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise DataError(f"input {name!r} holds {array.dtype}", remedy="Give an array of numbers.")
-        path = folder / f"{position}.npy"
-        np.save(path, array, allow_pickle=False)
-        files[name] = str(path)
+        files[name] = folder / f"{position}.npy"
+        np.save(files[name], array, allow_pickle=False)
     return files
 
 
-def _read(folder: Path, file: Path) -> Array:
-    if file.parent != folder:
+def _inside(folder: str, file: str) -> str:
+    """The bare name of a file that the agent says it wrote into a folder of its own."""
+    path = PurePosixPath(file)
+    if path.parent != PurePosixPath(folder) or path.name == "..":
         raise ChildCrashed(f"the agent wrote {file}, which is outside of {folder}")
-    array: Array = np.load(file, allow_pickle=False)
+    return path.name
+
+
+def _read(file: Path) -> Array:
+    try:
+        array: Array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ChildCrashed(f"the agent wrote no array to {file.name}: {error}") from error
     return array

@@ -11,10 +11,50 @@ import pytest
 
 from edgeship import codec
 from edgeship.errors import InputError
-from edgeship.types import Artifact, DeviceInfo, FileEntry, Gate, Measurement, Plan, Quantization, Source, TensorSpec
+from edgeship.types import (
+    Artifact,
+    DeviceInfo,
+    Emulation,
+    Energy,
+    Estimate,
+    FileEntry,
+    Gate,
+    Instructions,
+    Measurement,
+    NotMeasured,
+    Parity,
+    Plan,
+    Quantization,
+    Result,
+    Source,
+    TensorSpec,
+    Throughput,
+)
 
 _SPEC = TensorSpec("image", (None, 8, 8, 1), "int8", Quantization(0.5, -128))
 _GATE = Gate("cosine", "tflite/int8", "litert", "pass", True, 0.999, 0.99, "", 100, (0.99, 1.0))
+_MEASUREMENT = Measurement(
+    *("tflite/int8", "ab", "local", "litert"),
+    *((0.1, 0.2), (1, 1), 20, 1.0, 2.0, 3.0, None, 3, 2, 1, 2, 1),
+    DeviceInfo("local", "measured", {"cores": "2"}),
+    ("a note",),
+    batch=Throughput(8, 120.0),
+    energy=Energy(2.5, "package-0"),
+)
+_EMULATION = Emulation(
+    *("tflite/int8", "ab", "emulated:cortex-a72", "litert"),
+    DeviceInfo("emulated:cortex-a72", "emulated", {}),
+    Parity("litert on x86_64", 8, True, 0.0),
+    Instructions(3_000_000, {"loads": 10}, 3, 0.0),
+    *(None, 3, 2, 1, 2),
+)
+_ESTIMATE = Estimate(
+    *("tflite/int8", "ab", "coral", "edgetpu"),
+    DeviceInfo("coral", "estimated", {}),
+    "the transfer of 2 MB over USB 3",
+    at_least_ms=1.9,
+)
+_RESULTS = [_MEASUREMENT, _EMULATION, _ESTIMATE]
 _VALUES = [
     _SPEC,
     TensorSpec("scalar", (), "float32"),
@@ -22,12 +62,8 @@ _VALUES = [
     Plan(min_seconds=0.25),
     Source(Path("a/m.keras"), "keras", "keras", "0" * 64, (_SPEC,), (_SPEC,), 10, True, custom_objects=("m:f",)),
     Artifact(Path("x"), "tflite", "int8", (FileEntry("m.tflite", "ab", 3),), (_SPEC,), (), "s", made_by={"a": "1"}),
-    Measurement(
-        *("tflite/int8", "ab", "local", "litert", "measured"),
-        *((0.1, 0.2), (1, 1), 20, 1.0, 2.0, 3.0, None, 3, 2, 1, 2, 1),
-        DeviceInfo("local", "measured", {"cores": "2"}),
-        ("a note",),
-    ),
+    *_RESULTS,
+    NotMeasured("tflite/int8", "coral", "", "there is no Edge TPU", "Plug one in."),
 ]
 
 
@@ -105,3 +141,42 @@ def test_text_that_is_no_json(text: str) -> None:
 
 def test_to_data_is_plain() -> None:
     assert json.loads(json.dumps(codec.to_data(_VALUES[4])))["path"] == "a/m.keras"
+
+
+@pytest.mark.parametrize("value", _RESULTS, ids=lambda v: v.provenance)
+def test_results_are_told_apart_by_their_provenance(value: Measurement | Emulation | Estimate) -> None:
+    data = codec.to_data(value)
+    assert data["provenance"] == value.provenance
+    assert codec.from_data(Result, data) == value  # type: ignore[arg-type] # a union is no class
+    for other in _RESULTS:
+        if other is not value:
+            with pytest.raises(InputError, match="provenance"):
+                codec.from_data(type(other), data)
+            with pytest.raises(InputError):
+                codec.from_data(Result, {**data, "provenance": other.provenance})  # type: ignore[arg-type] # a union
+    for tag in ("guessed", None, ["measured"]):
+        with pytest.raises(InputError, match="provenance"):
+            codec.from_data(Result, {**data, "provenance": tag})  # type: ignore[arg-type] # a union is no class
+    with pytest.raises(InputError, match="extra fields"):
+        codec.from_data(type(value), {**data, "more": 1})
+
+
+def test_nothing_but_a_measurement_has_a_latency() -> None:
+    def fields(kind: type) -> set[str]:
+        return set(kind.__dataclass_fields__)  # type: ignore[attr-defined] # a dataclass
+
+    assert not any(name.endswith("_ms") for name in fields(Emulation))
+    assert "latency_ms" not in fields(Estimate) | fields(Emulation)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"at_least_ms": 1.0, "fitted_ms": 2.0}, {"fitted_ms": 2.0}, {"at_least_ms": 1.0, "leave_one_out_error": 0.1}],
+)
+def test_an_estimate_is_a_bound_or_a_fit_with_its_error(given: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="neither a lower bound nor a fit"):
+        Estimate("a", "b", "coral", "edgetpu", DeviceInfo("coral", "estimated", {}), "words", **given)
+    fit = codec.to_data(_ESTIMATE) | {"at_least_ms": None, "fitted_ms": 2.0}
+    with pytest.raises(InputError, match="neither a lower bound nor a fit"):
+        codec.from_data(Estimate, fit)
+    assert codec.from_data(Estimate, fit | {"leave_one_out_error": 0.1}).fitted_ms == 2.0

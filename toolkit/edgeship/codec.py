@@ -1,15 +1,19 @@
 """Values of `edgeship.types` to and from plain JSON data; the one place that knows how they are written.
 
 `unknown keys are refused`: a file from a newer edgeship fails loudly instead of losing what it does not know.
+A class with a constant `provenance` is written with it, and read only where it is the same: what was emulated cannot be
+read as measured. It also tells the members of a union of such classes apart.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import types
+from collections.abc import Callable
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Union, get_args, get_origin
 
 from edgeship.errors import InputError
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 T = TypeVar("T")
+
+#: The class attribute that is written with the values of some classes.
+_TAG = "provenance"
 
 
 @functools.cache
@@ -28,7 +35,46 @@ def _converter() -> Converter:
     for kind in (str, int, float, bool, Path):
         converter.register_structure_hook(kind, _exactly)
     converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple, converter))
+    converter.register_unstructure_hook_factory(_is_tagged, functools.partial(_tagging, converter))
+    converter.register_structure_hook_factory(_is_tagged, functools.partial(_untagging, converter))
+    converter.register_structure_hook_func(_is_tagged_union, functools.partial(_tagged_union, converter))
     return converter
+
+
+def _is_tagged(kind: Any) -> bool:
+    return is_dataclass(kind) and isinstance(getattr(kind, _TAG, None), str)
+
+
+def _is_tagged_union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, types.UnionType) and all(map(_is_tagged, get_args(kind)))
+
+
+def _tagging(converter: Converter, kind: Any) -> Callable[[Any], dict[str, Any]]:
+    from cattrs.gen import make_dict_unstructure_fn
+
+    write = make_dict_unstructure_fn(kind, converter)
+    return lambda value: {_TAG: getattr(kind, _TAG), **write(value)}
+
+
+def _untagging(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
+    from cattrs.gen import make_dict_structure_fn
+
+    read = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+
+    def check(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict) or value.get(_TAG) != getattr(kind, _TAG):
+            raise TypeError(f"{_TAG} of a {kind.__name__} is not {getattr(kind, _TAG)!r}")
+        return read({name: item for name, item in value.items() if name != _TAG}, kind)
+
+    return check
+
+
+def _tagged_union(converter: Converter, value: Any, kind: Any) -> Any:
+    tag = value.get(_TAG) if isinstance(value, dict) else None
+    for member in get_args(kind):
+        if getattr(member, _TAG) == tag:
+            return converter.structure(value, member)
+    raise TypeError(f"{_TAG} is {tag!r}")
 
 
 def _exactly(value: Any, kind: Any) -> Any:

@@ -14,9 +14,10 @@ from edgeship.types import (
     Artifact,
     ConvertOptions,
     DeviceInfo,
-    Measurement,
+    NotMeasured,
     Plan,
     ProgressCallback,
+    Result,
     Source,
     Tensors,
     TensorSpec,
@@ -91,22 +92,53 @@ class Runtime(Protocol):
 class Target(Protocol):
     """A place where artifacts run and are measured.
 
+    Users name it by its address, `SCHEME` or `SCHEME:REST` (`local`, `ssh://pi@board`). The entry point is called like
+    the scheme; the class is constructed with the rest (`pi@board`), which is empty where there is none. Constructing
+    only reads the address, and raises InputError for one that means nothing; `probe` is what looks.
+
     Several artifacts are measured in one call because only the target can keep them loaded side by side, which
     interleaved rounds (A B A B) need.
+
+    Attributes:
+        name: the address, as results carry it.
+        examples: addresses to show and to test; the first is the one that stands for the scheme.
     """
 
     name: str
+    examples: tuple[str, ...]
 
     def probe(self) -> DeviceInfo:
-        """What the target is. Raises TargetUnavailable with the remedy."""
+        """What the target is. Raises TargetUnavailable whose remedy is the command that gets it."""
 
     def check(self, artifact: Artifact, inputs: Tensors) -> Tensors:
-        """Run the artifact on the target; the caller compares with what it expects."""
+        """Run the artifact on the target; the caller compares with what it expects.
+
+        Raises ArtifactError, DataError, ChildError, UnavailableError.
+        """
 
     def measure(
         self, artifacts: Sequence[Artifact], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
-    ) -> Sequence[Measurement]:
-        """Measure the artifacts interleaved. `inputs` holds some samples; each inference uses one of them."""
+    ) -> Sequence[Result | NotMeasured]:
+        """What the target finds out about each artifact; what runs is run interleaved.
+
+        Rows are in the order of the artifacts; an artifact has one for each runtime that it was run in (`runtime` tells
+        them apart), at least one. What cannot be had of an artifact is a NotMeasured row and costs no other row. Raises
+        TargetUnavailable if the target itself is not there, InputError for a plan that measures nothing.
+
+        Args:
+            artifacts: told apart by their ids.
+            inputs: some samples; each inference uses one of them.
+            plan: how to measure.
+            progress: told meanwhile.
+        """
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A target that can be made ready: something is installed on it, or made for it."""
+
+    def prepare(self, progress: ProgressCallback | None = None) -> Sequence[str]:
+        """Get the target ready; what was done, or was there already, in sentences. Raises TargetUnavailable."""
 
 
 @runtime_checkable

@@ -1,7 +1,8 @@
 """Converters, runtimes and targets, found through entry points; ours come through the same door as anyone's.
 
-A plug-in is a class without constructor arguments in one of the groups `edgeship.converters`, `edgeship.runtimes`
-and `edgeship.targets` that fulfils the Protocol of that name in `edgeship.contracts`.
+A plug-in is a class in one of the groups `edgeship.converters`, `edgeship.runtimes` and `edgeship.targets` that fulfils
+the Protocol of that name in `edgeship.contracts`. It is constructed without arguments; a target with the part of its
+address behind the scheme.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ def _entries(kind: str) -> Mapping[str, EntryPoint]:
     return found
 
 
-def _load(kind: str, name: str, contract: type[T]) -> T:
+def _load(kind: str, name: str, contract: type[T], *arguments: str) -> T:
     entries = _entries(kind)
     if name not in entries:
         raise InputError(f"no {kind[:-1]} is called {name!r}", remedy=f"Installed: {', '.join(entries) or 'none'}.")
     try:
-        plugin: Any = entries[name].load()()
+        plugin: Any = entries[name].load()(*arguments)
+    except EdgeshipError:
+        raise
     except Exception as error:
         raise EdgeshipError(
             f"the {kind[:-1]} {name} ({entries[name].value}) cannot be loaded: {type(error).__name__}: {error}",
@@ -72,9 +75,19 @@ def runtime(name: str) -> Runtime:
 
 
 @functools.cache
-def target(name: str) -> Target:
-    """A target by name. Raises InputError with the installed ones."""
-    return _load("targets", name, Target)  # type: ignore[type-abstract] # a Protocol stands for its classes
+def target(address: str) -> Target:
+    """A target by its address, `SCHEME` or `SCHEME:REST`; it may or may not be there.
+
+    `ssh://pi@board` has the scheme `ssh` and the rest `pi@board`. Raises InputError with the installed schemes, or for
+    an address that means nothing to its scheme.
+    """
+    scheme, _, rest = address.partition(":")
+    return _load("targets", scheme, Target, rest.removeprefix("//"))  # type: ignore[type-abstract] # a Protocol
+
+
+def addresses(scheme: str) -> tuple[str, ...]:
+    """Addresses of a scheme to show and to test, the one that stands for it first."""
+    return tuple(_entries("targets")[scheme].load().examples)
 
 
 def runtimes_for(format_name: str) -> tuple[Runtime, ...]:

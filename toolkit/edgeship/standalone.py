@@ -16,7 +16,7 @@ from edgeship import plugins
 from edgeship.child import Limits, Worker
 from edgeship.data import DataOptions
 from edgeship.data.readers import CHANNELS, decode_image
-from edgeship.errors import ArtifactError, DataError, InputError
+from edgeship.errors import ArtifactError, DataError, InputError, UnavailableError
 from edgeship.pipeline import checks, steps
 from edgeship.pipeline.baking import prepared_for, same_values
 from edgeship.pipeline.checks import Baseline
@@ -28,10 +28,11 @@ from edgeship.types import (
     Artifact,
     Failure,
     Gate,
-    Measurement,
+    NotMeasured,
     Plan,
     Preprocessing,
     ProgressCallback,
+    Result,
     TensorSpec,
 )
 from edgeship.verify import GatePolicy
@@ -156,14 +157,22 @@ def _as_ours(artifact: Artifact, base: Baseline, variant: str | None) -> Artifac
 
 def benchmark(
     files: Sequence[Path], targets: Sequence[str], inputs: Path | None, plan: Plan, progress: ProgressCallback
-) -> tuple[Measurement, ...]:
-    """Measure files interleaved on each target; samples from an .npy file, else seeded noise in 0..1."""
+) -> tuple[Result | NotMeasured, ...]:
+    """Measure files interleaved on each target; samples from an .npy file, else seeded noise in 0..1.
+
+    Of a target that is not there, and of a file that it cannot run, the rows say why; the others go on.
+    """
+    places = [plugins.target(address) for address in targets]
     artifacts = _distinct(find_artifacts(files))
     first = artifacts[0].inputs
     arrays = _load_inputs(inputs, first) if inputs is not None else _noise(first, plan.seed)
-    found: list[Measurement] = []
-    for name in targets:
-        found += plugins.target(name).measure(artifacts, arrays, plan, progress)
+    found: list[Result | NotMeasured] = []
+    for place in places:
+        try:
+            found += place.measure(artifacts, arrays, plan, progress)
+        except UnavailableError as error:
+            why = (place.name, "", error.message, error.remedy, type(error).__name__)
+            found += [NotMeasured(artifact.id, *why) for artifact in artifacts]
     return tuple(found)
 
 

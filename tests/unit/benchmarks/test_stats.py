@@ -20,7 +20,6 @@ def measured(rounds: list[np.ndarray], **facts: str) -> Measurement:
         artifact_sha256="0" * 64,
         target="local",
         runtime="litert",
-        provenance="measured",
         latency_ms=tuple(float(v) for part in rounds for v in part),
         round_lengths=tuple(len(part) for part in rounds),
         warmup_runs=20,

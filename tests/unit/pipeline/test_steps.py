@@ -23,6 +23,7 @@ from edgeship.types import (
     Dataset,
     DeviceInfo,
     Measurement,
+    NotMeasured,
     Plan,
     Progress,
     Source,
@@ -193,12 +194,13 @@ class Counting:
     """The local target, which remembers what was asked of it."""
 
     name = "local"
+    examples = ("local",)
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.facts: dict[str, str] = {}
         self.broken: set[str] = set()
-        self._local = plugins._load("targets", "local", Target)  # type: ignore[type-abstract] # as plugins does
+        self._local = plugins._load("targets", "local", Target, "")  # type: ignore[type-abstract] # as plugins does
 
     def probe(self) -> DeviceInfo:
         found = self._local.probe()
@@ -223,15 +225,16 @@ def test_a_measurement_is_kept_under_the_same_conditions_only(
     monkeypatch.setattr(steps, "code_of", lambda *_: "")
     second = replace(artifact, variant="float16")
 
-    def measured(artifacts: list[Artifact], plan: Plan = _PLAN) -> tuple[tuple[Measurement, ...], list[str]]:
+    def measured(artifacts: list[Artifact], plan: Plan = _PLAN) -> tuple[list[steps.Rows], list[str]]:
         target.asked.clear()
-        found, cannot = steps.measure(tmp_path, artifacts, "local", dataset, plan, quiet)
-        assert [m.artifact for m in found] == [a.id for a in artifacts if a.id not in target.broken]
-        assert [a.id for a, _ in cannot] == sorted(target.broken)
-        return found, list(target.asked)
+        found = steps.measure(tmp_path, artifacts, "local", dataset, plan, quiet)
+        for artifact, rows in zip(artifacts, found, strict=True):
+            kind = NotMeasured if artifact.id in target.broken else Measurement
+            assert [(row.artifact, type(row)) for row in rows] == [(artifact.id, kind)]
+        return list(found), list(target.asked)
 
     first, asked = measured([artifact])
-    assert asked == ["check tflite/float32", "measure tflite/float32"]
+    assert asked == ["measure tflite/float32"]
     assert measured([artifact]) == (first, [])
     target.facts = {"load_average": "99", "temperature_c": "80"}
     assert measured([artifact]) == (first, [])
@@ -241,17 +244,18 @@ def test_a_measurement_is_kept_under_the_same_conditions_only(
     # One that cannot run costs the other nothing.
     third = replace(artifact, variant="int8")
     target.broken = {"tflite/int8"}
-    assert measured([artifact, second, third]) == (both, ["check tflite/int8"])
+    rows, asked = measured([artifact, second, third])
+    assert (rows[:2], asked) == (both, ["check tflite/int8"])
     target.broken = set()
     for change in ("cpu", "governor"):
         target.facts = {change: "another"}
-        assert len(measured([artifact])[1]) == 2
-    assert len(measured([artifact], replace(_PLAN, min_runs=11))[1]) == 2
+        assert len(measured([artifact])[1]) == 1
+    assert len(measured([artifact], replace(_PLAN, min_runs=11))[1]) == 1
     changed = replace(artifact, files=(*artifact.files, replace(artifact.files[0], name="shard.bin", sha256="0" * 64)))
     assert changed.sha256 != artifact.sha256
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "code_version", lambda: "another")
-        assert len(measured([artifact])[1]) == 2
+        assert len(measured([artifact])[1]) == 1
 
 
 def test_weights_of_a_model_in_several_files_count(artifact: Artifact) -> None:

@@ -12,7 +12,7 @@ from tests import report_builder
 from edgeship import report
 from edgeship.errors import InputError
 from edgeship.report import store
-from edgeship.types import Change, Failure, Report
+from edgeship.types import Change, Emulation, Estimate, Failure, Measurement, Report
 
 SCHEMA = json.loads((Path(store.__file__).parent / "schema.json").read_text())
 
@@ -209,17 +209,21 @@ LATER = {
     "Stage": {"macs", "files"},
     "Artifact": {"layers", "notes", "sources"},
     "Preprocessing": {"mean", "std", "value_range"},
-    "Report": {"attempts"},
+    "Report": {"attempts", "emulations", "estimates", "unmeasured"},
+    "Measurement": {"preprocessing_ms", "postprocessing_ms", "batch", "streaming", "energy"},
 }
 
 
 def test_the_schema_names_exactly_the_fields_of_the_types():
     names = {"TensorSpec": "tensor", "FileEntry": "file", "DeviceInfo": "device", "StageFile": "stage_file"}
+    names |= {"NotMeasured": "not_measured"}
     kinds = set(dataclasses_in(Report)) - {Report}
-    assert len(kinds) == 16
+    assert len(kinds) == 23
     for kind in kinds:
         definition = SCHEMA["$defs"][names.get(kind.__name__, kind.__name__.lower())]
-        fields = [f.name for f in dataclasses.fields(kind)]
+        tag = [kind.provenance] if kind in (Measurement, Emulation, Estimate) else []
+        fields = [f.name for f in dataclasses.fields(kind)] + ["provenance" for _ in tag]
+        assert [definition["properties"]["provenance"]["const"] for _ in tag] == tag
         assert sorted(definition["properties"]) == sorted(fields), kind
         assert sorted(definition["required"]) == sorted(set(fields) - LATER.get(kind.__name__, set())), kind
         assert definition["additionalProperties"] is False

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from edgeship.cli import bundles, files, info, main_job
+from edgeship.cli import targets as places
 
 
 class _Ordered(click.Group):
@@ -46,7 +47,7 @@ for _command in (
     bundles.report,
     bundles.bundle,
     info.recipes,
-    info.targets,
+    places.targets,
     info.plugins,
     info.doctor,
     info.completion,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import edgetpu, inspection, options, preparing, sensitivity, ui
+from edgeship.cli import edgetpu, inspection, options, preparing, results, sensitivity, ui
 
 
 @click.command()
@@ -71,38 +71,21 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
 def benchmark(files: tuple[Path, ...], **given: Any) -> int:
     """Measure exported FILES side by side, interleaved.
 
-    FILES are exported files or build folders.
+    FILES are exported files or build folders. What was measured, emulated and estimated stands in tables of its own.
 
     \b
     Example:
       edgeship benchmark a.tflite b.tflite --target local
     """
     from edgeship import standalone
-    from edgeship_benchmarks.stats import summary
+    from edgeship.pipeline.results import divide, failures
 
     plan = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"])
     with ui.progress_bars() as progress:
-        found = standalone.benchmark(files, given["targets"] or ("local",), given["inputs"], plan, progress)
-
-    def show() -> None:
-        made = ui.table(
-            "file", "target", "runtime", ">median ms [95 %]", ">p90", ">load ms", ">MiB", ">bytes", "verdict"
-        )
-        for m in found:
-            s = summary(m)
-            interval = "" if s.interval_ms is None else " [{:.3f}, {:.3f}]".format(*s.interval_ms)
-            memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
-            figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
-            first = next(other for other in found if other.target == m.target)
-            verdict = m.provenance if m is first else ui.comparison(m, first)
-            ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", verdict)
-        ui.print_table(made)
-        for m in found:
-            for note in m.notes:
-                ui.say(f"note: {m.artifact}: {note}", err=True)
-
-    ui.emit({"measurements": found}, given["as_json"], show)
-    return 0
+        rows = standalone.benchmark(files, given["targets"] or ("local",), given["inputs"], plan, progress)
+    found = divide(rows)
+    ui.emit(found, given["as_json"], lambda: results.print_results(found))
+    return ui.outcome((), failures(rows))
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""recipes, targets, plugins, doctor and completion: what is here and what it can do."""
+"""recipes, plugins, doctor and completion: what is here and what it can do."""
 
 from __future__ import annotations
 
@@ -37,38 +37,6 @@ def recipes(name: str | None, as_json: bool) -> int:
         ui.print_table(made)
 
     ui.emit([r.to_data() for r in found], as_json, show)
-    return 0
-
-
-@click.command()
-@click.argument("action", type=click.Choice(["list", "probe"]), default="list")
-@click.argument("names", nargs=-1)
-@ui.json_option
-def targets(action: str, names: tuple[str, ...], as_json: bool) -> int:
-    """List or probe the places to measure on.
-
-    A probe says what a target is, and whether it answers.
-
-    \b
-    Examples:
-      edgeship targets
-      edgeship targets probe local
-    """
-    from edgeship import plugins as registry
-
-    wanted = names or registry.names("targets")
-    rows = {
-        n: registry.target(n).probe().facts if action == "probe" else {"from": registry.origin("targets", n)}
-        for n in wanted
-    }
-
-    def show() -> None:
-        made = ui.table("target", "what")
-        for name, facts in rows.items():
-            ui.row(made, name, "\n".join(f"{k}: {v}" for k, v in facts.items()))
-        ui.print_table(made)
-
-    ui.emit([{"target": name, **facts} for name, facts in rows.items()], as_json, show)
     return 0
 
 

@@ -39,6 +39,12 @@ def _plugin_names(kind: str) -> Callable[[], tuple[str, ...]]:
     return names
 
 
+def _addresses() -> tuple[str, ...]:
+    from edgeship import plugins
+
+    return tuple(address for scheme in plugins.names("targets") for address in plugins.addresses(scheme))
+
+
 def recipe_names() -> tuple[str, ...]:
     """The shipped recipes."""
     from edgeship import recipe
@@ -83,9 +89,9 @@ targets = click.option(
     "--target",
     "targets",
     multiple=True,
-    type=_Names(_plugin_names("targets")),
+    type=_Names(_addresses),
     metavar="TARGET",
-    help="Where to measure; repeat for several.",
+    help="Where to measure: local, or another of those that edgeship targets lists; repeat for several.",
 )
 recipe = click.option(
     "--recipe",

@@ -24,10 +24,21 @@ from edgeship.names import artifact_slug
 from edgeship.pipeline import steps
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.validation import Validation, Weighed, weigh
-from edgeship.types import ConvertOptions, Dataset, Measurement, Plan, Progress, ProgressCallback, Source, Stage
+from edgeship.types import (
+    ConvertOptions,
+    Dataset,
+    Measurement,
+    NotMeasured,
+    Plan,
+    Progress,
+    ProgressCallback,
+    Source,
+    Stage,
+)
 
 #: Seconds of runs that are enough to compare stages with each other; files that are delivered get the whole plan.
 _SECONDS = 0.3
+_NO_TIME = "it gives no milliseconds"
 
 
 @dataclass(frozen=True)
@@ -111,15 +122,19 @@ def timed(
         for number, w in found.weighed
     ]
     try:
-        measured, cannot = steps.measure(out, artifacts, target, dataset, plan, progress, names)
+        rows = steps.measure(out, artifacts, target, dataset, plan, progress, names)
     except (ArtifactError, ChildError, UnavailableError) as error:
         return replace(found, notes=(*found.notes, f"stages were not timed on {target}: {error.message}"))
-    refused = {id(artifact) for artifact, _ in cannot}
-    rest = iter(measured)
-    timings: list[Measurement | None] = [None if id(a) in refused else next(rest) for a in artifacts]
+    # Of several runtimes the first: all stages are compared in one.
+    timings = [next((row for row in mine if isinstance(row, Measurement)), None) for mine in rows]
     weighed = tuple(
         (number, replace(w, file=replace(w.file, measurement=timing)))
         for (number, w), timing in zip(found.weighed, timings, strict=True)
     )
-    notes = tuple(f"{a.id} of a stage was not timed on {target}: {error.message}" for a, error in cannot)
+    failed = [next((row.reason for row in mine if isinstance(row, NotMeasured)), _NO_TIME) for mine in rows]
+    notes = tuple(
+        f"{artifact.id} of a stage was not timed on {target}: {reason}"
+        for artifact, timing, reason in zip(artifacts, timings, failed, strict=True)
+        if timing is None
+    )
     return Attribution(_with_files(found.stages, weighed), weighed, (*found.notes, *notes))

@@ -21,7 +21,7 @@ from edgeship.errors import (
     UnavailableError,
 )
 from edgeship.files import storage_errors
-from edgeship.pipeline import checks, exports, folder, precision, steps
+from edgeship.pipeline import checks, exports, folder, precision, results, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.baking import bake
@@ -35,11 +35,12 @@ from edgeship.types import (
     Artifact,
     Dataset,
     Failure,
-    Measurement,
+    NotMeasured,
     Prediction,
     Progress,
     ProgressCallback,
     Report,
+    Result,
     Source,
     Stage,
 )
@@ -67,12 +68,14 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     checked = verify_all(request, made.files, made.base, progress)
     artifacts = [c.artifact for c in checked]
     checks.write_golden(request.out, artifacts, made.base, progress)
-    measurements, unmeasured = measure_all(request, artifacts, made.base.dataset, progress)
+    rows = measure_all(request, artifacts, made.base.dataset, progress)
     stages = made.stages
     if request.targets:
-        stages = timed(stages, request.out, request.targets[0], made.base.dataset, request.plan, progress)
-    failures = (*made.failures, *(f for c in checked for f in c.failures), *unmeasured)
-    found = compose(request, Results(replace(made, stages=stages), tuple(checked), measurements, failures))
+        # Stages are compared by milliseconds, which this machine always has.
+        place = "local" if "local" in request.targets else request.targets[0]
+        stages = timed(stages, request.out, place, made.base.dataset, request.plan, progress)
+    failures = (*made.failures, *(f for c in checked for f in c.failures), *results.failures(rows))
+    found = compose(request, Results(replace(made, stages=stages), tuple(checked), rows, failures))
     report.write(found, request.out)
     return found
 
@@ -128,7 +131,7 @@ class Results:
 
     made: Made
     checked: tuple[Checked, ...]
-    measurements: tuple[Measurement, ...]
+    rows: tuple[Result | NotMeasured, ...]
     failures: tuple[Failure, ...]
 
 
@@ -203,34 +206,33 @@ def verify_all(
 
 def measure_all(
     request: Request, artifacts: Sequence[Artifact], dataset: Dataset, progress: ProgressCallback
-) -> tuple[tuple[Measurement, ...], tuple[Failure, ...]]:
-    """Measure what could be run; a target that is not there is recorded."""
+) -> tuple[Result | NotMeasured, ...]:
+    """Measure what could be run, on every target; of one that is not there all rows say why."""
     verified = [a for a in artifacts if a.verification != "UNVERIFIED"]
-    found: list[Measurement] = []
-    failures: list[Failure] = []
+    found: list[Result | NotMeasured] = []
     for target in request.targets:
         try:
-            measured, unrunnable = steps.measure(request.out, verified, target, dataset, request.plan, progress)
+            rows = steps.measure(request.out, verified, target, dataset, request.plan, progress)
         except (ArtifactError, ChildError, UnavailableError) as error:
-            everything = Export("all", target, by_name=True)
-            failures.append(checks.failure(everything, "benchmark", error))
+            why = (target, "", error.message, error.remedy, type(error).__name__)
+            found += [NotMeasured(artifact.id, *why) for artifact in verified]
             continue
-        found += measured
-        failures += [checks.failure(Export(a.format, a.variant, by_name=True), "benchmark", e) for a, e in unrunnable]
-    return tuple(found), tuple(failures)
+        found += [row for mine in rows for row in mine]
+    return tuple(found)
 
 
-def compose(request: Request, results: Results) -> Report:
+def compose(request: Request, given: Results) -> Report:
     """Put everything into one value; the original's own per-sample results are kept beside those of the files."""
-    made = results.made
+    made = given.made
     base = made.base
     original = None
     if base.metric is not None:
         rows = base.per_sample(base.original)
         original = checks.keep_prediction(request.out, ("original",), made.source.loader, base.metric, rows)
     predictions: dict[str, Prediction] = {}
-    for item in results.checked:
+    for item in given.checked:
         predictions.update(item.predictions)
+    found = results.divide(given.rows)
     return Report(
         name=request.model.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -241,14 +243,17 @@ def compose(request: Request, results: Results) -> Report:
         metric_direction=base.metric.direction if base.metric is not None else None,
         baseline=original,
         stages=made.stages.stages,
-        artifacts=tuple(item.artifact for item in results.checked),
+        artifacts=tuple(item.artifact for item in given.checked),
         predictions=predictions,
-        gates=tuple(gate for item in results.checked for gate in item.gates),
-        measurements=results.measurements,
-        failures=results.failures,
+        gates=tuple(gate for item in given.checked for gate in item.gates),
+        measurements=found.measurements,
+        emulations=found.emulations,
+        estimates=found.estimates,
+        unmeasured=found.unmeasured,
+        failures=given.failures,
         environment=environment(),
         command=request.command,
-        warnings=_warnings(results),
+        warnings=_warnings(given),
         data_options=asdict(request.data_options) if request.data is not None else {},
         attempts=made.choice.attempts,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from edgeship.compress.run import Compressed
 from edgeship.contracts import Runtime
 from edgeship.data import DataOptions, open_dataset
 from edgeship.data import load as load_split
-from edgeship.errors import ArtifactError, ChildError, EdgeshipError, InputError, SourceError, UnavailableError
+from edgeship.errors import ArtifactError, ChildError, InputError, SourceError, UnavailableError, from_wire
 from edgeship.files import write_text
 from edgeship.names import artifact_slug
 from edgeship.pipeline import originals
@@ -37,9 +37,10 @@ from edgeship.types import (
     Artifact,
     ConvertOptions,
     Dataset,
-    Measurement,
+    NotMeasured,
     Plan,
     ProgressCallback,
+    Result,
     Source,
 )
 from edgeship.usercode import code_of, code_sha256
@@ -275,6 +276,18 @@ def sample_rows(dataset: Dataset, runtime: Runtime, split: str = "test") -> Arra
     return None if limit is None or limit >= n else np.linspace(0, n - 1, limit).round().astype(np.int64)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """The rows of one artifact on one target, as they lie in a build folder; `key` as that of a `Measurement`."""
+
+    key: str
+    results: tuple[Result, ...]
+    unmeasured: tuple[NotMeasured, ...]
+
+
+Rows = tuple[Result | NotMeasured, ...]
+
+
 def measure(
     out: Path,
     artifacts: Sequence[Artifact],
@@ -283,50 +296,59 @@ def measure(
     plan: Plan,
     progress: ProgressCallback,
     names: Sequence[str] = (),
-) -> tuple[tuple[Measurement, ...], tuple[tuple[Artifact, EdgeshipError], ...]]:
-    """Measure artifacts on a target, interleaved.
+) -> tuple[Rows, ...]:
+    """Rows of each artifact on a target; all that it runs are measured side by side.
 
-    What the build folder holds, taken under the same conditions, is not measured again. One that the target cannot
-    run does not cost the others. Raises what opening the target raises.
+    What the build folder holds, taken under the same conditions, is not measured again. An artifact that the target
+    cannot run does not cost the others. Raises TargetUnavailable if the target is not there.
 
     Args:
         out: the build folder.
         artifacts: what to measure.
-        target: its name.
+        target: its address.
         dataset: whose test inputs are run.
         plan: how.
         progress: told meanwhile.
         names: under which the folder holds them, where the id of an artifact is not unique.
-
-    Returns:
-        Measurements in the order of the artifacts, and what could not be run, with the reason.
     """
     names = names or [artifact_slug(a.id, target) for a in artifacts]
     paths = [out / "measurements" / f"{name}.json" for name in names]
     keys = _measurement_keys(artifacts, target, dataset, plan)
-    kept = [_kept_measurement(path, key) for path, key in zip(paths, keys, strict=True)]
-    reasons = [None if m else _why_not(a, target, dataset) for a, m in zip(artifacts, kept, strict=True)]
-    cannot = tuple((a, reason) for a, reason in zip(artifacts, reasons, strict=True) if reason)
-    together = [n for n, reason in enumerate(reasons) if reason is None]
-    if all(kept[n] for n in together):
-        return tuple(m for m in kept if m), cannot
+    rows = [_kept_rows(path, key) for path, key in zip(paths, keys, strict=True)]
+    if any(rows):  # one that joins is looked at first: if it cannot run, the others stand
+        rows = [found or _why_not(a, target, dataset) for a, found in zip(artifacts, rows, strict=True)]
+    if all(rows):
+        return tuple(rows)
     inputs = {k: v[:BENCHMARK_SAMPLES] for k, v in load_split(dataset, "test").inputs.items()}
-    # All of them: what is compared was measured side by side.
-    measured = plugins.target(target).measure([artifacts[n] for n in together], inputs, plan, progress)
-    found = tuple(replace(m, key=keys[n]) for n, m in zip(together, measured, strict=True))
-    for n, measurement in zip(together, found, strict=True):
-        write_text(paths[n], codec.to_json(measurement))
-    return found, cannot
+    # All that may run: what is compared was measured side by side.
+    together = [n for n, found in enumerate(rows) if not found or any(isinstance(row, Result) for row in found)]
+    asked = _told_apart([artifacts[n] for n in together])
+    measured = plugins.target(target).measure(asked, inputs, plan, progress)
+    for n, artifact in zip(together, asked, strict=True):
+        mine = [replace(row, artifact=artifacts[n].id) for row in measured if row.artifact == artifact.id]
+        rows[n] = tuple(replace(row, key=keys[n]) if isinstance(row, Result) else row for row in mine)
+        results = tuple(row for row in rows[n] if isinstance(row, Result))
+        kept = _Kept(keys[n], results, tuple(row for row in rows[n] if isinstance(row, NotMeasured)))
+        write_text(paths[n], codec.to_json(kept))
+    return tuple(rows)
 
 
-def _why_not(artifact: Artifact, target: str, dataset: Dataset) -> EdgeshipError | None:
-    """Why a target cannot run an artifact; None if it can."""
+def _told_apart(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """With ids of which none is there twice."""
+    ids = [a.id for a in artifacts]
+    return [
+        replace(a, variant=f"{a.variant}#{n}") if ids.count(a.id) > 1 else a for n, a in enumerate(artifacts, start=1)
+    ]
+
+
+def _why_not(artifact: Artifact, target: str, dataset: Dataset) -> Rows:
+    """The row of an artifact that the target cannot run; none if it can."""
     inputs = {k: v[:1] for k, v in load_split(dataset, "test").inputs.items()}
     try:
         plugins.target(target).check(artifact, inputs)
     except (ArtifactError, ChildError, UnavailableError) as error:
-        return error
-    return None
+        return (NotMeasured(artifact.id, target, "", error.message, error.remedy, type(error).__name__),)
+    return ()
 
 
 def _measurement_keys(artifacts: Sequence[Artifact], target: str, dataset: Dataset, plan: Plan) -> list[str]:
@@ -350,9 +372,11 @@ def _measurement_keys(artifacts: Sequence[Artifact], target: str, dataset: Datas
     return keys
 
 
-def _kept_measurement(path: Path, key: str) -> Measurement | None:
+def _kept_rows(path: Path, key: str) -> Rows:
+    """What was kept under a key; none where something broke, which is tried again."""
     try:
-        found = codec.from_json(Measurement, path.read_text())
+        found = codec.from_json(_Kept, path.read_text())
     except (OSError, InputError):
-        return None
-    return found if found.key == key else None
+        return ()
+    broke = any(not isinstance(from_wire({"type": row.type}), UnavailableError) for row in found.unmeasured)
+    return () if found.key != key or broke or not found.results else (*found.results, *found.unmeasured)

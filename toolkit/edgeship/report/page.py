@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
-from edgeship.report import plots, stages, view
+from edgeship.report import plots, results, stages, view
 from edgeship.report.svg import Chart
 from edgeship.report.view import Row, Timing, clean
 from edgeship.types import Report
@@ -88,7 +88,7 @@ def _size_charts(report: Report, table: tuple[Row, ...]) -> list[Chart]:
 
 
 def _size_title(rows: Sequence[Row]) -> str:
-    return "bytes, compressed" if all(row.timings for row in rows) else "bytes of all files"
+    return "bytes, compressed" if all(row.sized for row in rows) else "bytes of all files"
 
 
 def _latency_chart(report: Report, timed: list[tuple[Row, Timing]]) -> list[Chart]:
@@ -169,6 +169,7 @@ def _environment(*, markup: bool) -> Environment:
         lstrip_blocks=True,
     )
     helpers = {name: getattr(view, name) for name in _HELPERS}
+    helpers |= {name: getattr(results, name) for name in _RESULT_HELPERS}
     environment.globals.update(helpers, SIGNS=view.SIGNS, DASH=view.DASH)
     environment.filters.update(lines=lambda text: Markup.escape(view.clean_lines(text)), fence=fence)
     return environment
@@ -186,3 +187,5 @@ _HELPERS = (
     "recipe_text",
     "share",
 )
+#: The same of `results`.
+_RESULT_HELPERS = ("arena_text", "classes_text", "estimate_text", "instructions_text", "parity_text")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgeship.errors import EdgeshipError
 from edgeship.report.layers import layer_bytes
-from edgeship.types import Artifact, Change, Gate, Measurement, Report
+from edgeship.types import Artifact, Change, Emulation, Gate, Measurement, Report, Result
 
 if TYPE_CHECKING:
     from edgeship_benchmarks.stats import Summary
@@ -62,6 +62,7 @@ class Row:
     drop: Gate | None
     gates: tuple[Gate, ...]
     timings: tuple[Timing, ...]
+    sized: Measurement | Emulation | None
     best: bool
 
     @property
@@ -72,13 +73,13 @@ class Row:
     @property
     def compressed(self) -> tuple[int, int, int] | None:
         """Bytes after gzip, brotli and zstd, where they were measured."""
-        measured = next((t.measurement for t in self.timings), None)
-        return (measured.gzip_bytes, measured.brotli_bytes, measured.zstd_bytes) if measured else None
+        found = self.sized
+        return (found.gzip_bytes, found.brotli_bytes, found.zstd_bytes) if found else None
 
     @property
     def wire_bytes(self) -> int | None:
         """Bytes as delivered, where they were measured; see `Measurement.wire_bytes`."""
-        return self.timings[0].measurement.wire_bytes if self.timings else None
+        return self.sized.wire_bytes if self.sized else None
 
     @property
     def size_text(self) -> str:
@@ -120,7 +121,9 @@ def rows(report: Report) -> tuple[Row, ...]:
         timings = tuple(Timing(m, stats.summary(m)) for m in report.measurements if m.artifact == artifact.id)
         drop = max(drops, key=lambda g: (not g.accepted, g.value)) if drops else None
         best = report.best is not None and report.best.id == artifact.id
-        found.append(Row(artifact, status(artifact, gates), metric, drop, gates, timings, best))
+        targets: tuple[Measurement | Emulation, ...] = (*report.measurements, *report.emulations)
+        sized = next((row for row in targets if row.artifact == artifact.id), None)
+        found.append(Row(artifact, status(artifact, gates), metric, drop, gates, timings, sized, best))
     return tuple(found)
 
 
@@ -171,7 +174,8 @@ def verdict(report: Report, table: Sequence[Row]) -> Verdict:
 def devices(report: Report) -> dict[str, dict[str, str]]:
     """What each target said about itself, by `name (provenance)`; facts that differ between measurements are listed."""
     found: dict[str, dict[str, list[str]]] = {}
-    for device in (m.device for m in report.measurements):
+    targets: tuple[Result, ...] = (*report.measurements, *report.emulations, *report.estimates)
+    for device in (row.device for row in targets):
         facts = found.setdefault(f"{device.name} ({device.provenance})", {})
         for key, value in device.facts.items():
             if value not in facts.setdefault(key, []):

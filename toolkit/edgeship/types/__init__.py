@@ -11,7 +11,23 @@ from __future__ import annotations
 
 from edgeship.types.arrays import Array, Tensors
 from edgeship.types.artifacts import Artifact, Bundle, BundleFile, FileEntry, Stored, Verification
-from edgeship.types.measurements import CHANGING_FACTS, WORTH, DeviceInfo, Measurement, Plan, Provenance, on_the_wire
+from edgeship.types.measurements import (
+    CHANGING_FACTS,
+    WORTH,
+    DeviceInfo,
+    Emulation,
+    Energy,
+    Estimate,
+    Instructions,
+    Measurement,
+    NotMeasured,
+    Parity,
+    Plan,
+    Provenance,
+    Result,
+    Throughput,
+    on_the_wire,
+)
 from edgeship.types.models import (
     LAYER_PRECISIONS,
     VARIANTS,
@@ -40,11 +56,17 @@ __all__ = [
     "ConvertOptions",
     "Dataset",
     "DeviceInfo",
+    "Emulation",
+    "Energy",
+    "Estimate",
     "Failure",
     "FileEntry",
     "Gate",
     "GateStatus",
+    "Instructions",
     "Measurement",
+    "NotMeasured",
+    "Parity",
     "Plan",
     "Prediction",
     "Preprocessing",
@@ -53,12 +75,14 @@ __all__ = [
     "Provenance",
     "Quantization",
     "Report",
+    "Result",
     "Source",
     "Stage",
     "StageFile",
     "Stored",
     "TensorSpec",
     "Tensors",
+    "Throughput",
     "Verification",
     "on_the_wire",
 ]

@@ -1,10 +1,12 @@
-"""What was measured, where and how."""
+"""What was measured, where and how: three types with different fields, so that none can be taken for another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+from edgeship.errors import InputError
 
 Provenance = Literal["measured", "emulated", "estimated"]
 
@@ -44,8 +46,34 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Throughput:
+    """How many samples a second when nobody waits between them.
+
+    Attributes:
+        batch: samples in one inference.
+        per_second: samples, with quantizing and dequantizing of inputs and outputs.
+    """
+
+    batch: int
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What a meter counted while inferences ran.
+
+    Attributes:
+        millijoules: for one inference of one sample, the power of the idle machine included.
+        meter: which one, and of what.
+    """
+
+    millijoules: float
+    meter: str
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """One artifact on one target. Statistics are derived from the samples, which are kept.
+    """One artifact in one runtime on one target, timed on the thing itself. Statistics are derived from the samples.
 
     Attributes:
         artifact_sha256: `Artifact.sha256`.
@@ -55,13 +83,19 @@ class Measurement:
         size_bytes, gzip_bytes, brotli_bytes, zstd_bytes: of all files of the artifact.
         notes: warnings with their remedy (unstable, too few runs for p99, outliers).
         key: hash of what it was measured with: files, samples, plan, machine, versions; empty outside a build.
+        preprocessing_ms: median time to turn one sample into what the file takes (quantizing); no part of a latency.
+        postprocessing_ms: the same for its outputs (dequantizing).
+        batch: samples a second in batches; None where it was not asked for, or the file takes one sample at a time.
+        streaming: samples a second one after another, inputs and outputs included; None where it was not asked for.
+        energy: None where there is no meter.
     """
+
+    provenance: ClassVar[Literal["measured"]] = "measured"
 
     artifact: str
     artifact_sha256: str
     target: str
     runtime: str
-    provenance: Provenance
     latency_ms: tuple[float, ...]
     round_lengths: tuple[int, ...]
     warmup_runs: int
@@ -77,8 +111,144 @@ class Measurement:
     device: DeviceInfo
     notes: tuple[str, ...] = ()
     key: str = ""
+    preprocessing_ms: float | None = None
+    postprocessing_ms: float | None = None
+    batch: Throughput | None = None
+    streaming: Throughput | None = None
+    energy: Energy | None = None
 
     @property
     def wire_bytes(self) -> int:
         """As the artifact is delivered: the smaller of brotli and zstd where that pays; see `on_the_wire`."""
         return on_the_wire(self.size_bytes, self.brotli_bytes, self.zstd_bytes)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How outputs compare with those of the same file elsewhere.
+
+    Attributes:
+        reference: what they are held against, in words.
+        samples: how many were run.
+        identical: whether every bit of every output is the same.
+        largest_difference: of any output value, in its own unit.
+    """
+
+    reference: str
+    samples: int
+    identical: bool
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """Instructions of one inference, as the emulated processor executed them.
+
+    Attributes:
+        total: median over the repeats.
+        by_class: kind of instruction -> how many of them; empty where they were not told apart.
+        repeats: how often one inference was counted.
+        spread: largest over smallest count, minus one.
+    """
+
+    total: int
+    by_class: Mapping[str, int]
+    repeats: int
+    spread: float
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """One artifact in one runtime on an emulated processor: what it computes and takes, never how long it takes.
+
+    Attributes:
+        artifact_sha256: `Artifact.sha256`.
+        instructions: None where they cannot be counted.
+        arena_bytes: the smallest working memory that it ran in; None where the runtime has no arena.
+        size_bytes, gzip_bytes, brotli_bytes, zstd_bytes: of all files of the artifact.
+        notes: warnings with their remedy.
+        key: as that of a `Measurement`.
+    """
+
+    provenance: ClassVar[Literal["emulated"]] = "emulated"
+
+    artifact: str
+    artifact_sha256: str
+    target: str
+    runtime: str
+    device: DeviceInfo
+    parity: Parity
+    instructions: Instructions | None
+    arena_bytes: int | None
+    size_bytes: int
+    gzip_bytes: int
+    brotli_bytes: int
+    zstd_bytes: int
+    notes: tuple[str, ...] = ()
+    key: str = ""
+
+    @property
+    def wire_bytes(self) -> int:
+        """As the artifact is delivered; see `on_the_wire`."""
+        return on_the_wire(self.size_bytes, self.brotli_bytes, self.zstd_bytes)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a latency would be on a target that was not there: a lower bound, or a fit on measurements of the user's.
+
+    Exactly one of the two is given; anything else raises InputError.
+
+    Attributes:
+        artifact_sha256: `Artifact.sha256`.
+        basis: what it rests on, in words.
+        at_least_ms: no inference can be faster.
+        fitted_ms: by a model that was fitted on other measurements.
+        leave_one_out_error: of that model: median relative error for measurements that it was not fitted on.
+        notes: warnings with their remedy.
+        key: as that of a `Measurement`.
+    """
+
+    provenance: ClassVar[Literal["estimated"]] = "estimated"
+
+    artifact: str
+    artifact_sha256: str
+    target: str
+    runtime: str
+    device: DeviceInfo
+    basis: str
+    at_least_ms: float | None = None
+    fitted_ms: float | None = None
+    leave_one_out_error: float | None = None
+    notes: tuple[str, ...] = ()
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        bound, fit = self.at_least_ms is not None, self.fitted_ms is not None
+        if bound == fit or fit != (self.leave_one_out_error is not None):
+            raise InputError(
+                f"the estimate of {self.artifact} on {self.target} is neither a lower bound nor a fit with its error"
+            )
+
+
+@dataclass(frozen=True)
+class NotMeasured:
+    """Why there is no result of an artifact on a target, or in one of its runtimes.
+
+    Attributes:
+        runtime: empty where it was not even chosen.
+        reason: one sentence.
+        remedy: what to try; empty where there is nothing.
+        type: class in `edgeship.errors`; one that is no UnavailableError means that something broke.
+    """
+
+    artifact: str
+    target: str
+    runtime: str
+    reason: str
+    remedy: str
+    type: str = "TargetUnavailable"
+
+
+#: What a target found out about an artifact.
+Result = Measurement | Emulation | Estimate

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeship.types.artifacts import Artifact
-from edgeship.types.measurements import Measurement
+from edgeship.types.measurements import Emulation, Estimate, Measurement, NotMeasured
 from edgeship.types.models import Dataset, Source
 
 
@@ -176,6 +176,8 @@ class Report:
         command: how to make it again: the words of a command line, or a single Python expression.
         data_options: how the data was divided and scaled: the fields of `edgeship.data.DataOptions`.
         attempts: what a recipe that tries several others tried, in order; empty for any other recipe.
+        measurements, emulations, estimates: what targets gave, by provenance; never in one table.
+        unmeasured: what they could not give, and why.
     """
 
     name: str
@@ -197,6 +199,9 @@ class Report:
     metric_direction: Literal["maximize", "minimize"] | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
+    emulations: tuple[Emulation, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
+    unmeasured: tuple[NotMeasured, ...] = ()
 
     @property
     def best(self) -> Artifact | None:
@@ -206,8 +211,9 @@ class Report:
         return min(passing, key=lambda a: (sizes[a.id], a.id), default=None)
 
     def wire_bytes(self, artifact: Artifact) -> int | None:
-        """`Measurement.wire_bytes` of an artifact; None where it was not measured."""
-        return next((m.wire_bytes for m in self.measurements if m.artifact == artifact.id), None)
+        """`Measurement.wire_bytes` of an artifact; None where no target had it."""
+        found: tuple[Measurement | Emulation, ...] = (*self.measurements, *self.emulations)
+        return next((m.wire_bytes for m in found if m.artifact == artifact.id), None)
 
     def compared_bytes(self, artifacts: Iterable[Artifact]) -> dict[str, int]:
         """Bytes by which artifacts are told smaller from larger, by id.

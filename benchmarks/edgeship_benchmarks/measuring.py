@@ -1,0 +1,106 @@
+"""Measures artifacts in agents, interleaved: what all targets share whose agents speak the protocol of `agent.py`.
+
+A target brings a way to open a session with an artifact loaded; here, in a process on a board, wherever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from edgeship.errors import EdgeshipError
+from edgeship.types import CHANGING_FACTS, Artifact, DeviceInfo, Measurement, NotMeasured, Plan, ProgressCallback
+from edgeship_benchmarks import stats
+from edgeship_benchmarks.plan import Timing, execute
+from edgeship_benchmarks.sizes import sizes
+
+if TYPE_CHECKING:
+    from edgeship.types import Tensors
+    from edgeship_benchmarks.session import AgentSession
+
+Opener = Callable[[Artifact], "AgentSession"]
+
+
+def measure(
+    target: str,
+    artifacts: Sequence[Artifact],
+    opener: Opener,
+    inputs: Tensors,
+    plan: Plan,
+    progress: ProgressCallback | None = None,
+) -> list[Measurement | NotMeasured]:
+    """One row for each artifact, in their order; one that cannot be opened or run costs only its own.
+
+    Args:
+        target: its address.
+        artifacts: what to measure.
+        opener: a new session with the artifact loaded; it is closed here.
+        inputs: some samples of each input.
+        plan: how (see `edgeship_benchmarks.plan.execute`).
+        progress: told meanwhile.
+
+    Raises:
+        InputError: for a plan that measures nothing.
+    """
+    rows: list[Measurement | NotMeasured | None] = [None] * len(artifacts)
+    with contextlib.ExitStack() as stack:
+        opened: list[tuple[int, AgentSession, Mapping[str, str]]] = []
+        for number, artifact in enumerate(artifacts):
+            try:
+                session = stack.enter_context(opener(artifact))
+                opened.append((number, session, session.describe()))
+            except EdgeshipError as error:
+                rows[number] = not_measured(artifact, target, error)
+        timings = execute([session for _, session, _ in opened], inputs, plan, progress)
+        for (number, session, before), timing in zip(opened, timings, strict=True):
+            artifact = artifacts[number]
+            try:
+                if isinstance(timing, EdgeshipError):
+                    raise timing
+                facts = both(before, session.describe())
+                rows[number] = measurement(artifact, target, session, timing, plan, facts)
+            except EdgeshipError as error:
+                rows[number] = not_measured(artifact, target, error, session.runtime)
+    return [row for row in rows if row is not None]
+
+
+def not_measured(artifact: Artifact, target: str, error: EdgeshipError, runtime: str = "") -> NotMeasured:
+    """The row of an artifact of which nothing could be had."""
+    return NotMeasured(artifact.id, target, runtime, error.message, error.remedy, type(error).__name__)
+
+
+def measurement(
+    artifact: Artifact, target: str, session: AgentSession, timing: Timing, plan: Plan, facts: Mapping[str, str]
+) -> Measurement:
+    """The row of an artifact that was measured; `facts` are of the device, before and after (`both`)."""
+    loaded, size = session.loaded, sizes(artifact)
+    found = stats.notes(timing.latency_ms, timing.round_lengths, facts, warm=timing.warm_up.stable)
+    batch = loaded.batch or 1
+    if batch > 1:
+        found = (*found, f"the file fixes a batch of {batch}: a sample's time is that of an inference / {batch}")
+    return Measurement(
+        artifact=artifact.id,
+        artifact_sha256=artifact.sha256,
+        target=target,
+        runtime=session.runtime,
+        latency_ms=timing.latency_ms,
+        round_lengths=timing.round_lengths,
+        warmup_runs=timing.warmup_runs,
+        import_ms=loaded.import_ms,
+        load_ms=loaded.load_ms,
+        first_inference_ms=timing.warm_up.first_inference_ms,
+        peak_memory_mib=timing.peak_memory_mib,
+        size_bytes=size.raw_bytes,
+        gzip_bytes=size.gzip_bytes,
+        brotli_bytes=size.brotli_bytes,
+        zstd_bytes=size.zstd_bytes,
+        threads=plan.threads,
+        device=DeviceInfo(target, "measured", {**facts, **loaded.versions}),
+        notes=(*loaded.warnings, *found),
+    )
+
+
+def both(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Facts before measuring; those that change also as they were afterwards, as `<fact>_after`."""
+    return {**before, **{f"{key}_after": after[key] for key in CHANGING_FACTS if key in after}}

@@ -1,0 +1,73 @@
+"""Results of targets on the terminal: a table for each provenance, none of which shows what another has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgeship.cli import ui
+
+if TYPE_CHECKING:
+    from edgeship.pipeline.results import ByProvenance
+    from edgeship.types import Emulation, Estimate, Measurement, NotMeasured, Result
+
+
+def print_results(found: ByProvenance) -> None:
+    """What was measured, emulated and estimated, what could not be, and the notes."""
+    _measured(found.measurements)
+    _emulated(found.emulations)
+    _estimated(found.estimates)
+    _unmeasured(found.unmeasured)
+    rows: tuple[Result, ...] = (*found.measurements, *found.emulations, *found.estimates)
+    for row in rows:
+        for note in row.notes:
+            ui.say(f"note: {row.artifact} on {row.target}: {note}", err=True)
+
+
+def _measured(rows: Sequence[Measurement]) -> None:
+    if not rows:
+        return
+    from edgeship_benchmarks.stats import summary
+
+    made = ui.table("file", "target", "runtime", ">median ms [95 %]", ">p90", ">load ms", ">MiB", ">bytes", "verdict")
+    for m in rows:
+        s = summary(m)
+        interval = "" if s.interval_ms is None else " [{:.3f}, {:.3f}]".format(*s.interval_ms)
+        memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
+        figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
+        first = next(other for other in rows if other.target == m.target)
+        verdict = m.provenance if m is first else ui.comparison(m, first)
+        ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", verdict)
+    ui.print_table(made)
+
+
+def _emulated(rows: Sequence[Emulation]) -> None:
+    from edgeship.report import results
+
+    if not rows:
+        return
+    made = ui.table("file", "target", "runtime", ">instructions", "of which", ">arena", "outputs", title="emulated")
+    for row in rows:
+        words = (results.instructions_text(row), results.classes_text(row), results.arena_text(row))
+        ui.row(made, row.artifact, row.target, row.runtime, *words, results.parity_text(row.parity))
+    ui.print_table(made)
+
+
+def _estimated(rows: Sequence[Estimate]) -> None:
+    from edgeship.report import results
+
+    if not rows:
+        return
+    made = ui.table("file", "target", "runtime", ">estimate", "basis", title="estimated, not measured")
+    for row in rows:
+        ui.row(made, row.artifact, row.target, row.runtime, results.estimate_text(row), row.basis)
+    ui.print_table(made)
+
+
+def _unmeasured(rows: Sequence[NotMeasured]) -> None:
+    if not rows:
+        return
+    made = ui.table("file", "target", "runtime", "why", "what to try", title="not measured")
+    for row in rows:
+        ui.row(made, row.artifact, row.target, row.runtime, row.reason, row.remedy)
+    ui.print_table(made)

@@ -1,0 +1,45 @@
+"""Rows of targets, by provenance, and what of them counts as a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeship.errors import UnavailableError, from_wire
+from edgeship.types import Emulation, Estimate, Failure, Measurement, NotMeasured, Result
+
+
+@dataclass(frozen=True)
+class ByProvenance:
+    """What targets gave, each kind for itself; what they could not give last."""
+
+    measurements: tuple[Measurement, ...]
+    emulations: tuple[Emulation, ...]
+    estimates: tuple[Estimate, ...]
+    unmeasured: tuple[NotMeasured, ...]
+
+
+def divide(rows: Sequence[Result | NotMeasured]) -> ByProvenance:
+    """The rows by what they are, in their order."""
+    return ByProvenance(
+        tuple(row for row in rows if isinstance(row, Measurement)),
+        tuple(row for row in rows if isinstance(row, Emulation)),
+        tuple(row for row in rows if isinstance(row, Estimate)),
+        tuple(row for row in rows if isinstance(row, NotMeasured)),
+    )
+
+
+def failures(rows: Sequence[Result | NotMeasured]) -> tuple[Failure, ...]:
+    """What counts as a failure: something broke, or a target gave nothing at all.
+
+    That a target has no runtime for a format, or a browser no GPU, is how things are.
+    """
+    gave = {row.target for row in rows if isinstance(row, Result)}
+    found: dict[tuple[str, ...], Failure] = {}
+    for row in (row for row in rows if isinstance(row, NotMeasured)):
+        said = (row.type, row.reason, row.remedy)
+        if not isinstance(from_wire({"type": row.type}), UnavailableError):
+            found[row.artifact, row.target, *said] = Failure(row.artifact, "benchmark", *said, asked_by_name=True)
+        elif row.target not in gave:
+            found[row.target, *said] = Failure(f"all/{row.target}", "benchmark", *said, asked_by_name=True)
+    return tuple(found.values())

@@ -1,0 +1,42 @@
+"""Emulated and estimated results in words. None of them is a latency: that is what their types are for."""
+
+from __future__ import annotations
+
+from edgeship.report.view import DASH, digits
+from edgeship.types import Emulation, Estimate, Parity
+
+
+def parity_text(parity: Parity) -> str:
+    """`bit-identical to litert on x86_64, 8 samples`."""
+    samples = "1 sample" if parity.samples == 1 else f"{parity.samples:,} samples"
+    if parity.identical:
+        return f"bit-identical to {parity.reference}, {samples}"
+    return f"differs from {parity.reference} by up to {parity.largest_difference:.3g}, {samples}"
+
+
+def instructions_text(emulation: Emulation) -> str:
+    """`5,766,454` for one inference; a dash where they were not counted."""
+    return DASH if emulation.instructions is None else f"{emulation.instructions.total:,}"
+
+
+def classes_text(emulation: Emulation) -> str:
+    """`multiply-add 50 %, load and store 23 %`: kinds of instructions, the most frequent first."""
+    found = emulation.instructions
+    if found is None or not found.by_class or not found.total:
+        return DASH
+    ranked = sorted(found.by_class.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {100 * count / found.total:.0f} %" for name, count in ranked)
+
+
+def arena_text(emulation: Emulation) -> str:
+    """`34,816 B`; a dash where the runtime has no arena."""
+    return DASH if emulation.arena_bytes is None else f"{emulation.arena_bytes:,} B"
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """`≥ 1.9 ms`, or `about 2.1 ms, ±12 % (leave-one-out error)`; never a bare number."""
+    if estimate.at_least_ms is not None:
+        return f"≥ {digits(estimate.at_least_ms)} ms"
+    assert estimate.fitted_ms is not None
+    assert estimate.leave_one_out_error is not None
+    return f"about {digits(estimate.fitted_ms)} ms, ±{100 * estimate.leave_one_out_error:.0f} % (leave-one-out error)"
