@@ -34,7 +34,11 @@ _HERE = str(Path(__file__).resolve().parent)
 sys.path = [entry for entry in sys.path if entry != _HERE]
 
 _started = time.perf_counter()
-import numpy as np  # noqa: E402 - timed: a process that runs a model pays for it
+np: Any = None
+try:
+    import numpy as np
+except ImportError as _error:  # a bare board can still say what it is
+    _NO_NUMPY = str(_error)
 
 _NUMPY_MS = (time.perf_counter() - _started) * 1e3
 
@@ -126,17 +130,69 @@ def lite_tensor(details: dict[str, Any]) -> Tensor:
     return tensor
 
 
-class LiteRT:
-    """A .tflite file in the LiteRT interpreter (XNNPACK by default), sample by sample, as devices run it."""
+#: The library of the Edge TPU on each system, as its own installer puts it.
+_EDGETPU = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 
-    def __init__(self, file: str, threads: int) -> None:
+
+def _edgetpu(load_delegate: Any, device: str) -> tuple[Any, dict[str, str]]:
+    """A delegate for an Edge TPU, and the version of its library, which is asked before LiteRT loads it.
+
+    LiteRT says the same for a library without a device and for one that is damaged (edgetpu_c.h of libedgetpu has the
+    functions).
+    """
+    name = _EDGETPU.get(platform.system(), _EDGETPU["Linux"])
+    try:
+        library = ctypes.CDLL(name)
+        library.edgetpu_version.restype = ctypes.c_char_p
+        library.edgetpu_list_devices.restype = ctypes.c_void_p
+        library.edgetpu_list_devices.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
+        library.edgetpu_free_devices.argtypes = [ctypes.c_void_p]
+    except (OSError, AttributeError) as error:
+        message = f"the library of the Edge TPU cannot be loaded: {error}"
+        remedy = "Install it on the machine that has the Coral: sudo apt install libedgetpu1-std (coral.ai/software)."
+        raise Fault("TargetUnavailable", message, remedy) from error
+    count = ctypes.c_size_t(0)
+    library.edgetpu_free_devices(library.edgetpu_list_devices(ctypes.byref(count)))
+    version = (library.edgetpu_version() or b"").decode(errors="replace")
+    if not count.value:
+        raise Fault(
+            "TargetUnavailable",
+            f"{name} finds no Edge TPU",
+            "Plug the Coral in (again); lsusb shows 1a6e:089a or 18d1:9302. Your user must be in the group plugdev, "
+            "and the library be installed before the device is plugged in.",
+        )
+    try:
+        delegate = load_delegate(name, {"device": device} if device else {})
+    except (ValueError, OSError) as error:
+        where = f"as device {device!r} " if device else ""
+        message = f"the Edge TPU cannot be opened {where}({count.value} found): {error}"
+        remedy = "Only one process at a time can have it: end the other one. Devices are called usb, usb:0, pci:0."
+        raise Fault("TargetUnavailable", message, remedy) from error
+    return delegate, {"libedgetpu": version}
+
+
+class LiteRT:
+    """A .tflite file in the LiteRT interpreter (XNNPACK by default), sample by sample, as devices run it.
+
+    `delegate` is `edgetpu`, or `edgetpu:DEVICE` with a name that libedgetpu gives a device (`usb:0`).
+    """
+
+    def __init__(self, file: str, threads: int, delegate: str = "") -> None:
         self.warnings: list[str] = []
         started = time.perf_counter()
-        interpreter, self.versions = self._runtime()
+        interpreter, load_delegate, self.versions = self._runtime()
         self.import_ms = (time.perf_counter() - started) * 1e3
         started = time.perf_counter()
+        delegates = []
+        if delegate:
+            kind, _, device = delegate.partition(":")
+            if kind != "edgetpu":
+                raise Fault("InputError", f"LiteRT has no delegate {kind!r} here", "Allowed: edgetpu.")
+            made, version = _edgetpu(load_delegate, device)
+            delegates.append(made)
+            self.versions.update(version)
         try:
-            self._lite = interpreter(model_path=file, num_threads=threads)
+            self._lite = interpreter(model_path=file, num_threads=threads, experimental_delegates=delegates or None)
             self._lite.allocate_tensors()
             self.load_ms = (time.perf_counter() - started) * 1e3
             self.inputs = [lite_tensor(d) for d in self._lite.get_input_details()]
@@ -144,25 +200,28 @@ class LiteRT:
             self._name_by_signature()
         except (ValueError, RuntimeError) as error:
             remedy = "The file is broken or no TensorFlow Lite model; convert it again."
-            if "op" in str(error).lower().split():
+            if "edgetpu-custom-op" in str(error):
+                remedy = "It was compiled for an Edge TPU, without which it cannot run: --target coral."
+            elif "op" in str(error).lower().split():
                 remedy = "It needs operations that LiteRT does not have; convert without SELECT_TF_OPS and custom ops."
             raise Fault("ArtifactError", f"LiteRT cannot open {file}: {error}", remedy) from error
         self._shapes = [tuple(d["shape"]) for d in self._lite.get_input_details()]
         self.fixed_batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
 
-    def _runtime(self) -> tuple[Any, dict[str, str]]:
+    def _runtime(self) -> tuple[Any, Any, dict[str, str]]:
+        """The interpreter, what loads its delegates, and the version."""
         try:
             import ai_edge_litert
-            from ai_edge_litert.interpreter import Interpreter
+            from ai_edge_litert.interpreter import Interpreter, load_delegate
         except ImportError as error:
             if sys.maxsize > 2**32:
                 message = f"the LiteRT runtime cannot be imported: {error}"
                 raise Fault("MissingPackageError", message, "Get it: pip install ai-edge-litert") from error
         else:
-            return Interpreter, {"ai-edge-litert": version_of("ai-edge-litert", ai_edge_litert)}
+            return Interpreter, load_delegate, {"ai-edge-litert": version_of("ai-edge-litert", ai_edge_litert)}
         try:
             import tflite_runtime  # type: ignore[import-not-found] # 32-bit boards only, not in our environment
-            from tflite_runtime.interpreter import Interpreter as OldInterpreter  # type: ignore[import-not-found] # same
+            from tflite_runtime import interpreter as old
         except ImportError as error:
             message = f"no LiteRT runtime can be imported: {error}"
             raise Fault("MissingPackageError", message, "Get it: pip install tflite-runtime 'numpy<2'") from error
@@ -170,7 +229,7 @@ class LiteRT:
             "tflite-runtime, the old name of LiteRT, runs this file because no LiteRT wheel exists for 32-bit systems: "
             "int8 can be many times slower, and newer operations are missing. Use a 64-bit system for real numbers."
         )
-        return OldInterpreter, {"tflite-runtime": version_of("tflite-runtime", tflite_runtime)}
+        return old.Interpreter, old.load_delegate, {"tflite-runtime": version_of("tflite-runtime", tflite_runtime)}
 
     def _name_by_signature(self) -> None:
         """Signature names are the converter's own; tensor names are an accident of the graph, kept as alias."""
@@ -277,14 +336,22 @@ class Agent:
             raise Fault("EdgeshipError", "the agent has no model: send load first")
         return self._loaded
 
-    def load(self, runtime: str, file: str, threads: int = 1) -> dict[str, Any]:
-        """Open a file. `import_ms`: NumPy and the runtime; `load_ms`: read the file and make it ready to run."""
+    def load(self, runtime: str, file: str, threads: int = 1, delegate: str = "") -> dict[str, Any]:
+        """Open a file. `import_ms`: NumPy and the runtime; `load_ms`: read the file and make it ready to run.
+
+        `delegate`: of LiteRT; empty: XNNPACK, its default.
+        """
         if runtime not in RUNTIMES:
             raise Fault("InputError", f"unknown runtime {runtime!r}", f"Allowed: {', '.join(RUNTIMES)}.")
+        if delegate and RUNTIMES[runtime] is not LiteRT:
+            raise Fault("InputError", f"{runtime} has no delegates", "An Edge TPU runs .tflite files in LiteRT.")
+        if np is None:
+            raise Fault("MissingPackageError", f"NumPy cannot be imported: {_NO_NUMPY}", "Get it: pip install numpy")
         if not Path(file).is_file():
             raise Fault("ArtifactError", f"no such file: {file}")
         self._loaded, self._file = None, file
-        engine = self._loaded = RUNTIMES[runtime](file, threads)
+        extra = {"delegate": delegate} if delegate else {}
+        engine = self._loaded = RUNTIMES[runtime](file, threads, **extra)
         if not engine.inputs:
             raise Fault("ArtifactError", f"{file} has no inputs")
         return {
@@ -496,6 +563,12 @@ def _output_of(*command: str) -> str:
         return ""
 
 
+def _release() -> str:
+    """The name that a Linux system gives itself, such as `Debian GNU/Linux 12 (bookworm)`."""
+    lines = _read("/etc/os-release").splitlines()
+    return next((line.partition("=")[2].strip('"') for line in lines if line.startswith("PRETTY_NAME=")), "")
+
+
 def _facts() -> dict[str, str]:
     """Readable facts; what cannot be read here is left out."""
     cpufreq = "/sys/devices/system/cpu/cpu0/cpufreq/"
@@ -506,13 +579,14 @@ def _facts() -> dict[str, str]:
     facts = {
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
+        "os": _release(),
         "board": _read("/proc/device-tree/model"),
         "cpu": cpu or _field("/proc/cpuinfo", "Hardware") or platform.processor(),
         "cores": str(cores),
         "memory_mib": str(int((_field("/proc/meminfo", "MemTotal") or "0").split()[0]) // 1024 or ""),
         "libc": " ".join(platform.libc_ver()).strip(),
         "python": platform.python_version(),
-        "numpy": np.__version__,
+        "numpy": np.__version__ if np is not None else "",
         "governor": _read(cpufreq + "scaling_governor"),
         "frequency_mhz": str(int(frequency) // 1000) if frequency.isdigit() else "",
         "temperature_c": f"{int(temperature) / 1000:.1f}" if temperature.lstrip("-").isdigit() else "",

@@ -79,6 +79,9 @@ def measurement(
     batch = loaded.batch or 1
     if batch > 1:
         found = (*found, f"the file fixes a batch of {batch}: a sample's time is that of an inference / {batch}")
+    if timing.again:
+        numbers = ", ".join(map(str, timing.again))
+        found = (*found, f"the connection was lost; round {numbers} was measured again, whole and in a new process")
     return Measurement(
         artifact=artifact.id,
         artifact_sha256=artifact.sha256,

@@ -105,6 +105,22 @@ class LocalFiles:
         self._folder.cleanup()
 
 
+class Channel(Protocol):
+    """A way to an agent: its process, or a page that it runs in."""
+
+    @property
+    def pid(self) -> int:
+        """Process that the agent runs in; 0 where it is none of this machine's."""
+
+    def request(
+        self, message: Mapping[str, Any], *, progress: ProgressCallback | None = None, seconds: float | None = None
+    ) -> Any:
+        """Result of a request (see `edgeship.child.Child.request`)."""
+
+    def close(self) -> None:
+        """End the agent; safe to call twice."""
+
+
 class AgentSession:
     """A running agent. Use as a context manager; leaving it ends the process.
 
@@ -116,6 +132,7 @@ class AgentSession:
         name: who is to blame in messages, for instance `tflite/int8 in litert`.
         limits: of the process that the command starts.
         files: where the agent reads and writes; the session closes it. None: on this machine.
+        channel: a way to an agent that runs already, instead of a command; the session closes it.
     """
 
     def __init__(
@@ -126,13 +143,21 @@ class AgentSession:
         limits: Limits = _LIMITS,
         files: Files | None = None,
     ) -> None:
-        self._child = Child(command, name=name, limits=limits)
+        self._command, self._name, self._limits = command, name, limits
         self._files: Files = files or LocalFiles()
-        self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
         self._loaded: Loaded | None = None
+        self._asked: tuple[Path, dict[str, Any]] | None = None
         self._sent: tuple[Tensors, dict[str, str]] | None = None
         #: Word for the runtime that the file is loaded in; empty before `load`.
         self.runtime = ""
+        self._child = self._start()
+        self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
+
+    def _start(self) -> Child:
+        return Child(self._command, name=self._name, limits=self._limits)
+
+    def _request(self, message: Mapping[str, Any], progress: ProgressCallback | None = None) -> Any:
+        return self._child.request(message, progress=progress)
 
     @property
     def pid(self) -> int:
@@ -147,11 +172,22 @@ class AgentSession:
 
     def load(self, runtime: str, file: Path, threads: int = 1, **options: Any) -> Loaded:
         """Open a file in a runtime of this agent; `options` are those of the agent's own `load`."""
-        sent = self._files.send(file)
-        request = {"op": "load", "runtime": runtime, "file": sent, "threads": threads, **options}
+        self._asked = file, {"runtime": runtime, "threads": threads, **options}
         self._loaded, self.runtime = None, runtime
-        self._loaded = from_data(Loaded, self._child.request(request))
+        self._loaded = self._load()
         return self._loaded
+
+    def _load(self) -> Loaded:
+        assert self._asked is not None, "load comes first"
+        file, options = self._asked
+        return from_data(Loaded, self._request({"op": "load", "file": self._files.send(file), **options}))
+
+    def restart(self) -> None:
+        """A new agent with the same file loaded, in place of one that has ended; `loaded` stays what the first said."""
+        self._child.close()
+        self._sent = None
+        self._child = self._start()
+        self._load()
 
     def run(
         self, inputs: Tensors, batch: int | None = None, progress: ProgressCallback | None = None
@@ -161,7 +197,7 @@ class AgentSession:
             outputs = self._files.make_folder()
             request = {"op": "run", "inputs": self._send(inputs, Path(folder)), "outputs": outputs}
             size = {} if batch is None else {"batch": batch}
-            files = self._child.request({**request, **size}, progress=progress)["outputs"]
+            files = self._request({**request, **size}, progress)["outputs"]
         written = {name: _inside(outputs, file) for name, file in files.items()}
         fetched = self._files.fetch(outputs)
         return {name: _read(fetched / file) for name, file in written.items()}
@@ -169,21 +205,21 @@ class AgentSession:
     def warm_up(self, inputs: Tensors, max_runs: int = 200) -> WarmUp:
         """Infer until latency is stable (the agent says how) or `max_runs` are done."""
         request = {"op": "warm_up", "inputs": self._samples(inputs), "max_runs": max_runs}
-        return from_data(WarmUp, self._child.request(request))
+        return from_data(WarmUp, self._request(request))
 
     def measure(self, inputs: Tensors, min_runs: int = 20, min_seconds: float = 0.2) -> tuple[float, ...]:
         """Milliseconds of single inferences, cycling through the samples, until both minima are reached."""
         request = {"op": "measure", "inputs": self._samples(inputs), "min_runs": min_runs, "min_seconds": min_seconds}
-        return tuple(float(value) for value in self._child.request(request)["latency_ms"])
+        return tuple(float(value) for value in self._request(request)["latency_ms"])
 
     def memory(self) -> float | None:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""
-        peak = self._child.request({"op": "memory"})["peak_memory_mib"]
+        peak = self._request({"op": "memory"})["peak_memory_mib"]
         return None if peak is None else float(peak)
 
     def describe(self) -> dict[str, str]:
         """Facts about the machine that the agent runs on, and its state at this moment."""
-        return {key: str(value) for key, value in self._child.request({"op": "describe"})["facts"].items()}
+        return {key: str(value) for key, value in self._request({"op": "describe"})["facts"].items()}
 
     def close(self) -> None:
         """End the agent; safe to call twice."""

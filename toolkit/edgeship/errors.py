@@ -14,6 +14,7 @@
     ├── UnavailableError              3  something needed is not here; the remedy is the command that gets it
     │   ├── MissingPackageError       3  a Python or Node package
     │   ├── TargetUnavailable         3  a device or a runtime on it
+    │   │   └── ConnectionLost        3  it was there, and is gone
     │   └── StorageFullError          3  no space left where files are written
     └── ChildError                    4  a child process did not answer as it should
         ├── ChildCrashed              4  it died (signal or exit status, with its last lines)
@@ -107,6 +108,10 @@ class MissingPackageError(UnavailableError):
 
 class TargetUnavailable(UnavailableError):
     """A target, or the runtime on it, cannot be reached or started."""
+
+
+class ConnectionLost(TargetUnavailable):
+    """The connection to a target broke after it had stood; it may be taken up again."""
 
 
 class StorageFullError(UnavailableError):

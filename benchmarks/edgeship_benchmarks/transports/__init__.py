@@ -1,0 +1,1 @@
+"""What moves files to other machines and starts processes there."""
