@@ -132,7 +132,6 @@ class AgentSession:
         name: who is to blame in messages, for instance `tflite/int8 in litert`.
         limits: of the process that the command starts.
         files: where the agent reads and writes; the session closes it. None: on this machine.
-        channel: a way to an agent that runs already, instead of a command; the session closes it.
     """
 
     def __init__(
@@ -153,7 +152,8 @@ class AgentSession:
         self._child = self._start()
         self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
 
-    def _start(self) -> Child:
+    def _start(self) -> Channel:
+        """How an agent is reached; a kind of session whose agent is no child process has its own."""
         return Child(self._command, name=self._name, limits=self._limits)
 
     def _request(self, message: Mapping[str, Any], progress: ProgressCallback | None = None) -> Any:

@@ -21,6 +21,7 @@ from edgeship.types.measurements import (
     Instructions,
     Measurement,
     NotMeasured,
+    PageStart,
     Parity,
     Plan,
     Provenance,
@@ -30,6 +31,7 @@ from edgeship.types.measurements import (
 )
 from edgeship.types.models import (
     LAYER_PRECISIONS,
+    OPEN_PAGE,
     VARIANTS,
     ConvertOptions,
     Dataset,
@@ -45,6 +47,7 @@ from edgeship.types.reports import Attempt, Change, Failure, Gate, GateStatus, P
 __all__ = [
     "CHANGING_FACTS",
     "LAYER_PRECISIONS",
+    "OPEN_PAGE",
     "VARIANTS",
     "WORTH",
     "Array",
@@ -66,6 +69,7 @@ __all__ = [
     "Instructions",
     "Measurement",
     "NotMeasured",
+    "PageStart",
     "Parity",
     "Plan",
     "Prediction",

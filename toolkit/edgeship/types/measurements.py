@@ -21,7 +21,7 @@ def on_the_wire(size_bytes: int, *encoded_bytes: int) -> int:
 
 
 #: Facts of a target that differ from one moment to the next.
-CHANGING_FACTS = ("frequency_mhz", "temperature_c", "throttled", "load_average")
+CHANGING_FACTS = ("frequency_mhz", "temperature_c", "throttled", "load_average", "disk_free_mib")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,29 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class PageStart:
+    """What a web page pays before its first answer.
+
+    A start is a new worker of an open page: it loads the runtime and the model and ends with the first inference.
+
+    Attributes:
+        runtime_bytes, model_bytes: as they were sent, in `encoding`.
+        download_ms: of the model on a first start; the runtime's is part of `import_ms`.
+        cold_ms: nothing of it is in any cache.
+        warm_ms: everything is in the browser's cache of HTTP; None where it could not be had.
+        offline_ms: without a network, from what a service worker has kept; the same.
+    """
+
+    runtime_bytes: int
+    model_bytes: int
+    encoding: str
+    download_ms: float
+    cold_ms: float
+    warm_ms: float | None
+    offline_ms: float | None
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One artifact in one runtime on one target, timed on the thing itself. Statistics are derived from the samples.
 
@@ -88,6 +111,9 @@ class Measurement:
         batch: samples a second in batches; None where it was not asked for, or the file takes one sample at a time.
         streaming: samples a second one after another, inputs and outputs included; None where it was not asked for.
         energy: None where there is no meter.
+        group: rows of one target and one group were interleaved; ratios are made of such rows only.
+        parity: how its outputs compare with those of the same file elsewhere; None where nobody looked.
+        page: of a browser only.
     """
 
     provenance: ClassVar[Literal["measured"]] = "measured"
@@ -116,6 +142,9 @@ class Measurement:
     batch: Throughput | None = None
     streaming: Throughput | None = None
     energy: Energy | None = None
+    group: str = ""
+    parity: Parity | None = None
+    page: PageStart | None = None
 
     @property
     def wire_bytes(self) -> int:

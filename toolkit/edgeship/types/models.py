@@ -144,6 +144,9 @@ class Progress:
 
 ProgressCallback = Callable[[Progress], None]
 
+#: Stage of a Progress whose message is an address that a person must open, until it is told as done.
+OPEN_PAGE = "open this page"
+
 
 @dataclass(frozen=True)
 class ConvertOptions:
