@@ -130,16 +130,43 @@ def lite_tensor(details: dict[str, Any]) -> Tensor:
     return tensor
 
 
+def _lite_runtime() -> tuple[Any, dict[str, str], list[str]]:
+    """The module with the interpreter and what loads its delegates, its version, and what there is to warn of."""
+    try:
+        import ai_edge_litert
+        from ai_edge_litert import interpreter
+    except ImportError as error:
+        if sys.maxsize > 2**32:
+            message = f"the LiteRT runtime cannot be imported: {error}"
+            raise Fault("MissingPackageError", message, "Get it: pip install ai-edge-litert") from error
+    else:
+        return interpreter, {"ai-edge-litert": version_of("ai-edge-litert", ai_edge_litert)}, []
+    try:
+        import tflite_runtime  # type: ignore[import-not-found] # 32-bit boards only, not in our environment
+        from tflite_runtime import interpreter as old
+    except ImportError as error:
+        message = f"no LiteRT runtime can be imported: {error}"
+        raise Fault("MissingPackageError", message, "Get it: pip install tflite-runtime 'numpy<2'") from error
+    warning = (
+        "tflite-runtime, the old name of LiteRT, runs this file because no LiteRT wheel exists for 32-bit systems: "
+        "int8 can be many times slower, and newer operations are missing. Use a 64-bit system for real numbers."
+    )
+    return old, {"tflite-runtime": version_of("tflite-runtime", tflite_runtime)}, [warning]
+
+
 #: The library of the Edge TPU on each system, as its own installer puts it.
 _EDGETPU = {"Linux": "libedgetpu.so.1", "Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}
 
 
-def _edgetpu(load_delegate: Any, device: str) -> tuple[Any, dict[str, str]]:
-    """A delegate for an Edge TPU, and the version of its library, which is asked before LiteRT loads it.
+def _edgetpu(lite: Any, delegate: str) -> tuple[Any, dict[str, str]]:
+    """The delegate `edgetpu` or `edgetpu:DEVICE`, and the version of its library.
 
-    LiteRT says the same for a library without a device and for one that is damaged (edgetpu_c.h of libedgetpu has the
-    functions).
+    The library is asked before LiteRT loads it: LiteRT says the same for a library without a device and for one that is
+    damaged (edgetpu_c.h of libedgetpu has the functions).
     """
+    kind, _, device = delegate.partition(":")
+    if kind != "edgetpu":
+        raise Fault("InputError", f"LiteRT has no delegate {kind!r} here", "Allowed: edgetpu.")
     name = _EDGETPU.get(platform.system(), _EDGETPU["Linux"])
     try:
         library = ctypes.CDLL(name)
@@ -162,13 +189,13 @@ def _edgetpu(load_delegate: Any, device: str) -> tuple[Any, dict[str, str]]:
             "and the library be installed before the device is plugged in.",
         )
     try:
-        delegate = load_delegate(name, {"device": device} if device else {})
+        opened = lite.load_delegate(name, {"device": device} if device else {})
     except (ValueError, OSError) as error:
         where = f"as device {device!r} " if device else ""
         message = f"the Edge TPU cannot be opened {where}({count.value} found): {error}"
         remedy = "Only one process at a time can have it: end the other one. Devices are called usb, usb:0, pci:0."
         raise Fault("TargetUnavailable", message, remedy) from error
-    return delegate, {"libedgetpu": version}
+    return opened, {"libedgetpu": version}
 
 
 class LiteRT:
@@ -178,21 +205,17 @@ class LiteRT:
     """
 
     def __init__(self, file: str, threads: int, delegate: str = "") -> None:
-        self.warnings: list[str] = []
         started = time.perf_counter()
-        interpreter, load_delegate, self.versions = self._runtime()
+        lite, self.versions, self.warnings = _lite_runtime()
         self.import_ms = (time.perf_counter() - started) * 1e3
         started = time.perf_counter()
-        delegates = []
+        delegates = None
         if delegate:
-            kind, _, device = delegate.partition(":")
-            if kind != "edgetpu":
-                raise Fault("InputError", f"LiteRT has no delegate {kind!r} here", "Allowed: edgetpu.")
-            made, version = _edgetpu(load_delegate, device)
-            delegates.append(made)
+            opened, version = _edgetpu(lite, delegate)
+            delegates = [opened]
             self.versions.update(version)
         try:
-            self._lite = interpreter(model_path=file, num_threads=threads, experimental_delegates=delegates or None)
+            self._lite = lite.Interpreter(model_path=file, num_threads=threads, experimental_delegates=delegates)
             self._lite.allocate_tensors()
             self.load_ms = (time.perf_counter() - started) * 1e3
             self.inputs = [lite_tensor(d) for d in self._lite.get_input_details()]
@@ -207,29 +230,6 @@ class LiteRT:
             raise Fault("ArtifactError", f"LiteRT cannot open {file}: {error}", remedy) from error
         self._shapes = [tuple(d["shape"]) for d in self._lite.get_input_details()]
         self.fixed_batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
-
-    def _runtime(self) -> tuple[Any, Any, dict[str, str]]:
-        """The interpreter, what loads its delegates, and the version."""
-        try:
-            import ai_edge_litert
-            from ai_edge_litert.interpreter import Interpreter, load_delegate
-        except ImportError as error:
-            if sys.maxsize > 2**32:
-                message = f"the LiteRT runtime cannot be imported: {error}"
-                raise Fault("MissingPackageError", message, "Get it: pip install ai-edge-litert") from error
-        else:
-            return Interpreter, load_delegate, {"ai-edge-litert": version_of("ai-edge-litert", ai_edge_litert)}
-        try:
-            import tflite_runtime  # type: ignore[import-not-found] # 32-bit boards only, not in our environment
-            from tflite_runtime import interpreter as old
-        except ImportError as error:
-            message = f"no LiteRT runtime can be imported: {error}"
-            raise Fault("MissingPackageError", message, "Get it: pip install tflite-runtime 'numpy<2'") from error
-        self.warnings.append(
-            "tflite-runtime, the old name of LiteRT, runs this file because no LiteRT wheel exists for 32-bit systems: "
-            "int8 can be many times slower, and newer operations are missing. Use a 64-bit system for real numbers."
-        )
-        return old.Interpreter, old.load_delegate, {"tflite-runtime": version_of("tflite-runtime", tflite_runtime)}
 
     def _name_by_signature(self) -> None:
         """Signature names are the converter's own; tensor names are an accident of the graph, kept as alias."""
@@ -421,6 +421,11 @@ class Agent:
         finally:
             gc.enable()
         return {"latency_ms": times}
+
+    def delegate(self, name: str) -> dict[str, Any]:
+        """Open the device of a delegate of LiteRT (see `LiteRT`) without a model, and let it go."""
+        lite, versions, _ = _lite_runtime()
+        return {"versions": {**versions, **_edgetpu(lite, name)[1]}}
 
     def memory(self) -> dict[str, Any]:
         """Peak resident memory of this process since its start, in MiB."""
@@ -621,6 +626,7 @@ def main() -> None:
         "run": agent.run,
         "warm_up": agent.warm_up,
         "measure": agent.measure,
+        "delegate": agent.delegate,
         "memory": agent.memory,
         "describe": agent.describe,
     }

@@ -121,6 +121,29 @@ class Channel(Protocol):
         """End the agent; safe to call twice."""
 
 
+class Turns:
+    """Lets one agent live at a time, because the device that they run on takes one process: an Edge TPU.
+
+    A session whose turn it is starts its agent and loads its file again; that of the one before it has ended by then.
+    """
+
+    def __init__(self) -> None:
+        self._holder: AgentSession | None = None
+        self._paused: set[int] = set()
+
+    def take(self, session: AgentSession) -> bool:
+        """Give `session` its turn; True where its agent had to make room for another one before."""
+        if self._holder is session:
+            return False
+        if self._holder is not None:
+            self._holder.pause()
+            self._paused.add(id(self._holder))
+        self._holder = session
+        was_paused = id(session) in self._paused
+        self._paused.discard(id(session))
+        return was_paused
+
+
 class AgentSession:
     """A running agent. Use as a context manager; leaving it ends the process.
 
@@ -132,6 +155,7 @@ class AgentSession:
         name: who is to blame in messages, for instance `tflite/int8 in litert`.
         limits: of the process that the command starts.
         files: where the agent reads and writes; the session closes it. None: on this machine.
+        turns: shared by the sessions of which one at a time may have its agent. None: all have theirs.
     """
 
     def __init__(
@@ -141,9 +165,11 @@ class AgentSession:
         name: str = "agent",
         limits: Limits = _LIMITS,
         files: Files | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._command, self._name, self._limits = command, name, limits
         self._files: Files = files or LocalFiles()
+        self._turns = turns
         self._loaded: Loaded | None = None
         self._asked: tuple[Path, dict[str, Any]] | None = None
         self._sent: tuple[Tensors, dict[str, str]] | None = None
@@ -157,6 +183,8 @@ class AgentSession:
         return Child(self._command, name=self._name, limits=self._limits)
 
     def _request(self, message: Mapping[str, Any], progress: ProgressCallback | None = None) -> Any:
+        if self._turns is not None and self._turns.take(self):
+            self.restart()
         return self._child.request(message, progress=progress)
 
     @property
@@ -181,6 +209,10 @@ class AgentSession:
         assert self._asked is not None, "load comes first"
         file, options = self._asked
         return from_data(Loaded, self._request({"op": "load", "file": self._files.send(file), **options}))
+
+    def pause(self) -> None:
+        """End the agent; `restart` goes on."""
+        self._child.close()
 
     def restart(self) -> None:
         """A new agent with the same file loaded, in place of one that has ended; `loaded` stays what the first said."""
@@ -216,6 +248,10 @@ class AgentSession:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""
         peak = self._request({"op": "memory"})["peak_memory_mib"]
         return None if peak is None else float(peak)
+
+    def delegate(self, name: str) -> dict[str, str]:
+        """Versions of LiteRT and of a delegate's library; its device was opened. Raises TargetUnavailable."""
+        return {key: str(value) for key, value in self._request({"op": "delegate", "name": name})["versions"].items()}
 
     def describe(self) -> dict[str, str]:
         """Facts about the machine that the agent runs on, and its state at this moment."""

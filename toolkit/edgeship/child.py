@@ -24,13 +24,24 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, get_type_hints
 
 from edgeship.codec import from_data, to_data
-from edgeship.errors import ChildCrashed, ChildError, ChildOutOfMemory, ChildTimeout, TargetUnavailable, from_wire
+from edgeship.errors import (
+    ChildCrashed,
+    ChildError,
+    ChildOutOfMemory,
+    ChildTimeout,
+    EdgeshipError,
+    TargetUnavailable,
+    from_wire,
+)
 from edgeship.types import Progress, ProgressCallback
 
 T = TypeVar("T")
 
 #: What Python prints on standard error, or the kernel sends, when memory runs out.
 _MEMORY_SIGNS = ("MemoryError", "std::bad_alloc", "OOM when allocating", "JavaScript heap out of memory")
+
+#: A child may be on a board that nobody here trusts; real answers are some MiB at most.
+_LONGEST_LINE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -172,16 +183,22 @@ class Child:
             if not chunk:
                 raise self._death()
             self._buffer += chunk
+            if len(self._buffer) > _LONGEST_LINE_BYTES:
+                raise ChildCrashed(f"{self.name} gave an answer of more than {_LONGEST_LINE_BYTES >> 20} MiB")
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
         return line
 
-    def _death(self) -> ChildCrashed | ChildOutOfMemory:
-        """The error for a child that closed its output without an answer."""
+    def status(self) -> int | None:
+        """Exit status of a child that closed its output; None if it lives on regardless."""
         try:
-            status = self._process.wait(timeout=10)
+            return self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            status = None
+            return None
+
+    def _death(self) -> EdgeshipError:
+        """The error for a child that closed its output without an answer."""
+        status = self.status()
         tail = self.last_lines()
         if status == -signal.SIGKILL or any(sign in tail for sign in _MEMORY_SIGNS):
             return ChildOutOfMemory(f"{self.name} ran out of memory and was stopped", remedy=tail)

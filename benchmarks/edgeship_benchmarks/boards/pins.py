@@ -22,29 +22,17 @@ class Pin:
 
 
 PINS = (
-    Pin(
-        "cp310", "aarch64", "ai-edge-litert==2.3.0", "a72fc35d66c1d8b17f52b195bfb39b89aa839d39ea6e0d57fb88d77ac5aeb8c9"
-    ),
+    Pin("3.10", "aarch64", "ai-edge-litert==2.3.0", "a72fc35d66c1d8b17f52b195bfb39b89aa839d39ea6e0d57fb88d77ac5aeb8c9"),
     Pin("3.10", "aarch64", "numpy==2.2.6", "efd28d4e9cd7d7a8d39074a4d44c63eda73401580c5c76acda2ce969e0a38e83"),
-    Pin(
-        "cp311", "aarch64", "ai-edge-litert==2.3.0", "853fc608f96da87bd5f3458465dfb9abbf18d5ae6b94eceacead407146f175ae"
-    ),
+    Pin("3.11", "aarch64", "ai-edge-litert==2.3.0", "853fc608f96da87bd5f3458465dfb9abbf18d5ae6b94eceacead407146f175ae"),
     Pin("3.11", "aarch64", "numpy==2.4.6", "0ab0a9c4ffb1a6d95ef519fe4247dba8eb6b18ad93999f76b7f657039acabd47"),
-    Pin(
-        "cp312", "aarch64", "ai-edge-litert==2.3.0", "9891611b23a87cc2ace60e4b5ee9a2ee6f0fb7f395f009470961ae6e6310e1b8"
-    ),
+    Pin("3.12", "aarch64", "ai-edge-litert==2.3.0", "9891611b23a87cc2ace60e4b5ee9a2ee6f0fb7f395f009470961ae6e6310e1b8"),
     Pin("3.12", "aarch64", "numpy==2.5.5", "a0750f2156d53446caca85663d0b65d67214e1664b9050454a731ea1418d176a"),
-    Pin(
-        "cp313", "aarch64", "ai-edge-litert==2.3.0", "2ab71e4f5dfa65b3882634b42755f455f3e7415630d720200bd792733e15e257"
-    ),
+    Pin("3.13", "aarch64", "ai-edge-litert==2.3.0", "2ab71e4f5dfa65b3882634b42755f455f3e7415630d720200bd792733e15e257"),
     Pin("3.13", "aarch64", "numpy==2.5.5", "ae2b8285d0b4eed24739c3ca9ec0fa424a0247489c01e1d5fe2815a599e11d33"),
-    Pin(
-        "cp314", "aarch64", "ai-edge-litert==2.3.0", "899b41423b30f3cef1ce8a361443092fdeefc4d536132511634fa21548347b0a"
-    ),
+    Pin("3.14", "aarch64", "ai-edge-litert==2.3.0", "899b41423b30f3cef1ce8a361443092fdeefc4d536132511634fa21548347b0a"),
     Pin("3.14", "aarch64", "numpy==2.5.5", "cc6eb7502facce90349b4097a26821af224aaa0ab36e78304711cdb544352882"),
-    Pin(
-        "cp311", "armv7l", "tflite-runtime==2.14.0", "c4e66a74165b18089c86788400af19fa551768ac782d231a9beae2f6434f7949"
-    ),
+    Pin("3.11", "armv7l", "tflite-runtime==2.14.0", "c4e66a74165b18089c86788400af19fa551768ac782d231a9beae2f6434f7949"),
     Pin("3.10", "x86_64", "ai-edge-litert==2.3.0", "e104683ee0dead1243002a218637cc435c36fdb01103799335027252314e727b"),
     Pin("3.10", "x86_64", "numpy==2.2.6", "fc7b73d02efb0e18c000e9ad8b83480dfcd5dfd11065997ed4c6747470ae8915"),
     Pin("3.11", "x86_64", "ai-edge-litert==2.3.0", "1f15078a6725d2357d9de9221664c29afa0545d807559c5f7199ce5e40b96b23"),

@@ -75,10 +75,10 @@ class AgentRuntime:
     def run(self, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None) -> Tensors:
         """Outputs for `inputs` in the artifact's output order (see `edgeship.contracts.Runtime.run`)."""
         with self.open_session(artifact) as session:
-            return _in_order(artifact, session.run(inputs, progress=progress))
+            return in_order(artifact, session.run(inputs, progress=progress))
 
 
-def _in_order(artifact: Artifact, outputs: dict[str, Array]) -> Tensors:
+def in_order(artifact: Artifact, outputs: dict[str, Array]) -> Tensors:
     """Outputs by the sidecar's names; a foreign file without sidecar keeps its own."""
     names = [spec.name for spec in artifact.outputs]
     if not names:

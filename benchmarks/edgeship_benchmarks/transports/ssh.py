@@ -30,6 +30,8 @@ from edgeship_benchmarks.transports.address import Address
 from edgeship_benchmarks.transports.lease import Board
 
 CONNECT_SECONDS = 10
+#: Exit status of ssh where it is ssh that failed, or a signal ended the command.
+SSH_FAILED = 255
 #: A connection without an answer for this many times three seconds is lost.
 _ALIVE = ("ServerAliveInterval=3", "ServerAliveCountMax=3")
 _COMMAND_SECONDS = 120.0
@@ -272,7 +274,7 @@ class Connection:
             )
         if late_seconds is not None:
             return TargetUnavailable(f"{self.address} did not finish within {late_seconds:g} s", remedy="Try again.")
-        lost = self.lost() if status == 255 or status < 0 else None  # 255: ssh itself failed
+        lost = self.lost() if status == SSH_FAILED or status < 0 else None
         return lost or TargetUnavailable(f"a command on {self.address} failed with status {status}: {_last_line(text)}")
 
     def __enter__(self) -> Self:
