@@ -585,7 +585,7 @@ def _facts() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "os": _release(),
-        "board": _read("/proc/device-tree/model"),
+        "board": _read("/proc/device-tree/model") or _read("/sys/firmware/devicetree/base/model"),
         "cpu": cpu or _field("/proc/cpuinfo", "Hardware") or platform.processor(),
         "cores": str(cores),
         "memory_mib": str(int((_field("/proc/meminfo", "MemTotal") or "0").split()[0]) // 1024 or ""),

@@ -57,7 +57,7 @@ def placement(artifact: Artifact) -> Report:
     if not report.programs:
         raise TargetUnavailable(
             f"{artifact.id} is not compiled for the Edge TPU: all of it would run on the CPU",
-            remedy=f"Compile an int8 file, on Linux on x86-64: edgeship inspect {artifact.entry} --edgetpu --compile DIR",
+            remedy=f"Compile it, if it is int8, on x86-64: edgeship inspect {artifact.entry} --edgetpu --compile DIR",
         )
     return report
 
