@@ -42,6 +42,8 @@ class SavedModelConverter:
     equivalents: Mapping[str, str] = {}
     #: For servers; made only for those who ask for it.
     on_request = True
+    #: Kinds of sources beside those that TensorFlow makes a graph of.
+    files = ("tflite",)
     why_not_more = "TensorFlow computes a SavedModel in float32"
 
     def missing(self) -> Sequence[str]:

@@ -21,17 +21,27 @@ MODELS = (
     "mlperf_tiny/keyword_spotting/kws_ref_model",
     "tfjs_reference/mnist_cnn/mnist_cnn.keras",
     "tfjs_reference/saved_models/int64_multiply",
-    "tfjs_reference/saved_models/model_multi_output",
-    "tfjs_reference/saved_models/model_single_input_multi_output",
-    "tfjs_reference/saved_models/module_with_multiple_signatures",
-    "tfjs_reference/saved_models/times_three_float",
-    "tfjs_reference/saved_models/times_two_int",
     "tfjs_reference/saved_models/uint8_multiply",
     "tflm/hello_world_float.tflite",
     "tflm/trained_lstm.tflite",
 )
-#: By model and the beginning of `format/variant`: words of the reason why not.
-REFUSED: dict[tuple[str, str], str] = {}
+#: By model and the beginning of `format/variant`: words of the reason why not. Activations in 8 bits on noise, which is
+#: no input that these were trained on, are further apart than is allowed; on their data they are not.
+REFUSED: dict[tuple[str, str], str] = {
+    ("mlperf_tiny/anomaly_detection/ad01.h5", "tflite/dynamic"): "error",
+    ("mlperf_tiny/anomaly_detection/ad01_fp32.tflite", "tflite/dynamic"): "error",
+    ("tfjs_reference/mnist_cnn/mnist_cnn.keras", "tflite/dynamic"): "error",
+    ("tflm/trained_lstm.tflite", "tfjs"): "tf2onnx stopped",
+    ("tflm/trained_lstm.tflite", "onnx"): "tf2onnx stopped",
+}
+#: What cannot be verified by samples: words of the reason why it is not converted.
+NO_BATCHES = {
+    "tfjs_reference/saved_models/model_multi_output": "single values",
+    "tfjs_reference/saved_models/model_single_input_multi_output": "single values",
+    "tfjs_reference/saved_models/module_with_multiple_signatures": "single values",
+    "tfjs_reference/saved_models/times_three_float": "single values",
+    "tfjs_reference/saved_models/times_two_int": "single values",
+}
 #: No float model: words of the reason why it is no source.
 NO_SOURCES = {
     "mlperf_tiny/anomaly_detection/ad01_int8.tflite": "quantized",
@@ -58,9 +68,11 @@ def test_every_format_holds_it(through: Formats, shared_data: Path, name: str, t
         assert not words if expected is None else expected in words, f"{export_id}: {words}"
 
 
-@pytest.mark.parametrize("name", NO_SOURCES)
-def test_what_is_no_float_model_is_refused(through: Formats, shared_data: Path, name: str, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=NO_SOURCES[name]):
+@pytest.mark.parametrize(("name", "why"), [*NO_SOURCES.items(), *NO_BATCHES.items()])
+def test_what_is_no_float_model_is_refused(
+    through: Formats, shared_data: Path, name: str, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match=why):
         through.wrong_on_probe(shared_data / name, EXPORTS, tmp_path)
 
 
@@ -69,4 +81,4 @@ def test_no_model_was_forgotten(shared_data: Path) -> None:
     files = [p for p in shared_data.rglob("*") if p.suffix in kinds or p.name in ("saved_model.pb", "model.json")]
     found = {str((p.parent if p.name == "saved_model.pb" else p).relative_to(shared_data)) for p in files}
     compiled = {name for name in found if name.endswith("_edgetpu.tflite")}  # for the Edge TPU only: docs/edgetpu.md
-    assert found - compiled == {*MODELS, *NO_SOURCES}
+    assert found - compiled == {*MODELS, *NO_SOURCES, *NO_BATCHES}

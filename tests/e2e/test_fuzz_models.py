@@ -16,9 +16,8 @@ from edgeship.pipeline.exports import Export
 from tests.acceptance.fuzz import catalogue, regressions
 from tests.acceptance.fuzz.runner import Runner, all_exports, runner
 
-#: Neighbouring seeds ask for different layers: these ask for 60 kinds of them.
-FIXED = tuple(range(20))
-FRESH = tuple(secrets.randbelow(2**31) for _ in range(20))
+#: Models in a test; neighbouring seeds ask for different layers.
+BLOCK = 8
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +36,20 @@ def _exports(seed: int) -> list[Export]:
     return [e for e in exports if e.variant == "float32"] + [others[seed % len(others)]]
 
 
-@pytest.mark.slow  # minutes on a busy machine
-def test_no_file_is_silently_wrong_and_every_error_is_typed(run: Runner) -> None:
-    found = [run.from_seed(seed, _exports(seed)) for seed in (*FIXED, *FRESH)]
+@pytest.mark.parametrize("block", [0, 1, 2, 3, "fresh"])
+def test_no_file_is_silently_wrong_and_every_error_is_typed(run: Runner, block: int | str) -> None:
+    fresh = [secrets.randbelow(2**31) for _ in range(BLOCK)]
+    seeds = range(BLOCK * block, BLOCK * (block + 1)) if isinstance(block, int) else fresh
+    found = [run.from_seed(seed, _exports(seed)) for seed in seeds]
     wrong = [
         f"seed {result.seed} {name}: {outcome.status}: {outcome.message}"
         for result in found
         for name, outcome in result.outcomes.items()
         if outcome.status in ("silent", "broken")
     ]
-    assert not wrong, "\n".join([f"fresh seeds: {FRESH}", *wrong])
+    assert not wrong, "\n".join(wrong)
     models = [result for result in found if not result.invalid]
-    assert len(models) >= 0.95 * len(found), [result.invalid for result in found if result.invalid]
+    assert len(models) >= BLOCK - 1, [result.invalid for result in found if result.invalid]
     files = [outcome.status for result in models for outcome in result.outcomes.values()]
     assert files.count("agrees") >= 0.6 * len(files), files
 

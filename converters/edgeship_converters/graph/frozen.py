@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import EdgeshipError, UnsupportedModelError
-from edgeship.source.kinds import KINDS, NO_GRAPH
 from edgeship.types import Source, TensorSpec
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def freeze(
     """Freeze a trained model.
 
     Args:
-        source: a model of a kind that TensorFlow can make a graph of (`edgeship.source.kinds`).
+        source: a model of any kind; the graph of a .tflite file is made by way of ONNX.
         static_batch: the batch size of the graph; None leaves a dynamic batch axis dynamic. A model whose own batch
             size is fixed keeps it.
         fake_quant: keep the fake quantization of quantization-aware training; False gives the same network in plain
@@ -97,13 +96,9 @@ def freeze(
         UnsupportedModelError: the model keeps state or tables, or its loops cannot be unrolled.
         SourceError: the model cannot be loaded.
     """
-    if not KINDS[source.kind].graph:
-        raise UnsupportedModelError(f"{source.path.name}: {NO_GRAPH[0]}", remedy=NO_GRAPH[1])
     _check_names(source)
-    from edgeship import source as sources
-
     _forget_earlier_models()
-    model = sources.load(source)
+    model = _loaded(source)
     if source.fake_quantized and not fake_quant:
         from edgeship.compress.quantize.aware import strip
 
@@ -119,6 +114,16 @@ def freeze(
         frozen = unrolled(frozen)
         _refuse_loops(frozen)
     return frozen
+
+
+def _loaded(source: Source) -> Any:
+    if source.kind == "tflite":
+        from edgeship_converters.tflite.from_tflite import computation
+
+        return computation(source)
+    from edgeship.source import load
+
+    return load(source)
 
 
 def _check_names(source: Source) -> None:

@@ -33,6 +33,8 @@ class TFJSConverter:
         "int4": "uint8",
         "int4-mixed": "uint8",
     }
+    #: Kinds of sources beside those that TensorFlow makes a graph of.
+    files = ("tflite",)
     why_not_more = "TF.js computes in float32, and stores weights in 8 or 16 bits"
 
     def missing(self) -> Sequence[str]:

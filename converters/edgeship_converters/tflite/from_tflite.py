@@ -1,17 +1,19 @@
 """Float .tflite files as the start of a conversion: delivered as they are, quantized, or read into ONNX.
 
-They hold no TensorFlow graph, so formats that need one cannot be made of them.
+They hold no TensorFlow graph; formats that start from one get it by way of ONNX.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
-from edgeship.errors import SourceError, UnsupportedModelError
+from edgeship.errors import MissingPackageError, SourceError, UnsupportedModelError
+from edgeship.source.signature import Signature
 from edgeship.types import ConvertOptions, Source
 from edgeship_converters import flatfile
 from edgeship_converters.calibration import batches
@@ -47,8 +49,11 @@ def to_onnx(source: Source, opset: int) -> Any:
 
     Raises:
         UnsupportedModelError: tf2onnx cannot read an operator.
+        MissingPackageError: tf2onnx is not installed.
         SourceError: the file has changed since it was looked at.
     """
+    if importlib.util.find_spec("tf2onnx") is None:
+        raise MissingPackageError("reading a .tflite file needs tf2onnx", remedy="Get it: pip install 'edgeship[onnx]'")
     from tf2onnx import convert
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -69,6 +74,18 @@ def to_onnx(source: Source, opset: int) -> Any:
             remedy="Give the model that the .tflite file was made from.",
         )
     return model
+
+
+def computation(source: Source, opset: int = 18) -> Signature:
+    """The file computed in TensorFlow, by way of ONNX [child].
+
+    Raises what `to_onnx` raises, and when it is called UnsupportedModelError.
+    """
+    from edgeship.source.onnx.graph import Computation
+    from edgeship_converters.onnx.canonical import canonical_model
+
+    model = canonical_model(to_onnx(source, opset), source.inputs, source.outputs, rename=True)
+    return Signature(source.inputs, source.outputs, Computation(model).call)
 
 
 def _content(source: Source) -> bytes:

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tensorflow as tf
 from ai_edge_litert import schema_py_generated as tfl
 from ai_edge_litert.interpreter import Interpreter
 from tests import tiny_tflite
@@ -20,6 +21,7 @@ from tests import tiny_tflite
 from edgeship.errors import MissingPackageError, SourceError, UnsupportedModelError
 from edgeship.source.tflite import inspect_tflite
 from edgeship.types import Array, Artifact, ConvertOptions, Dataset, Source
+from edgeship_converters.graph.frozen import freeze
 from edgeship_converters.onnx import ONNXConverter
 from edgeship_converters.tfjs import TFJSConverter
 from edgeship_converters.tflite import TFLiteConverter
@@ -192,11 +194,18 @@ def test_the_quantizer_is_named_where_it_is_missing(tmp_path: Path, monkeypatch:
     assert "pip install" in caught.value.remedy
 
 
-def test_tfjs_says_what_to_give_instead(tmp_path: Path) -> None:
+def test_a_graph_is_made_by_way_of_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = source_of(tiny_tflite.model_bytes(), tmp_path)
-    with pytest.raises(UnsupportedModelError, match="holds no TensorFlow graph") as caught:
-        TFJSConverter().convert(source, "float32", ConvertOptions(), tmp_path)
-    assert "Give the Keras model or SavedModel" in caught.value.remedy
+    frozen = freeze(source, static_batch=None, fake_quant=False)
+    assert (frozen.inputs, frozen.outputs) == (source.inputs, source.outputs)
+    call = frozen.function()
+    found = np.concatenate([call(tf.constant(row[None]))[0] for row in X])
+    np.testing.assert_allclose(found, tiny_tflite.expected(X), rtol=0, atol=1e-6)
+    made = TFJSConverter().convert(source, "float32", ConvertOptions(), tmp_path)
+    assert [spec.name for spec in (*made.inputs, *made.outputs)] == ["x", "probabilities"]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingPackageError, match="needs tf2onnx"):
+        freeze(source, static_batch=None, fake_quant=False)
 
 
 @pytest.mark.parametrize(("variant", "tolerance"), [("float32", 1e-6), ("float16", 2e-3), ("int8", 0.03)])
