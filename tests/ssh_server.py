@@ -40,12 +40,14 @@ class Server:
     """Server and client in one folder. `home`, `tmp` and `bin` are those of the "board".
 
     Attributes:
+        inner: what the server calls the folder; as it is here by default.
         port: of the server; the client's configuration calls it `board`.
         settings: more lines for sshd_config.
         env: what commands on the board find in their environment.
     """
 
     folder: Path
+    inner: str = ""
     port: int = field(default_factory=free_port)
     settings: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +68,8 @@ class Server:
 
     def write(self) -> None:
         """Keys and configurations."""
-        sshd = require_sshd()
+        require_sshd()
+        inner = self.inner or str(self.folder)
         for name in ("home", "tmp", "client", "server"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for key in ("server/host", "client/user"):
@@ -84,23 +87,27 @@ class Server:
         program = self.client / "ssh"
         program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh", path=_system_path())} -F {self.client}/config "$@"\n')
         program.chmod(0o755)
-        env = {"HOME": str(self.home), "TMPDIR": str(self.tmp), **self.env}
+        env = {"HOME": f"{inner}/home", "TMPDIR": f"{inner}/tmp", **self.env}
         (self.folder / "server/sshd_config").write_text(
-            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder}/server/host\nPidFile none\n"
-            f"AuthorizedKeysFile {self.folder}/server/authorized_keys\nStrictModes no\nUsePAM no\n"
+            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {inner}/server/host\nPidFile none\n"
+            f"AuthorizedKeysFile {inner}/server/authorized_keys\nStrictModes no\nUsePAM no\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
             f"SetEnv {' '.join(f'{key}={value}' for key, value in env.items())}\n{self.settings}\n"
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # the server, as root, separates its privileges there
-        assert sshd
+
+    def command(self) -> list[str]:
+        """What starts the server."""
+        return [require_sshd(), "-D", "-e", "-f", str(self.folder / "server/sshd_config")]
 
     def start(self) -> None:
         self.write()
-        command = [require_sshd(), "-D", "-e", "-f", str(self.folder / "server/sshd_config")]
+        command = self.command()
         with (self.folder / "server/log").open("ab") as log:
             self.process = subprocess.Popen(command, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        for _ in range(100):
+        deadline = time.monotonic() + 60
+        while self.process.poll() is None and time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return
             time.sleep(0.05)
@@ -109,8 +116,7 @@ class Server:
     def connections(self) -> list[int]:
         """Process ids of the server's connections."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return children(self.process.pid)
 
     def cut(self) -> None:
         """End every connection, as a network that goes away would: no word to the client."""
@@ -124,6 +130,14 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def _system_path() -> str:

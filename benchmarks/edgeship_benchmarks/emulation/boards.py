@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgeship.errors import InputError
 from edgeship.files import whole_folder
+from edgeship_benchmarks.emulation.root import MOUNT_POINTS
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def layer(root: Path, of: Board) -> Path:
         with whole_folder(place, keep=True) as folder:
             write(of, State(), folder)
             for entry in root.iterdir():
-                if not (folder / entry.name).exists():
+                if entry.name not in MOUNT_POINTS:  # what is there is this machine's, or the board's own
                     (folder / entry.name).symlink_to(os.path.relpath(entry, place))
     return place
 

@@ -38,7 +38,12 @@ _PACKAGES = (
     "procps",
 )
 #: Where a whole system has other file systems (`inside`).
-_MOUNT_POINTS = ("proc", "sys", "dev", "run", "tmp", "root", "mnt", "home")
+MOUNT_POINTS = ("proc", "sys", "dev", "run", "tmp", "root", "mnt", "home", "var/tmp", "usr/local/bin")
+#: What the scripts of base-passwd and openssh-server would have made.
+_ACCOUNTS = {
+    "etc/passwd": ("root:x:0:0:root:/root:/bin/bash", "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin"),
+    "etc/group": ("root:x:0:", "nogroup:x:65534:"),
+}
 _SECONDS = 900
 
 
@@ -60,7 +65,8 @@ def make(progress: ProgressCallback) -> Path:
         UnavailableError: the packages cannot be had, or the system does not run; the last lines are in the message.
         StorageFullError, OutputError: the cache cannot be written.
     """
-    place = cache.root() / "emulation" / cache.digest(suite=SUITE, packages=_PACKAGES, points=_MOUNT_POINTS)[:40]
+    key = cache.digest(suite=SUITE, packages=_PACKAGES, points=MOUNT_POINTS, accounts=_ACCOUNTS)
+    place = cache.root() / "emulation" / key[:40]
     if place.is_dir():
         return place
     emulator = qemu.find()
@@ -75,8 +81,10 @@ def make(progress: ProgressCallback) -> Path:
     progress(Progress("make an arm64 system", 0, 1))
     with whole_folder(place, keep=True) as folder:
         _unpack(folder, sources)
-        for name in _MOUNT_POINTS:
-            (folder / name).mkdir(exist_ok=True)
+        for name in MOUNT_POINTS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for name, lines in _ACCOUNTS.items():
+            (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
         _verify(folder, emulator)
     progress(Progress("make an arm64 system", 1, 1))
     return place
