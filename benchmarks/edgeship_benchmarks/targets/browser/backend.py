@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from edgeship_benchmarks.targets.browser.pages import Pages
     from edgeship_benchmarks.targets.browser.worker import PageSession
 
-#: What software that stands for a GPU is good for is to see that a file runs: few runs of it are enough.
-_SOFTWARE = Plan(warmup_max_runs=3, min_runs=20, min_seconds=0.0)
+#: What software that stands for a GPU is good for is to see that a file runs: few runs and one start are enough.
+_SOFTWARE = Plan(warmup_max_runs=1, min_runs=12, min_seconds=0.0)
 _SOFTWARE_NOTE = (
     "software GPU: the file runs, but its times say nothing about any GPU; measure on a device that has one"
 )
@@ -42,6 +42,11 @@ class _Started:
     warm_ms: float | None = None
     offline_ms: float | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def software(self) -> bool:
+        """Whether software stands for the GPU."""
+        return self.cold.facts.get("software_gpu") == "yes"
 
     def attempt(self, what: str, start: str) -> None:
         """Take one more start; without it the row is still a row."""
@@ -103,13 +108,13 @@ class Backend:
         except BaseException:
             starter.close()
             raise
-        found.attempt("warm", "warm_ms")
+        if not found.software:
+            found.attempt("warm", "warm_ms")
         return found
 
     def _timed(self, started: Sequence[_Started], progress: ProgressCallback) -> list[Measurement | NotMeasured]:
         """All side by side, if memory allows: a page that dies of it gives no row, and each is tried alone."""
-        software = any(one.cold.facts.get("software_gpu") == "yes" for one in started)
-        plan = _less(self._plan) if software else self._plan
+        plan = _less(self._plan) if any(one.software for one in started) else self._plan
         hidden = self._pages.hidden()
         with contextlib.ExitStack() as stack:
             opened: list[tuple[_Started, PageSession]] = []
@@ -139,7 +144,7 @@ class Backend:
         facts = {**self._facts, **one.cold.facts, "inferences_per_time": str(group)}
         row = measuring.measurement(one.starter.artifact, self._target, session, timing, self._plan, facts)
         notes = [
-            (_SOFTWARE_NOTE, facts.get("software_gpu") == "yes"),
+            (_SOFTWARE_NOTE, one.software),
             (_HIDDEN_NOTE, hidden),
             (_NOT_ISOLATED_NOTE, facts.get("cross_origin_isolated") == "no"),
             (_clock_note(facts, group), group > 1),
@@ -160,7 +165,8 @@ class Backend:
         if isinstance(row, NotMeasured):
             return row
         one = next(s for s in started if s.starter.artifact.id == row.artifact)
-        one.attempt("offline", "offline_ms")
+        if not one.software:
+            one.attempt("offline", "offline_ms")
         page = one.starter.page_start(one.cold, one.warm_ms, one.offline_ms)
         return replace(row, page=page, notes=(*row.notes, *one.notes))
 

@@ -48,18 +48,43 @@ AGENT = (
     "browser/worker.js",
 )
 _TFJS = "@tensorflow/tfjs-{0}/dist/tf-{0}.es2017.min.js"
-_LITERT = "@litertjs/core/wasm/litert_wasm{0}_internal"
-_ORT = "onnxruntime-web/dist/"
-#: npm package -> files of it that runtimes may load.
-PACKAGES = (
-    *(_TFJS.format(part) for part in ("core", "converter", "backend-wasm", "backend-webgl", "backend-webgpu")),
-    *(f"@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm" for kind in ("", "-simd", "-threaded-simd")),
-    "@litertjs/core/dist/index.js",
-    "@litertjs/wasm-utils/dist/index.js",
-    *(_LITERT.format(kind) + end for kind in ("", "_compat", "_threaded") for end in (".js", ".wasm")),
-    *(f"{_ORT}ort.{kind}.min.mjs" for kind in ("wasm", "webgpu")),
-    *(f"{_ORT}ort-wasm-simd-threaded{kind}{end}" for kind in ("", ".asyncify") for end in (".mjs", ".wasm")),
+_TFJS_WASM = tuple(
+    f"@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm{kind}.wasm" for kind in ("", "-simd", "-threaded-simd")
 )
+_LITERT = tuple(
+    f"@litertjs/core/wasm/litert_wasm{kind}_internal{end}"
+    for kind in ("", "_compat", "_threaded")
+    for end in (".js", ".wasm")
+)
+_ORT = "onnxruntime-web/dist/ort"
+
+
+def _tfjs(backend: str) -> tuple[str, ...]:
+    return tuple(_TFJS.format(part) for part in ("core", "converter", f"backend-{backend}"))
+
+
+def _ort(kind: str, wasm: str) -> tuple[str, ...]:
+    return (f"{_ORT}.{kind}.min.mjs", *(f"{_ORT}-wasm-simd-threaded{wasm}{end}" for end in (".mjs", ".wasm")))
+
+
+_LITERT_ALL = ("@litertjs/core/dist/index.js", "@litertjs/wasm-utils/dist/index.js", *_LITERT)
+#: First part of a runtime's name, longest first -> files of npm packages that it may load.
+_FILES = {
+    "tfjs-wasm": (*_tfjs("wasm"), *_TFJS_WASM),
+    "tfjs-webgpu": _tfjs("webgpu"),
+    "tfjs-webgl": _tfjs("webgl"),
+    "litert-web": _LITERT_ALL,
+    "ort-web-webgpu": _ort("webgpu", ".asyncify"),
+    "ort-web-wasm": _ort("wasm", ""),
+}
+PACKAGES = frozenset(name for names in _FILES.values() for name in names)
+
+
+def packages(runtime: str) -> tuple[str, ...]:
+    """Files of npm packages that a runtime may load."""
+    return next(names for start, names in _FILES.items() if runtime.startswith(start))
+
+
 #: Workers have no import maps: the one bare name in these packages becomes a path.
 _REWRITTEN = {
     "@litertjs/core/dist/index.js": (b'from "@litertjs/wasm-utils"', b'from "../../wasm-utils/dist/index.js"'),

@@ -45,10 +45,11 @@ class Pages:
     def fresh(self) -> Mapping[str, str]:
         """A page that has loaded nothing yet, and its facts. Raises TargetUnavailable where none comes."""
         hub = self.server.hub
-        if self._started:
-            self._start()
-        else:
-            self._ask()
+        if not (hub.here and self._renewed()):
+            if self._started:
+                self._start()
+            else:
+                self._ask()
         self._progress(Progress(OPEN_PAGE, 1, 1))
         try:
             facts: Mapping[str, str] = check("describe", hub.request({"op": "describe"}, 30.0))["facts"]
@@ -68,8 +69,6 @@ class Pages:
 
     def _ask(self) -> None:
         hub = self.server.hub
-        if hub.here and self._renewed():
-            return
         hub.expect()
         self._progress(Progress(OPEN_PAGE, 0, 1, self.server.url))
         if not hub.wait_for_page(self._open_seconds):

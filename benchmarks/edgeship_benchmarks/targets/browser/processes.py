@@ -122,6 +122,11 @@ def _has_gpu() -> bool:
     )
 
 
+#: Starts a command that ends when we end, however that happens (Linux: PR_SET_PDEATHSIG, which a new program keeps).
+_END_WITH_US = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+_WITH_US = (sys.executable, "-I", "-S", "-c", _END_WITH_US) if sys.platform.startswith("linux") else ()
+
+
 class Browser:
     """A running browser with one page. Use as a context manager: leaving it ends all its processes.
 
@@ -139,7 +144,7 @@ class Browser:
         env |= {"MOZ_CRASHREPORTER_DISABLE": "1", "MOZ_HEADLESS": "1"}
         try:
             self._process = subprocess.Popen(
-                [executable(browser), *BROWSERS[browser][1](url, folder)],
+                [*_WITH_US, executable(browser), *BROWSERS[browser][1](url, folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,

@@ -88,6 +88,8 @@ class PageServer:
         self.starts: dict[int, Start] = {}
         self.samples: dict[int, bytes] = {}
         self.outputs: dict[int, dict[str, bytes]] = {}
+        #: `Accept-Encoding` of the browser that asked for the page.
+        self.accepts = ""
         self._lock = threading.Lock()
         self._numbers = 0
         self._http = _HTTP((host, 0), _Handler, self)
@@ -158,6 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "events":
             self._stream()
         elif path in listing.PAGE:
+            self._owner.accepts = self.headers.get("Accept-Encoding", "")
             self._send(listing.web_file(listing.PAGE[path]), "no-store")
         elif path.startswith("start/"):
             self._send_start(path.removeprefix("start/"))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from edgeship.types import Tensors
     from edgeship_benchmarks.targets.browser.agreement import Expected
 
+#: Addresses as browsers write them: those that a service worker kept must be those that are asked for.
+_UNQUOTED = "/@"
+
 
 @dataclass(frozen=True)
 class Cold:
@@ -47,10 +50,14 @@ class Starter:
 
     Args:
         server: that serves it.
-        artifact: what to start; raises ArtifactError where its files are not what its sidecar says.
+        artifact: what to start.
         runtime: see `runtimes.RUNTIMES`.
         threads: to ask for.
         inputs: some samples; a start ends with the inference of the first.
+
+    Raises:
+        ArtifactError: its files are not what its sidecar says.
+        MissingPackageError: an npm package is not there.
     """
 
     def __init__(self, server: PageServer, artifact: Artifact, runtime: str, threads: int, inputs: Tensors) -> None:
@@ -58,7 +65,10 @@ class Starter:
         self._server, self._runtime, self._threads = server, runtime, threads
         self._first = {name: value[:1] for name, value in inputs.items()}
         self._number = server.number()
-        self._start = server.starts[self._number] = Start(listing.model_files(artifact))
+        files = listing.model_files(artifact)
+        for thing in (*map(listing.package_file, listing.packages(runtime)), *files.values()):
+            thing.encoded(server.accepts)  # before anyone waits for it: to compress the largest takes seconds
+        self._start = server.starts[self._number] = Start(files)
         self._sent: Mapping[str, int] = {}
 
     def cold(self, expected: Expected) -> Cold:
@@ -93,7 +103,7 @@ class Starter:
     def offline_ms(self) -> float:
         """Milliseconds of a start while we send nothing: a service worker has kept what the first one loaded."""
         base = f"{self._server.root}start/{self._number}/"
-        urls = [base + quote(path) for path in self._sent]
+        urls = [base + quote(path, safe=_UNQUOTED) for path in self._sent]
         self._server.hub.request({"op": "offline", "urls": urls}, 60.0)
         self._start.offline = True
         return self.again_ms()

@@ -3,7 +3,7 @@
  *
  * Work comes as events of one stream, which also tells the server that the page is alive: `{id, op, ...}`. Answers are
  * posted: `{page, id, result}`, `{page, id, error}` or `{page, id, progress}`. Operations with a `session` go to the
- * worker of that name, but `end`; the others are those of `HERE`.
+ * worker of that name, which they start and `end` ends; the others are those of `HERE`.
  */
 import { browserFacts, keepAwake, visibility } from './here.mjs';
 import { forget, offer } from './offline.mjs';
@@ -21,11 +21,6 @@ const seen = new Set();
 const HERE = {
   describe: async () => ({ facts: { ...(await browserFacts()), ...visibility() } }),
   show: (message) => show(message) ?? {},
-  end: ({ session }) => {
-    workers.get(session)?.terminate();
-    workers.delete(session);
-    return {};
-  },
   offline: ({ urls }) => offer(urls),
   renew: async () => {
     await forget();
@@ -61,7 +56,7 @@ async function take(work) {
   if (seen.has(work.id)) return;
   seen.add(work.id);
   try {
-    const result = work.op in HERE ? await HERE[work.op](work) : await ask(work);
+    const result = work.session ? await ask(work) : await HERE[work.op](work);
     await post({ id: work.id, result });
   } catch (error) {
     await post({ id: work.id, error: { type: error.type ?? 'EdgeshipError', message: String(error?.message ?? error), remedy: error.remedy ?? '' } });
@@ -70,6 +65,7 @@ async function take(work) {
 
 /** Hand a request to its worker, which is started if there is none. */
 function ask(work) {
+  if (work.op === 'end') return end(work.session);
   return new Promise((resolve, reject) => {
     pending.set(work.id, { resolve, reject, session: work.session });
     const created_ms = performance.timeOrigin + performance.now();
@@ -83,6 +79,12 @@ function start({ session, base }) {
   worker.onerror = (event) => lost(session, `its worker failed: ${event.message ?? 'it could not be loaded'}`);
   workers.set(session, worker);
   return worker;
+}
+
+function end(session) {
+  workers.get(session)?.terminate();
+  workers.delete(session);
+  return {};
 }
 
 function answered({ id, result, error, progress }, session) {
@@ -104,7 +106,7 @@ function lost(session, message) {
     pending.delete(id);
     waiting.reject({ type: 'ChildCrashed', message });
   }
-  HERE.end({ session });
+  end(session);
 }
 
 /** Post an answer; a network that fails for a moment is tried again. */
