@@ -90,8 +90,8 @@ def measurement(
         latency_ms=timing.latency_ms,
         round_lengths=timing.round_lengths,
         warmup_runs=timing.warmup_runs,
-        import_ms=loaded.import_ms,
-        load_ms=loaded.load_ms,
+        import_ms=timing.import_ms,
+        load_ms=timing.load_ms,
         first_inference_ms=timing.warm_up.first_inference_ms,
         peak_memory_mib=timing.peak_memory_mib,
         size_bytes=size.raw_bytes,
@@ -101,6 +101,7 @@ def measurement(
         threads=plan.threads,
         device=DeviceInfo(target, "measured", {**facts, **loaded.versions}),
         notes=(*loaded.warnings, *found),
+        repeats=timing.repeats,
     )
 
 

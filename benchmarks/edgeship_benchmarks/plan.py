@@ -1,8 +1,9 @@
-"""Carries out a measuring plan over open sessions: warm up, then interleaved rounds.
+"""Carries out a measuring plan over open sessions: warm up, interleaved rounds, and all of it again from a new start.
 
 Whatever else the machine does (other work, clock changes, heat) comes and goes over seconds. Artifacts that are
 measured one after another would each meet a different machine; in interleaved rounds (A B A B) they share it, and the
-ratio of two of them within a round is free of it.
+ratio of two of them within a round is free of it. What a process keeps for its life, such as where its memory lies,
+differs from start to start: only repeats show that.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import functools
 import math
 import random
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeship.errors import ConnectionLost, EdgeshipError, InputError
 from edgeship.types import Plan, Progress, ProgressCallback
+from edgeship_benchmarks.session import WarmUp
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
-    from edgeship_benchmarks.session import AgentSession, WarmUp
+    from edgeship_benchmarks.session import AgentSession, Loaded
 
 #: Runs before each round that are not counted: the session was idle, its caches cold, while the others ran.
 REWARM_RUNS = 10
@@ -34,6 +38,9 @@ class Timing:
     Attributes:
         latency_ms: all samples in the order taken.
         round_lengths: samples by round.
+        repeats: starts; the rounds are theirs in equal parts.
+        import_ms, load_ms: medians over the starts.
+        warm_up: over all starts: the median first inference, all runs, whether each became stable.
         warmup_runs: inferences that were not counted, those before each round included.
         peak_memory_mib: of the process once warm, before timings fill its memory.
         again: numbers of the rounds that were measured again, all of them, after the connection was lost.
@@ -41,6 +48,9 @@ class Timing:
 
     latency_ms: tuple[float, ...]
     round_lengths: tuple[int, ...]
+    repeats: int
+    import_ms: float
+    load_ms: float
     warm_up: WarmUp
     warmup_runs: int
     peak_memory_mib: float | None
@@ -48,10 +58,16 @@ class Timing:
 
 
 def orders(count: int, plan: Plan) -> list[list[int]]:
-    """Who runs when, by round: a seeded permutation, rotated so that each takes each place equally often."""
-    first = list(range(count))
-    random.Random(plan.seed).shuffle(first)  # noqa: S311 - an order, no secret
-    return [first[r % count :] + first[: r % count] for r in range(plan.rounds) if count]
+    """Who runs when, by round over all repeats: drawn, and so that each takes each place (almost) equally often.
+
+    `count` rounds are the rotations of one permutation, in an order that is drawn too; then another one is drawn.
+    """
+    draw = random.Random(plan.seed)  # noqa: S311 - an order, no secret
+    found: list[list[int]] = []
+    while count and len(found) < plan.rounds * plan.repeats:
+        first = draw.sample(range(count), count)
+        found += draw.sample([first[k:] + first[:k] for k in range(count)], count)
+    return found[: plan.rounds * plan.repeats]
 
 
 def execute(
@@ -59,32 +75,42 @@ def execute(
 ) -> list[Timing | EdgeshipError]:
     """Measure every loaded session; the results are in the order of `sessions`.
 
-    Each round takes `1 / rounds` of the plan's minima from every session. Samples are kept raw: none is dropped. A
-    session that fails gives its error in place of a timing, and the others go on. Where the connection to a board was
-    lost, it is taken up again and the whole round measured anew: its part from before was another state of the board.
-    Raises InputError for a plan that measures nothing.
+    Each round takes its share of the plan's minima from every session; a repeat starts all of them anew. Samples are
+    kept raw: none is dropped. A session that fails gives its error in place of a timing, and the others go on. Where
+    the connection to a board was lost, it is taken up again and the whole round measured anew: its part from before was
+    another state of the board. Raises InputError for a plan that measures nothing.
     """
-    if min(plan.rounds, plan.min_runs, plan.warmup_max_runs, plan.threads) < 1 or not plan.min_seconds >= 0:
-        raise InputError(f"cannot measure by {plan}", remedy="Rounds, runs, warm-up and threads are 1 or more.")
+    _check(plan)
     told = progress or (lambda _: None)
-    total = len(sessions) * (plan.rounds + 1)
+    rounds = plan.rounds * plan.repeats
+    total = len(sessions) * (rounds + plan.repeats)
     courses = [_Course(session, inputs, plan) for session in sessions]
-    for done, course in enumerate(courses):
-        told(Progress("measure", done, total, "warm up"))
-        while not course.attempt(course.start):
-            pass
-    done = len(sessions)
-    for number, order in enumerate(orders(len(sessions), plan), start=1):
+    done = 0
+    for number, order in enumerate(orders(len(sessions), plan)):
+        if number % plan.rounds == 0:
+            if number:
+                time.sleep(plan.cool_down_seconds)
+            for index in order:
+                told(Progress("measure", done, total, f"start {number // plan.rounds + 1} of {plan.repeats}"))
+                while not courses[index].attempt(functools.partial(courses[index].start, number > 0)):
+                    pass
+                done += 1
         tries, whole = 0, False
         while not whole:
             tries, whole = tries + 1, True
             for place, index in enumerate(order):
-                told(Progress("measure", done + place, total, f"round {number} of {plan.rounds}"))
-                step = functools.partial(courses[index].round, number, tries > 1)
+                told(Progress("measure", done + place, total, f"round {number + 1} of {rounds}"))
+                step = functools.partial(courses[index].round, number + 1, tries > 1)
                 whole = courses[index].attempt(step) and whole  # those after a lost one find out here too
         done += len(order)
     told(Progress("measure", total, total))
     return [course.result() for course in courses]
+
+
+def _check(plan: Plan) -> None:
+    counts = (plan.rounds, plan.repeats, plan.min_runs, plan.warmup_max_runs, plan.threads)
+    if min(counts) < 1 or plan.batch < 0 or not (plan.min_seconds >= 0 and 0 <= plan.cool_down_seconds < math.inf):
+        raise InputError(f"cannot measure by {plan}", remedy="Rounds, runs, warm-up and threads are 1 or more.")
 
 
 class _Course:
@@ -93,7 +119,8 @@ class _Course:
     def __init__(self, session: AgentSession, inputs: Tensors, plan: Plan) -> None:
         self._session, self._inputs, self._plan = session, inputs, plan
         self._error: EdgeshipError | None = None
-        self._warm_up: WarmUp | None = None
+        self._loads: list[Loaded] = []
+        self._warm_ups: list[WarmUp] = []
         self._uncounted = 0
         self._peak: float | None = None
         self._rounds: dict[int, tuple[float, ...]] = {}
@@ -119,11 +146,13 @@ class _Course:
             self._error = error
         return True
 
-    def start(self) -> None:
-        """Warm up."""
-        self._warm_up = self._session.warm_up(self._inputs, self._plan.warmup_max_runs)
-        self._uncounted += self._warm_up.runs
-        self._peak = self._session.memory()
+    def start(self, anew: bool) -> None:
+        """Warm up; `anew`: in a new process."""
+        self._loads.append(self._session.restart() if anew else self._session.loaded)
+        self._warm_ups.append(self._session.warm_up(self._inputs, self._plan.warmup_max_runs))
+        self._uncounted += self._warm_ups[-1].runs
+        peak = self._session.memory()
+        self._peak = peak if self._peak is None or peak is None else max(self._peak, peak)
         self._cold = False
 
     def round(self, number: int, again: bool) -> None:
@@ -134,14 +163,24 @@ class _Course:
         warm_up_runs = plan.warmup_max_runs if self._cold else min(REWARM_RUNS, plan.warmup_max_runs)
         self._uncounted += self._session.warm_up(self._inputs, warm_up_runs).runs
         self._cold = False
-        runs, seconds = math.ceil(plan.min_runs / plan.rounds), plan.min_seconds / plan.rounds
+        share = plan.rounds * plan.repeats
+        runs, seconds = math.ceil(plan.min_runs / share), plan.min_seconds / share
         self._rounds[number] = self._session.measure(self._inputs, runs, seconds)
 
     def result(self) -> Timing | EdgeshipError:
         """The timing, or the error."""
         if self._error is not None:
             return self._error
-        assert self._warm_up is not None, "attempt(start) sets it or an error"
         taken = [self._rounds[number] for number in sorted(self._rounds)]
-        again = tuple(dict.fromkeys(self._again))
-        return Timing(sum(taken, ()), tuple(map(len, taken)), self._warm_up, self._uncounted, self._peak, again)
+        first = statistics.median(w.first_inference_ms for w in self._warm_ups)
+        return Timing(
+            latency_ms=sum(taken, ()),
+            round_lengths=tuple(map(len, taken)),
+            repeats=self._plan.repeats,
+            import_ms=statistics.median(loaded.import_ms for loaded in self._loads),
+            load_ms=statistics.median(loaded.load_ms for loaded in self._loads),
+            warm_up=WarmUp(first, sum(w.runs for w in self._warm_ups), all(w.stable for w in self._warm_ups)),
+            warmup_runs=self._uncounted,
+            peak_memory_mib=self._peak,
+            again=tuple(dict.fromkeys(self._again)),
+        )

@@ -214,12 +214,12 @@ class AgentSession:
         """End the agent; `restart` goes on."""
         self._child.close()
 
-    def restart(self) -> None:
-        """A new agent with the same file loaded, in place of one that has ended; `loaded` stays what the first said."""
+    def restart(self) -> Loaded:
+        """A new agent with the same file loaded, in place of this one; `loaded` stays what the first said."""
         self._child.close()
         self._sent = None
         self._child = self._start()
-        self._load()
+        return self._load()
 
     def run(
         self, inputs: Tensors, batch: int | None = None, progress: ProgressCallback | None = None

@@ -13,7 +13,7 @@ from edgeship import codec, plugins
 from edgeship.contracts import Target
 from edgeship.errors import InputError, TargetUnavailable
 from edgeship.types import Artifact, Emulation, Measurement, NotMeasured, Plan, Progress, Result
-from edgeship_benchmarks import stats
+from edgeship_benchmarks import comparison, stats
 
 _PLAN = Plan(min_runs=12, min_seconds=0.0, rounds=3, warmup_max_runs=25)
 _ADDRESSES = [address for scheme in plugins.names("targets") for address in plugins.addresses(scheme)]
@@ -134,7 +134,7 @@ def test_pairs_are_comparable(target: Target, exported: Mapping[str, Exported], 
     measured = [row for row in rows if isinstance(row, Measurement)]
     for a in (m for m in measured if m.artifact == first.id):
         (b,) = [m for m in measured if m.artifact == twice[1].id and m.runtime == a.runtime]
-        found = stats.ratio(a, b)
+        found = comparison.ratio(a, b)
         assert found.rounds == 5
         assert 0.5 < found.value < 2  # the same file twice
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeship import data, metrics, plugins
 from edgeship.types import Array, Artifact, Dataset, FileEntry, Plan
-from edgeship_benchmarks import stats
+from edgeship_benchmarks import comparison, stats
 from edgeship_benchmarks.sizes import sizes as measure_sizes
 from edgeship_benchmarks.targets.local import LocalTarget
 from tests.acceptance.compression.records import Latency
@@ -49,7 +49,7 @@ def latency(found: Artifact, yardstick: Artifact, dataset: Dataset) -> Latency:
     """Both in one run, taking turns."""
     inputs = {name: array[:_SAMPLES] for name, array in data.load(dataset, "test").inputs.items()}
     ours, theirs = LocalTarget().measure([found, yardstick], inputs, PLAN)
-    ratio, summary = stats.ratio(ours, theirs), stats.summary(ours)
+    ratio, summary = comparison.ratio(ours, theirs), stats.summary(ours)
     return Latency(
         median_ms=summary.median_ms,
         interval_ms=summary.interval_ms,

@@ -14,7 +14,7 @@ import pytest
 from edgeship import plugins
 from edgeship.errors import InputError
 from edgeship.types import Artifact, Measurement, NotMeasured, Plan, Progress
-from edgeship_benchmarks import stats
+from edgeship_benchmarks import comparison, stats
 from edgeship_benchmarks.session import AgentSession
 from edgeship_benchmarks.targets.local import LocalTarget
 
@@ -45,7 +45,7 @@ def test_measures_artifacts_of_several_formats_side_by_side(models: Path, artifa
         assert {"cores", "load_average", "load_average_after", "numpy"} <= set(m.device.facts)
         assert stats.summary(m).n == len(m.latency_ms)
     assert "onnxruntime" in found[2].device.facts
-    assert stats.ratio(found[0], found[1]).rounds == 2
+    assert comparison.ratio(found[0], found[1]).rounds == 2
 
 
 def test_threads_reach_the_runtime(models: Path, artifact_of: Callable[..., Artifact]) -> None:

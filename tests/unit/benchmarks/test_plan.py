@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeship.errors import InputError
+from edgeship.errors import EdgeshipError, InputError
 from edgeship.types import Plan, Progress
 from edgeship_benchmarks.plan import REWARM_RUNS, execute, orders
 from edgeship_benchmarks.session import AgentSession
@@ -36,7 +37,7 @@ class Watched(AgentSession):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_each_takes_each_place_equally_often(count: int) -> None:
-    found = orders(count, replace(_PLAN, rounds=2 * count))
+    found = orders(count, replace(_PLAN, rounds=count, repeats=2))
     assert all(sorted(order) == list(range(count)) for order in found)
     for place in range(count):
         assert Counter(order[place] for order in found) == dict.fromkeys(range(count), 2)
@@ -55,10 +56,12 @@ def test_rounds_are_interleaved(models: Path) -> None:
         a.load("litert", models / "affine.tflite")
         b.load("litert", models / "int8.tflite")
         timings = execute([a, b], inputs, _PLAN, events.append)
-    assert log[:2] == [("A", "warm"), ("B", "warm")]
+    assert sorted(log[:2]) == [("A", "warm"), ("B", "warm")]
     assert log[2::2] == [(who, "warm") for who, _ in log[3::2]]  # each round is re-warmed by the one that is measured
     turns = "".join(who for who, what in log if what == "measure")
-    assert turns in ("ABBAABBA", "BAABBAAB")
+    assert [sorted(turns[k : k + 2]) for k in range(0, 8, 2)] == [["A", "B"]] * 4
+    assert turns[0:2] != turns[2:4]  # of two rounds, each goes first once
+    assert turns[4:6] != turns[6:8]
     for timing in timings:
         assert timing.round_lengths == (3, 3, 3, 3)
         assert len(timing.latency_ms) == 12
@@ -80,8 +83,43 @@ def test_minima_hold_over_all_rounds(models: Path) -> None:
     assert sum(long.latency_ms) > 40  # of 200 ms: the rest is the loop around the inferences
 
 
+def test_orders_are_drawn() -> None:
+    """With the seeds, every order of two rounds of two comes; nobody can run in step with something periodic."""
+    found = {str(orders(2, replace(_PLAN, rounds=4, seed=seed))) for seed in range(30)}
+    assert len(found) == 4  # (AB BA or BA AB), twice
+
+
+def test_each_repeat_is_a_new_process(models: Path) -> None:
+    pids: dict[str, list[int]] = {"A": [], "B": []}
+
+    class Counted(AgentSession):
+        def measure(self, *args, **kwargs):  # type: ignore[no-untyped-def] # as in the base
+            pids["A" if self is a else "B"].append(self.pid)
+            return super().measure(*args, **kwargs)
+
+    inputs = {"x": np.load(models / "affine.x.npy")}
+    plan = Plan(min_runs=30, min_seconds=0, rounds=2, repeats=3, warmup_max_runs=20, cool_down_seconds=0.05)
+    with Counted() as a, Counted() as b:
+        a.load("litert", models / "affine.tflite")
+        b.load("litert", models / "int8.tflite")
+        started = time.monotonic()
+        found = execute([a, b], inputs, plan)
+        assert time.monotonic() - started >= 0.1
+    for found_pids in pids.values():
+        assert len(found_pids) == 6
+        assert [found_pids[k] == found_pids[k + 1] for k in range(5)] == [True, False, True, False, True]
+    for timing in found:
+        assert not isinstance(timing, EdgeshipError)
+        assert (timing.repeats, timing.round_lengths) == (3, (5,) * 6)
+        assert min(timing.import_ms, timing.load_ms, timing.warm_up.first_inference_ms) > 0
+
+
 _BAD: list[Callable[[Plan], Plan]] = [
     lambda p: replace(p, rounds=0),
+    lambda p: replace(p, repeats=0),
+    lambda p: replace(p, batch=-1),
+    lambda p: replace(p, cool_down_seconds=-1.0),
+    lambda p: replace(p, cool_down_seconds=float("inf")),
     lambda p: replace(p, min_runs=0),
     lambda p: replace(p, warmup_max_runs=0),
     lambda p: replace(p, threads=0),

@@ -11,7 +11,7 @@ import pytest
 
 from edgeship.errors import InputError
 from edgeship.types import DeviceInfo, Measurement
-from edgeship_benchmarks import stats
+from edgeship_benchmarks import intervals, stats
 
 
 def measured(rounds: list[np.ndarray], **facts: str) -> Measurement:
@@ -69,7 +69,7 @@ def test_few_samples_have_no_interval(count: int) -> None:
     found = stats.summary(measured([gamma(0, count)]))
     assert found.interval_ms is None
     assert found.median_ms > 0
-    assert stats.median_interval(gamma(0, 20)) is not None
+    assert intervals.median_interval(gamma(0, 20)) is not None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_interval_covers_the_median_despite_autocorrelation(rho: float, count: i
     hits, naive_hits = 0, 0
     for _ in range(300):
         x = ar1(rng, count, rho)
-        low, high = stats.median_interval(x) or (math.nan, math.nan)
+        low, high = intervals.median_interval(x) or (math.nan, math.nan)
         hits += low <= 1 <= high
         # the textbook interval, which takes samples for independent
         half = 1.96 * 0.5 / math.sqrt(count)
@@ -96,7 +96,7 @@ def test_interval_covers_the_median_despite_autocorrelation(rho: float, count: i
 def test_interval_shrinks_with_samples_and_is_quick_for_many() -> None:
     widths = []
     for count in (100, 1_000, 200_000):
-        low, high = stats.median_interval(gamma(3, count)) or (0, 0)
+        low, high = intervals.median_interval(gamma(3, count)) or (0, 0)
         widths.append(high - low)
     assert widths[0] > widths[1] > widths[2] > 0
 
@@ -104,8 +104,8 @@ def test_interval_shrinks_with_samples_and_is_quick_for_many() -> None:
 @pytest.mark.parametrize("rho", [0.5, 0.9])
 def test_block_length_grows_with_autocorrelation(rho: float) -> None:
     rng = np.random.default_rng(0)
-    weak = np.mean([stats.block_length(ar1(rng, 1000, 0.0)) for _ in range(20)])
-    strong = np.mean([stats.block_length(ar1(rng, 1000, rho)) for _ in range(20)])
+    weak = np.mean([intervals.block_length(ar1(rng, 1000, 0.0)) for _ in range(20)])
+    strong = np.mean([intervals.block_length(ar1(rng, 1000, rho)) for _ in range(20)])
     assert weak < 3
     assert strong > 2 * weak
 
@@ -118,13 +118,13 @@ def test_block_length_follows_its_formula_for_a_known_process() -> None:
     covariance = rho**lags / (1 - rho**2)
     slope, spectrum = 2 * float(lags @ covariance), 1 / (1 - rho**2) + 2 * float(covariance.sum())
     expected = (2 * slope**2 / (4 / 3 * spectrum**2) * n) ** (1 / 3)
-    found = np.mean([stats.block_length(np.log(ar1(rng, n, rho))) for _ in range(10)])
+    found = np.mean([intervals.block_length(np.log(ar1(rng, n, rho))) for _ in range(10)])
     assert found == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize("series", [np.ones(1), np.ones(3), np.ones(100), np.arange(3.0)])
 def test_block_length_of_degenerate_series(series: np.ndarray) -> None:
-    assert stats.block_length(series) == 1
+    assert intervals.block_length(series) == 1
 
 
 def test_equal_samples() -> None:
@@ -182,48 +182,13 @@ def test_cold_measurement_is_noted() -> None:
     assert "warm-up ended at its limit" in note
 
 
-def test_ratio_is_free_of_what_both_share() -> None:
-    """The machine slows down by half over five rounds; both artifacts slow down with it."""
-    speeds = [1.0, 1.1, 1.2, 1.35, 1.5]
-    a = measured([gamma(k, scale=2 * s) for k, s in enumerate(speeds)])
-    b = measured([gamma(k + 50, scale=s) for k, s in enumerate(speeds)])
-    found = stats.ratio(a, b)
-    assert found.value == pytest.approx(2.0, rel=0.01)
-    assert found.rounds == 5
-    assert found.interval is not None
-    assert 1.97 < found.interval[0] < 2 < found.interval[1] < 2.03
-    back = stats.ratio(b, a)
-    assert back.value == pytest.approx(1 / found.value)
-
-
-def test_ratio_interval_covers() -> None:
-    """Round noise of 5 % and the true ratio 1.2: Student's t over 5 rounds covers 95 % of 1000 simulations."""
-    rng = np.random.default_rng(2)
-    hits = 0
-    for _ in range(1000):
-        noise = np.exp(0.05 * rng.normal(size=(2, 5)))
-        found = stats.ratio(
-            measured([np.array([1.2 * v]) for v in noise[0]]), measured([np.array([v]) for v in noise[1]])
-        )
-        assert found.interval is not None
-        hits += found.interval[0] <= 1.2 <= found.interval[1]
-    assert 0.93 <= hits / 1000 <= 0.97
-
-
-def test_ratio_of_one_round_and_of_no_pair() -> None:
-    one = measured([gamma(0)])
-    assert stats.ratio(one, one) == stats.Ratio(1.0, None, 1)
-    with pytest.raises(InputError, match="were not interleaved"):
-        stats.ratio(one, measured([gamma(0), gamma(1)]))
-    with pytest.raises(InputError, match="were not interleaved"):
-        stats.ratio(one, replace(one, target="elsewhere"))
-
-
 def test_t_quantiles() -> None:
     from scipy import stats as reference
 
-    for degrees in [*range(1, 31), 31, 60, 1000]:
-        assert stats._t975(degrees) == pytest.approx(reference.t.ppf(0.975, degrees), abs=4e-3)
+    for level in (0.5, 0.95, 0.99, 0.999):
+        for degrees in [*range(1, 40), 100, 999, 1000]:
+            expected = reference.t.ppf((1 + level) / 2, degrees)
+            assert intervals.t_quantile(level, degrees) == pytest.approx(expected, rel=1e-8)
 
 
 _BAD: list[Callable[[], object]] = [
@@ -233,6 +198,8 @@ _BAD: list[Callable[[], object]] = [
     lambda: stats.summary(replace(measured([gamma(0, 10)]), round_lengths=())),
     lambda: stats.summary(replace(measured([gamma(0, 10)]), round_lengths=(10, 0))),
     lambda: stats.notes([], [], {}),
+    lambda: intervals.t_quantile(1.0, 5),
+    lambda: intervals.t_quantile(0.95, 0),
 ]
 
 

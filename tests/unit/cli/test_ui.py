@@ -12,7 +12,7 @@ from rich.table import Table
 from tests import report_builder
 
 from edgeship.cli import ui
-from edgeship.types import Measurement, Prediction, Report
+from edgeship.types import Prediction, Report
 
 
 @pytest.fixture
@@ -36,19 +36,6 @@ def test_the_worst_runtime_speaks_for_a_file(two_runtimes: Report) -> None:
     assert "0.8463" in line
     assert "+0.41 [+0.33, +0.49]" in line
     assert " -0.41 points " in ui.last_line(two_runtimes, "builds/x")
-
-
-def test_nothing_is_claimed_from_unstable_measurements(tmp_path: Path) -> None:
-    artifact = report_builder.artifact(tmp_path, "tflite", "int8", 4096)
-
-    def measured(median: float, last_rounds: float = 1.0) -> Measurement:
-        made = report_builder.measurement(artifact, median, 1)
-        moved = (*made.latency_ms[:900], *(x * last_rounds for x in made.latency_ms[900:]))
-        return replace(made, latency_ms=moved)
-
-    assert ui.comparison(measured(1.0), measured(2.0)).startswith("2.00x faster")
-    assert ui.comparison(measured(1.0, 1.5), measured(2.0)) == "unstable: cannot be compared"
-    assert ui.comparison(measured(1.0), measured(2.0, 1.5)) == "unstable: cannot be compared"
 
 
 def shown(table: Table) -> list[list[str]]:

@@ -210,7 +210,7 @@ LATER = {
     "Artifact": {"layers", "notes", "sources"},
     "Preprocessing": {"mean", "std", "value_range"},
     "Report": {"attempts", "emulations", "estimates", "unmeasured"},
-    "Measurement": {"preprocessing_ms", "postprocessing_ms", "batch", "streaming", "energy"},
+    "Measurement": {"preprocessing_ms", "postprocessing_ms", "batch", "streaming", "energy", "repeats"},
 }
 
 

@@ -66,6 +66,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
 @click.argument("files", nargs=-1, required=True, type=options.MODEL)
 @options.targets
 @options.measuring
+@options.comparing
 @click.option("--input", "inputs", type=options.MODEL, metavar="X.npy", help="Samples to run. Default: seeded noise.")
 @ui.json_option
 def benchmark(files: tuple[Path, ...], **given: Any) -> int:
@@ -80,7 +81,7 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
     from edgeship import standalone
     from edgeship.pipeline.results import divide, failures
 
-    plan = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"])
+    plan = options.make_plan(given)
     with ui.progress_bars() as progress:
         rows = standalone.benchmark(files, given["targets"] or ("local",), given["inputs"], plan, progress)
     found = divide(rows)

@@ -163,7 +163,7 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
     if "labels" in given:
         more |= preparing.delivered_values(given)
     if targets:
-        more["plan"] = options.make_plan(given["threads"], given["min_runs"], given["min_seconds"])
+        more["plan"] = options.make_plan(given)
     return pipeline.Request(
         model=model,
         out=given["out"] or Path("builds") / (model.stem or "model"),

@@ -165,6 +165,29 @@ measuring = together(
     click.option("--min-runs", type=click.IntRange(1), default=100, show_default=True, help="Inferences to time."),
     click.option("--min-seconds", type=float, default=1.0, show_default=True, help="Time to keep timing."),
 )
+comparing = together(
+    click.option(
+        "--repeats",
+        type=click.IntRange(1),
+        default=6,
+        show_default=True,
+        help="Starts of each file, which a verdict rests on.",
+    ),
+    click.option(
+        "--cool-down",
+        "cool_down_seconds",
+        type=click.FloatRange(0, 3600),
+        default=0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Rest before each repeat but the first.",
+    ),
+    click.option("--xnnpack/--no-xnnpack", default=True, show_default=True, help="Of LiteRT, on the CPU."),
+    click.option(
+        "--batch", type=click.IntRange(2), metavar="N", help="Measure throughput too, with N samples in an inference."
+    ),
+    click.option("--streaming", is_flag=True, help="Measure throughput too, one sample after another."),
+)
 
 
 def out(default: str) -> Callable[[F], F]:
@@ -194,8 +217,9 @@ def running_values(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def make_plan(threads: int, min_runs: int, min_seconds: float) -> Plan:
-    """The plan of a measurement."""
+def make_plan(given: Mapping[str, Any]) -> Plan:
+    """The plan that the options of `measuring`, and of `comparing` where a command has them, say."""
     from edgeship.types import Plan
 
-    return Plan(threads=threads, min_runs=min_runs, min_seconds=min_seconds)
+    names = ("threads", "min_runs", "min_seconds", "repeats", "cool_down_seconds", "xnnpack", "streaming")
+    return Plan(batch=given.get("batch") or 0, **{name: given[name] for name in names if name in given})

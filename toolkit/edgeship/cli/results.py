@@ -27,6 +27,7 @@ def print_results(found: ByProvenance) -> None:
 def _measured(rows: Sequence[Measurement]) -> None:
     if not rows:
         return
+    from edgeship_benchmarks.comparison import verdict
     from edgeship_benchmarks.stats import summary
 
     made = ui.table("file", "target", "runtime", ">median ms [95 %]", ">p90", ">load ms", ">MiB", ">bytes", "verdict")
@@ -35,9 +36,9 @@ def _measured(rows: Sequence[Measurement]) -> None:
         interval = "" if s.interval_ms is None else " [{:.3f}, {:.3f}]".format(*s.interval_ms)
         memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
         figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
-        first = next(other for other in rows if other.target == m.target)
-        verdict = m.provenance if m is first else ui.comparison(m, first)
-        ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", verdict)
+        first = next(other for other in rows if (other.target, other.group) == (m.target, m.group))
+        said = m.provenance if m is first else verdict(m, first).text
+        ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", said)
     ui.print_table(made)
 
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from edgeship.report.stages import StageRow
     from edgeship.report.view import Row, Timing
-    from edgeship.types import Failure, Gate, Measurement, Progress, ProgressCallback, Report
-    from edgeship_benchmarks.stats import Ratio
+    from edgeship.types import Failure, Gate, Progress, ProgressCallback, Report
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 
@@ -28,6 +27,7 @@ def progress_bars() -> Iterator[ProgressCallback]:
     from rich.progress import Progress as Bars
 
     from edgeship.report.view import clean
+    from edgeship.types import OPEN_PAGE
 
     console = Console(stderr=True)
     columns = (
@@ -42,6 +42,8 @@ def progress_bars() -> Iterator[ProgressCallback]:
         tasks: dict[str, Any] = {}
 
         def show(event: Progress) -> None:
+            if event.stage == OPEN_PAGE and event.message:
+                ask_to_open(event.message, qr=console.is_terminal)
             if event.stage not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
@@ -51,6 +53,22 @@ def progress_bars() -> Iterator[ProgressCallback]:
             )
 
         yield show
+
+
+def ask_to_open(address: str, *, qr: bool) -> None:
+    """Ask for a page to be opened, on a phone by its QR code (of the package segno, where that is installed)."""
+    if qr:
+        try:
+            import segno
+        except ImportError:
+            pass  # the address is enough
+        else:
+            import io
+
+            drawn = io.StringIO()
+            segno.make(address, micro=False).terminal(drawn, compact=True)
+            click.echo(drawn.getvalue(), err=True)
+    say(f"Open this page on the device, in the same network, and keep it in front:\n  {address}", err=True)
 
 
 def emit(document: Any, as_json: bool, show: Callable[[], None]) -> None:
@@ -189,28 +207,6 @@ def _change(value: float, interval: tuple[float, float]) -> str:
     from edgeship.verify import signed
 
     return "{} [{}, {}]".format(*map(signed, (value, *interval)))
-
-
-def comparison(measurement: Measurement, first: Measurement) -> str:
-    """How a file compares with the first on the same target, in words; nothing is claimed from unstable numbers."""
-    from edgeship_benchmarks.stats import ratio, summary
-
-    if summary(first).unstable or summary(measurement).unstable:
-        return "unstable: cannot be compared"
-    return ratio_text(ratio(measurement, first))
-
-
-def ratio_text(ratio: Ratio) -> str:
-    """A paired ratio of latencies in words, against the first file."""
-    if ratio.interval is None:
-        return f"{ratio.value:.2f}x (too few rounds to be sure)"
-    low, high = ratio.interval
-    interval = f"[{low:.2f}, {high:.2f}]"
-    if low <= 1.0 <= high:
-        return f"no difference: {ratio.value:.2f}x {interval}"
-    if high < 1.0:
-        return f"{1 / ratio.value:.2f}x faster [{1 / high:.2f}, {1 / low:.2f}]"
-    return f"{ratio.value:.2f}x slower {interval}"
 
 
 def print_report(report: Report) -> None:

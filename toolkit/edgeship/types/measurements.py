@@ -35,7 +35,21 @@ class DeviceInfo:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to measure: warm up until stable, then `min_runs` and `min_seconds` or more, in interleaved `rounds`."""
+    """How to measure: warm up until stable, then `min_runs` and `min_seconds` or more, in interleaved rounds.
+
+    Attributes:
+        threads: of the runtime.
+        warmup_max_runs: warm-up ends here at the latest.
+        min_runs, min_seconds: of every file, over all rounds of all repeats.
+        rounds: of each repeat; in a round every file takes its turn, in an order that is drawn.
+        seed: of these orders.
+        repeats: how often every file is started anew. Two processes of one file differ: with one start of each, an
+            interval speaks of these processes only.
+        cool_down_seconds: rest before each repeat but the first.
+        xnnpack: whether LiteRT uses XNNPACK, which is its default.
+        batch: samples in an inference when throughput in batches is measured; 0: it is not.
+        streaming: whether throughput one sample after another is measured.
+    """
 
     threads: int = 1
     warmup_max_runs: int = 200
@@ -43,6 +57,11 @@ class Plan:
     min_seconds: float = 1.0
     rounds: int = 5
     seed: int = 0
+    repeats: int = 1
+    cool_down_seconds: float = 0.0
+    xnnpack: bool = True
+    batch: int = 0
+    streaming: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,7 @@ class Measurement:
         batch: samples a second in batches; None where it was not asked for, or the file takes one sample at a time.
         streaming: samples a second one after another, inputs and outputs included; None where it was not asked for.
         energy: None where there is no meter.
+        repeats: starts of the file; the rounds are theirs in equal parts, one start after another.
         group: rows of one target and one group were interleaved; ratios are made of such rows only.
         parity: how its outputs compare with those of the same file elsewhere; None where nobody looked.
         page: of a browser only.
@@ -142,6 +162,7 @@ class Measurement:
     batch: Throughput | None = None
     streaming: Throughput | None = None
     energy: Energy | None = None
+    repeats: int = 1
     group: str = ""
     parity: Parity | None = None
     page: PageStart | None = None
