@@ -191,8 +191,9 @@ class Connection:
             process.wait()
             assert process.stdout is not None
             process.stdout.close()
+            said = errors.text()
         if process.returncode:
-            raise self._failure(process.returncode, errors.text(), seconds if late else None)
+            raise self._failure(process.returncode, said, seconds if late else None)
 
     def put(self, file: Path, place: str) -> None:
         """Copy a file to a path on the board. Raises as `run` does."""
