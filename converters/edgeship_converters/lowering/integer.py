@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgeship_converters.graph.frozen import FrozenGraph
-from edgeship_converters.lowering.rules import MOST_AXES, TFLITE, Rule, lowered
+from edgeship_converters.lowering.rules import TFLITE, Rule, lowered
+from edgeship_converters.lowering.tflite import Negations
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -21,12 +22,10 @@ def for_integers(frozen: FrozenGraph) -> FrozenGraph:
 
 
 def _rules(graph_def: GraphDef) -> Mapping[str, Rule]:
-    """One of them asks who reads a tensor, which only the whole graph says."""
-    graph = _Readers(graph_def)
     return {
         **TFLITE,
         "Elu": linear_unit_by_exponential,
-        "Neg": graph.negative_by_product,
+        "Neg": Negations(graph_def).by_products,
         "Square": square_by_product,
         "SquaredDifference": squared_difference_by_product,
     }
@@ -49,30 +48,6 @@ def linear_unit_by_exponential(node: NodeDef, inputs: list[Any]) -> Any:  # noqa
 
     above = tf.nn.relu(inputs[0])
     return above + (tf.exp(inputs[0] - above) - 1)
-
-
-class _Readers:
-    """A rule that asks which nodes read a tensor."""
-
-    def __init__(self, graph_def: GraphDef) -> None:
-        self._readers: dict[str, list[NodeDef]] = {}
-        for node in graph_def.node:
-            for tensor in node.input:
-                self._readers.setdefault(_full(tensor), []).append(node)
-
-    def negative_by_product(self, node: NodeDef, inputs: list[Any]) -> Any:
-        """Neg, but for those of an exact GELU and of a PReLU, which the converter knows as a whole."""
-        if not inputs[0].dtype.is_floating or self._leads_to(node, "Erfc"):
-            return None
-        rectifier = self._leads_to(node, "Relu", "Mul", "AddV2") and inputs[0].shape.rank is not None
-        return None if rectifier and inputs[0].shape.rank <= MOST_AXES else inputs[0] * -1
-
-    def _leads_to(self, node: NodeDef, *kinds: str) -> bool:
-        """Whether such operators follow one after another, the first of them at once or after one of another kind."""
-        after = self._readers.get(f"{node.name}:0", [])
-        beyond = [reader for one in after for reader in self._readers.get(f"{one.name}:0", [])]
-        found = [reader for reader in (*after, *beyond) if reader.op == kinds[0]]
-        return any(len(kinds) == 1 or self._leads_to(reader, *kinds[1:]) for reader in found)
 
 
 def centered_norms(graph_def: GraphDef) -> GraphDef:
@@ -125,7 +100,3 @@ def _pairs(node: NodeDef | None, kind: str) -> Iterator[tuple[str, str]]:
 
 def _node(tensor: str) -> str:
     return tensor.partition(":")[0]
-
-
-def _full(tensor: str) -> str:
-    return tensor if ":" in tensor else f"{tensor}:0"

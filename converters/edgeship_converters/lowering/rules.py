@@ -192,20 +192,13 @@ def complement_of_error(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG00
     return 1 - tf.math.erf(inputs[0])
 
 
-def negative_of_volumes(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
-    """Neg of more than four axes: TensorFlow's converter makes a PRELU of it and what follows, which has no more."""
-    rank = inputs[0].shape.rank
-    return inputs[0] * -1 if inputs[0].dtype.is_floating and rank is not None and rank > MOST_AXES else None
-
-
-#: What TensorFlow's converter has no built-in operator for.
+#: What TensorFlow's converter has no built-in operator for, but for what `lowering.tflite` adds.
 TFLITE: Mapping[str, Rule] = {
     "AvgPool3D": pool_in_planes,
     "Conv3D": groups_by_parts,
     "MaxPool3D": pool_in_planes,
     "DenseBincount": count_by_comparison,
     "If": decided_branch,
-    "Neg": negative_of_volumes,
     "ResizeBicubic": bicubic_by_products,
     "ScaleAndTranslate": scaled_by_products,
     "StatelessIf": decided_branch,

@@ -178,9 +178,9 @@ def _frozen(
 
 def _lowered(frozen: FrozenGraph) -> FrozenGraph:
     """The graph in operators that TFLite has."""
-    from edgeship_converters.lowering.rules import TFLITE, lowered  # loads NumPy
+    from edgeship_converters.lowering.tflite import for_tflite  # loads NumPy
 
-    return lowered(frozen, TFLITE)
+    return for_tflite(frozen)
 
 
 def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[bytes, _Ends, tuple[str, ...]]:

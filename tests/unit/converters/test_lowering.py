@@ -14,7 +14,6 @@ from edgeship import plugins
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import ConvertOptions, Dataset
 from edgeship_converters.graph.frozen import FrozenGraph, freeze
-from edgeship_converters.lowering import rules as lowering
 from edgeship_converters.lowering.rules import ONNX, TFLITE, lowered
 from edgeship_converters.onnx import ONNXConverter
 from edgeship_converters.tflite import TFLiteConverter
@@ -112,8 +111,8 @@ def test_refusals_name_the_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     image = keras.Input((8, 8, 3))
     resized = layers.Resizing(5, 5, interpolation="bicubic", name="my_resizing")(image)
     source = zoo.save(keras.Model(image, resized), tmp_path)
-    monkeypatch.setattr(lowering, "TFLITE", {})
-    monkeypatch.setattr(lowering, "ONNX", {})
+    monkeypatch.setattr("edgeship_converters.lowering.tflite.TFLITE", {})
+    monkeypatch.setattr("edgeship_converters.lowering.rules.ONNX", {})
     with pytest.raises(UnsupportedModelError, match=r"no built-in operator for ResizeBicubic \(my_resizing/"):
         TFLiteConverter().convert(source, "float32", ConvertOptions(), tmp_path)
     x = keras.Input((8,))
