@@ -234,11 +234,12 @@ class _Handler(BaseHTTPRequestHandler):
             start.refused += 1
             self._refuse(503)
         else:
-            encoding, size = self._send(found, "public, max-age=3600, immutable")
-            start.sent[name] += size
+            encoding, content = found.encoded(self.headers.get("Accept-Encoding", ""))
+            start.sent[name] += len(content)  # before the page can have it, and say that it has all
             start.encodings.add(encoding or "none")
+            self._send(found, "public, max-age=3600, immutable")
 
-    def _send(self, thing: Listed, caching: str) -> tuple[str, int]:
+    def _send(self, thing: Listed, caching: str) -> None:
         encoding, content = thing.encoded(self.headers.get("Accept-Encoding", ""))
         headers = {
             "Content-Type": thing.type,
