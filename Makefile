@@ -27,6 +27,8 @@ node: setup
 # What tests need beside Python, on Debian as root; elsewhere such tests skip with the reason.
 system:
 	@lacking=""; command -v node >/dev/null || lacking="nodejs npm"; command -v chromium >/dev/null || lacking="$$lacking chromium"; \
+	[ -x /usr/sbin/sshd ] || lacking="$$lacking openssh-server openssh-client"; \
+	command -v mmdebstrap >/dev/null || lacking="$$lacking mmdebstrap"; command -v qemu-aarch64-static >/dev/null || lacking="$$lacking qemu-user-static"; \
 	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	{ apt-get update -qq -o Acquire::http::Timeout=20 && apt-get install -y -qq --no-install-recommends $$lacking >/dev/null; } \
 	|| echo "apt-get cannot install$$lacking: tests that need it skip."; fi

@@ -46,6 +46,10 @@ REVIEWED_SKIPS = (
     "needs playwright",
     "needs a Chromium that starts",
     "needs the target ",
+    "needs OpenSSH's server and client",
+    "needs a package index",
+    "needs wheels for this Python",
+    "needs an arm64 system",
 )
 
 

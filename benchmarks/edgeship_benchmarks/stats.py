@@ -135,9 +135,12 @@ def _number(text: str | None) -> float | None:
 
 
 def _throttled(facts: Mapping[str, str]) -> bool:
-    """Bits 0 to 3 of the Raspberry Pi firmware's word: under-voltage, capped, throttled, soft limit, right now."""
-    words = (facts.get("throttled"), facts.get("throttled_after"))
+    """By the Raspberry Pi firmware's word: bits 0 to 3 are under-voltage, capped, throttled and soft limit right now.
+
+    The same bits 16 higher say that it has happened since the start: new ones, that it did while we measured.
+    """
     try:
-        return any(int(word, 16) & 0xF for word in words if word)
+        before, after = (int(facts.get(key) or "0", 16) for key in ("throttled", "throttled_after"))
     except ValueError:
         return False
+    return bool((before | after) & 0xF or after & ~before & 0xF0000)
