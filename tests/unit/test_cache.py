@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,35 @@ def test_what_cannot_be_found_again_goes_at_the_end(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "EDGESHIP_CACHE": str(tmp_path)})
     assert len(list((tmp_path / "thing").iterdir())) == 1
+
+
+def _aged(name: str, days: float, size: int = 1, kind: str = "convert") -> Path:
+    place = cache.root() / kind / name
+    place.mkdir(parents=True)
+    (place / "content").write_bytes(b"x" * size)
+    when = time.time() - 24 * 3600 * days
+    os.utime(place, (when, when))
+    return place
+
+
+def test_what_nothing_uses_goes() -> None:
+    old, young, left = _aged("a" * 40, 31), _aged("b" * 40, 29), _aged("." + "c" * 40 + ".half", 40)
+    beside = _aged("d" * 40, 99, kind="node")
+    assert cache.tidy() > 0
+    assert [place.is_dir() for place in (old, young, left, beside)] == [False, True, False, True]
+    assert sorted(p.name for p in (cache.root() / "convert").iterdir()) == ["b" * 40]
+
+
+def test_beyond_its_size_the_oldest_goes_but_nothing_of_today() -> None:
+    places = [_aged(letter * 40, days, 1 << 20) for letter, days in (("a", 9), ("b", 5), ("c", 0.5), ("d", 0.1))]
+    cache.tidy(most_bytes=(3 << 20) + (1 << 19))
+    assert [place.is_dir() for place in places] == [False, True, True, True]
+    cache.tidy(most_bytes=0)
+    assert [place.is_dir() for place in places] == [False, False, True, True]
+
+
+def test_what_is_used_stays() -> None:
+    place = _aged("e" * 40, 31)
+    assert cache.entry("convert", "e" * 64, pytest.fail) == place
+    assert cache.tidy() == 0
+    assert place.is_dir()

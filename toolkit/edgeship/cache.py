@@ -9,14 +9,16 @@ at all, so an interrupted build continues with what was finished, and they never
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import platform
 import shutil
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,15 @@ PACKAGES = (
 )
 #: How the key begins of what must not be found again.
 _ONCE = "once-"
+#: What nothing has used for so long goes; so does, beyond so many bytes, what was used longest ago, but not today.
+KEPT_DAYS = 30
+MOST_BYTES = 20 << 30
+_DAY = 24 * 3600.0
+#: The folders of results; what lies beside them, such as npm packages, is not made again by itself.
+_RESULTS = (
+    *("compress", "convert", "datasets", "demo", "fix"),
+    *("reference", "run", "sensitivity", "source", "stripped"),
+)
 
 
 def root() -> Path:
@@ -115,9 +126,53 @@ def entry(kind: str, entry_key: str, produce: Callable[[Path], None]) -> Path:
     What another process finished meanwhile is taken instead. Entries that cannot be found again go when Python exits.
     """
     place = root() / kind / entry_key[:40]
-    if not place.is_dir():
+    if place.is_dir():
+        used(place)
+    else:
         with whole_folder(place, keep=True) as folder:
             produce(folder)
     if entry_key.startswith(_ONCE):
         atexit.register(shutil.rmtree, place, ignore_errors=True)
     return place
+
+
+def used(place: Path) -> None:
+    """Note that an entry serves somebody now."""
+    with contextlib.suppress(OSError):  # the cache may be read-only, and the entry gone
+        os.utime(place)
+
+
+def tidy(days: float = KEPT_DAYS, most_bytes: int = MOST_BYTES) -> int:
+    """Remove entries that nothing has used for `days`, then the oldest while there are more than `most_bytes`.
+
+    What was used within a day stays, because another process may be at it. Returns the bytes that were freed.
+    """
+    now, freed = time.time(), 0
+    aged = sorted((now - when, place) for place, when in _entries())
+    sizes = {place: _bytes_in(place) for _, place in aged}
+    total = sum(sizes.values())
+    for age, place in reversed(aged):
+        if age < _DAY or (age < days * _DAY and total - freed <= most_bytes):
+            continue
+        with contextlib.suppress(OSError):
+            # Out of the way first: an entry is there as a whole, or not at all.
+            leaving = place.with_name(f".leaving-{uuid.uuid4().hex}")
+            place.rename(leaving)
+            shutil.rmtree(leaving, ignore_errors=True)
+            freed += sizes[place]
+    return freed
+
+
+def _entries() -> Iterator[tuple[Path, float]]:
+    """All entries, and what interrupted runs left half made; when each was used last, in seconds since 1970."""
+    with contextlib.suppress(OSError):
+        for place in [place for kind in _RESULTS for place in (root() / kind).glob("*")]:
+            yield place, place.stat().st_mtime
+
+
+def _bytes_in(place: Path) -> int:
+    found = 0
+    for file in place.rglob("*"):
+        with contextlib.suppress(OSError):
+            found += file.lstat().st_size
+    return found

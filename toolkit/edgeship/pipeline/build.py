@@ -61,6 +61,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     InputError (nothing is written) for a model, dataset, recipe or output folder that cannot be used.
     """
     report.require()
+    cache.tidy()
     for target in request.targets:
         plugins.target(target)
     with Worker(request.limits) as worker:

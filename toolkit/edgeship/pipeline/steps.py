@@ -98,7 +98,7 @@ def open_source(
 
 def open_data(worker: Worker, spec: str, source: Source, options: DataOptions) -> Dataset:
     """Materialize the dataset; code of the user's (`module:function`) runs in the worker."""
-    return worker.call(
+    found = worker.call(
         open_dataset,
         spec=spec,
         inputs=source.inputs,
@@ -106,6 +106,8 @@ def open_data(worker: Worker, spec: str, source: Source, options: DataOptions) -
         options=options,
         cache_dir=cache.root() / "datasets",
     )
+    cache.used(found.path)
+    return found
 
 
 def open_probe(worker: Worker, source: Source, seed: int) -> Dataset:
