@@ -201,7 +201,8 @@ def _edgetpu(lite: Any, delegate: str) -> tuple[Any, dict[str, str]]:
 class LiteRT:
     """A .tflite file in the LiteRT interpreter (XNNPACK by default), sample by sample, as devices run it.
 
-    `delegate` is `edgetpu`, or `edgetpu:DEVICE` with a name that libedgetpu gives a device (`usb:0`).
+    `delegate` is `edgetpu`, or `edgetpu:DEVICE` with a name that libedgetpu gives a device (`usb:0`), or `none`:
+    LiteRT's own kernels, without XNNPACK.
     """
 
     def __init__(self, file: str, threads: int, delegate: str = "") -> None:
@@ -210,12 +211,20 @@ class LiteRT:
         self.import_ms = (time.perf_counter() - started) * 1e3
         started = time.perf_counter()
         delegates = None
-        if delegate:
+        kernels = lite.OpResolverType.AUTO
+        if delegate == "none":
+            kernels = lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        elif delegate:
             opened, version = _edgetpu(lite, delegate)
             delegates = [opened]
             self.versions.update(version)
         try:
-            self._lite = lite.Interpreter(model_path=file, num_threads=threads, experimental_delegates=delegates)
+            self._lite = lite.Interpreter(
+                model_path=file,
+                num_threads=threads,
+                experimental_delegates=delegates,
+                experimental_op_resolver_type=kernels,
+            )
             self._lite.allocate_tensors()
             self.load_ms = (time.perf_counter() - started) * 1e3
             self.inputs = [lite_tensor(d) for d in self._lite.get_input_details()]
@@ -329,6 +338,7 @@ class Agent:
         self._send = send
         self._loaded: Any = None
         self._file = ""
+        self._fed: tuple[dict[str, str], list[list[Any]]] | None = None
 
     @property
     def _engine(self) -> Any:
@@ -349,7 +359,7 @@ class Agent:
             raise Fault("MissingPackageError", f"NumPy cannot be imported: {_NO_NUMPY}", "Get it: pip install numpy")
         if not Path(file).is_file():
             raise Fault("ArtifactError", f"no such file: {file}")
-        self._loaded, self._file = None, file
+        self._loaded, self._file, self._fed = None, file, None
         extra = {"delegate": delegate} if delegate else {}
         engine = self._loaded = RUNTIMES[runtime](file, threads, **extra)
         if not engine.inputs:
@@ -363,6 +373,7 @@ class Agent:
             "batch": engine.fixed_batch,
             "warnings": engine.warnings,
             "arena_bytes": getattr(engine, "arena_bytes", None),
+            "operations": ["processing", "throughput"],
         }
 
     def run(self, inputs: dict[str, str], outputs: str, batch: int = DEFAULT_BATCH) -> dict[str, Any]:
@@ -413,6 +424,8 @@ class Agent:
         """
         feeds = self._feeds(inputs)
         times: list[float] = []
+        meters = _energy_meters()
+        before = _microjoules(meters)
         end = time.perf_counter() + min_seconds
         gc.disable()  # Python's collector is not part of the model's latency
         try:
@@ -420,7 +433,48 @@ class Agent:
                 times.append(self._timed(feeds[len(times) % len(feeds)]))
         finally:
             gc.enable()
-        return {"latency_ms": times}
+        energy = _energy_since(meters, before)
+        per_sample = None if energy is None else energy / len(times) / len(feeds[0][0])
+        return {"latency_ms": times, "microjoules": per_sample, "meter": ", ".join(sorted(meters))}
+
+    def processing(self, inputs: dict[str, str], runs: int = 20) -> dict[str, Any]:
+        """Median milliseconds for one sample to be quantized (or cast), and for its outputs to be dequantized."""
+        arrays, size = self._match(inputs), self._engine.batch(1)
+        feeds = self._chunk(arrays, 0, size)
+        self._prepare(feeds)
+        results = [np.asarray(result) for result in self._infer(feeds)]
+        before, after = [], []
+        for run in range(runs):
+            started = time.perf_counter_ns()
+            self._chunk(arrays, run * size % len(arrays[0]), size)
+            between = time.perf_counter_ns()
+            for tensor, result in zip(self._engine.outputs, results):
+                tensor.real(result)
+            before.append(between - started)
+            after.append(time.perf_counter_ns() - between)
+        return {
+            "preprocessing_ms": float(np.median(before)) / 1e6 / size,
+            "postprocessing_ms": float(np.median(after)) / 1e6 / size,
+        }
+
+    def throughput(self, inputs: dict[str, str], batch: int = 1, min_seconds: float = 0.5) -> dict[str, Any]:
+        """Samples a second, from real values to real values, with `batch` samples in an inference.
+
+        A file with a fixed batch has its own; `batch` in the answer is what it was. One that takes a dynamic batch only
+        by name raises ArtifactError.
+        """
+        if batch < 1:
+            raise Fault("InputError", f"no inference has {batch} samples")
+        arrays = self._match(inputs)
+        size = self._engine.fixed_batch or batch
+        rows = np.arange(size) % len(arrays[0])
+        arrays = [np.ascontiguousarray(array[rows]) for array in arrays]
+        self._outputs_of(arrays, 0, size)  # adapts dynamic axes
+        count, started = 0, time.perf_counter()
+        while time.perf_counter() - started < min_seconds:
+            self._outputs_of(arrays, 0, size)
+            count += size
+        return {"batch": size, "per_second": count / (time.perf_counter() - started)}
 
     def delegate(self, name: str) -> dict[str, Any]:
         """Open the device of a delegate of LiteRT (see `LiteRT`) without a model, and let it go."""
@@ -498,10 +552,12 @@ class Agent:
             raise Fault("ArtifactError", f"{self._file} cannot be run: {type(error).__name__}: {error}") from error
 
     def _feeds(self, inputs: dict[str, str]) -> list[list[Any]]:
-        """Stored values for single inferences, one after another."""
-        arrays = self._match(inputs)
-        size = self._engine.batch(1)
-        return [self._chunk(arrays, start, size) for start in range(0, len(arrays[0]), size)]
+        """Stored values for single inferences, one after another; the files of one name do not change."""
+        if self._fed is None or self._fed[0] != inputs:
+            arrays = self._match(inputs)
+            size = self._engine.batch(1)
+            self._fed = inputs, [self._chunk(arrays, start, size) for start in range(0, len(arrays[0]), size)]
+        return self._fed[1]
 
     def _timed(self, feeds: Sequence[Any]) -> float:
         self._prepare(feeds)
@@ -557,6 +613,38 @@ def _peak_memory_mib() -> float | None:
 
     kilo = 1024 if sys.platform == "darwin" else 1  # macOS counts bytes, others KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilo / 1024
+
+
+#: Where Linux shows the energy counters of processors (RAPL: Intel, and AMD since Zen), readable by root only at most.
+_POWERCAP = "/sys/class/powercap"
+
+
+def _energy_meters() -> dict[str, str]:
+    """Name -> folder of the counters of whole processors and boards; cores and memory of one are part of it."""
+    found = {}
+    for folder in sorted(Path(_POWERCAP).glob("intel-rapl:*")):
+        whole = folder.name.count(":") == 1
+        if whole and _read(str(folder / "energy_uj")).isdecimal():
+            found[_read(str(folder / "name")) or folder.name] = str(folder)
+    # psys is the whole board, which the processors are part of.
+    return {"psys": found["psys"]} if "psys" in found else found
+
+
+def _microjoules(meters: dict[str, str]) -> dict[str, int]:
+    readings = {name: _read(folder + "/energy_uj") for name, folder in meters.items()}
+    return {name: int(reading) for name, reading in readings.items() if reading.isdecimal()}
+
+
+def _energy_since(meters: dict[str, str], before: dict[str, int]) -> float | None:
+    """Microjoules counted since `before`; None without a meter. A counter starts anew at its range."""
+    now = _microjoules(meters)
+    if not before or set(now) != set(before):
+        return None
+    total = 0
+    for name, reading in now.items():
+        span = _read(meters[name] + "/max_energy_range_uj")
+        total += reading - before[name] + (int(span) if reading < before[name] and span.isdecimal() else 0)
+    return float(total) if total > 0 else None
 
 
 def _output_of(*command: str) -> str:
@@ -626,6 +714,8 @@ def main() -> None:
         "run": agent.run,
         "warm_up": agent.warm_up,
         "measure": agent.measure,
+        "processing": agent.processing,
+        "throughput": agent.throughput,
         "delegate": agent.delegate,
         "memory": agent.memory,
         "describe": agent.describe,

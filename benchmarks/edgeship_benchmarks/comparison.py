@@ -59,21 +59,21 @@ class Verdict:
     word: Word
     ratio: Ratio
 
-    @property
-    def text(self) -> str:
-        """`1.31x faster, 99 % interval 1.27 to 1.36`; a factor is above one where the word says which way."""
+    def sentence(self, file: str, other: str) -> str:
+        """`B is 1.31x faster than A, 99 % interval 1.27 to 1.36`; a factor is above one where a word says which way."""
         ratio = self.ratio
         if ratio.interval is None:
-            return f"undecided: {ratio.value:.2f}x from one round says nothing"
+            return f"{file} takes {ratio.value:.2f}x the time of {other} in a single round, which says nothing"
         low, high, value = *ratio.interval, ratio.value
         if self.word == "faster":
             low, high, value = 1 / high, 1 / low, 1 / value
         interval = f"{100 * ratio.level:.3g} % interval {_factor(low)} to {_factor(high)}"
         if self.word in ("faster", "slower"):
-            return f"{_factor(value)}x {self.word}, {interval}"
+            return f"{file} is {_factor(value)}x {self.word} than {other}, {interval}"
+        time = f"{file} takes {_factor(value)}x the time of {other}, {interval}"
         if self.word == "no difference":
-            return f"no difference of {100 * EQUAL_WITHIN:.0f} % or more: {_factor(value)}x the time, {interval}"
-        return f"undecided: {_factor(value)}x the time, {interval}; raise --repeats, stop other work"
+            return f"{time}: no difference of {100 * EQUAL_WITHIN:.0f} % or more"
+        return f"{time}: undecided; raise --repeats, stop other work"
 
 
 def _factor(value: float) -> str:

@@ -61,7 +61,7 @@ def measure(
                 facts = both(before, session.describe())
                 rows[number] = measurement(artifact, target, session, timing, plan, facts)
             except EdgeshipError as error:
-                rows[number] = not_measured(artifact, target, error, session.runtime)
+                rows[number] = not_measured(artifact, target, error, session.label)
     return [row for row in rows if row is not None]
 
 
@@ -86,7 +86,7 @@ def measurement(
         artifact=artifact.id,
         artifact_sha256=artifact.sha256,
         target=target,
-        runtime=session.runtime,
+        runtime=session.label,
         latency_ms=timing.latency_ms,
         round_lengths=timing.round_lengths,
         warmup_runs=timing.warmup_runs,
@@ -100,7 +100,12 @@ def measurement(
         zstd_bytes=size.zstd_bytes,
         threads=plan.threads,
         device=DeviceInfo(target, "measured", {**facts, **loaded.versions}),
-        notes=(*loaded.warnings, *found),
+        notes=(*loaded.warnings, *found, *timing.notes),
+        preprocessing_ms=timing.processing.preprocessing_ms if timing.processing else None,
+        postprocessing_ms=timing.processing.postprocessing_ms if timing.processing else None,
+        batch=timing.batch,
+        streaming=timing.streaming,
+        energy=timing.energy,
         repeats=timing.repeats,
     )
 

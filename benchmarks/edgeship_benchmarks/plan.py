@@ -17,18 +17,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeship.errors import ConnectionLost, EdgeshipError, InputError
-from edgeship.types import Plan, Progress, ProgressCallback
+from edgeship.errors import ArtifactError, ConnectionLost, EdgeshipError, InputError
+from edgeship.types import Energy, Plan, Progress, ProgressCallback
 from edgeship_benchmarks.session import WarmUp
 
 if TYPE_CHECKING:
-    from edgeship.types import Tensors
-    from edgeship_benchmarks.session import AgentSession, Loaded
+    from edgeship.types import Tensors, Throughput
+    from edgeship_benchmarks.session import AgentSession, Loaded, Processing
 
 #: Runs before each round that are not counted: the session was idle, its caches cold, while the others ran.
 REWARM_RUNS = 10
 #: How often a session is taken up again whose connection was lost; then its row says why.
 MOST_RESTARTS = 3
+#: How long throughput is measured, for each kind that was asked for.
+THROUGHPUT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Timing:
         warm_up: over all starts: the median first inference, all runs, whether each became stable.
         warmup_runs: inferences that were not counted, those before each round included.
         peak_memory_mib: of the process once warm, before timings fill its memory.
+        processing: None where the agent cannot tell.
+        batch, streaming: throughputs; None where they were not asked for or cannot be had.
+        energy: of one inference, median over the rounds; None without a meter.
+        notes: why something that was asked for is not here.
         again: numbers of the rounds that were measured again, all of them, after the connection was lost.
     """
 
@@ -54,6 +60,11 @@ class Timing:
     warm_up: WarmUp
     warmup_runs: int
     peak_memory_mib: float | None
+    processing: Processing | None = None
+    batch: Throughput | None = None
+    streaming: Throughput | None = None
+    energy: Energy | None = None
+    notes: tuple[str, ...] = ()
     again: tuple[int, ...] = ()
 
 
@@ -103,6 +114,9 @@ def execute(
                 step = functools.partial(courses[index].round, number + 1, tries > 1)
                 whole = courses[index].attempt(step) and whole  # those after a lost one find out here too
         done += len(order)
+    for course in courses:
+        while not course.attempt(course.finish):
+            pass
     told(Progress("measure", total, total))
     return [course.result() for course in courses]
 
@@ -124,6 +138,10 @@ class _Course:
         self._uncounted = 0
         self._peak: float | None = None
         self._rounds: dict[int, tuple[float, ...]] = {}
+        self._energies: list[Energy] = []
+        self._processing: Processing | None = None
+        self._throughputs: dict[str, Throughput | None] = {}
+        self._notes: list[str] = []
         self._again: list[int] = []
         self._restarts = 0
         self._cold = True
@@ -166,6 +184,30 @@ class _Course:
         share = plan.rounds * plan.repeats
         runs, seconds = math.ceil(plan.min_runs / share), plan.min_seconds / share
         self._rounds[number] = self._session.measure(self._inputs, runs, seconds)
+        if self._session.energy is not None:
+            self._energies.append(self._session.energy)
+
+    def finish(self) -> None:
+        """What is no part of a latency."""
+        plan, can = self._plan, self._session.loaded.operations
+        if "processing" in can:
+            self._processing = self._session.processing(self._inputs)
+        for word, wanted, size in (("batch", plan.batch > 1, plan.batch), ("streaming", plan.streaming, 1)):
+            if wanted:
+                self._throughputs[word] = self._throughput(word, size) if "throughput" in can else None
+                if "throughput" not in can:
+                    self._notes.append(f"no {word} throughput: {self._session.runtime} does not measure it here")
+
+    def _throughput(self, word: str, size: int) -> Throughput | None:
+        try:
+            found = self._session.throughput(self._inputs, size, THROUGHPUT_SECONDS)
+        except ArtifactError as error:
+            self._notes.append(f"no {word} throughput with {size} samples in an inference: {error.message}")
+            return None
+        if found.batch != size and word == "batch":
+            self._notes.append(f"no throughput with {size} samples in an inference: the file fixes {found.batch}")
+            return None
+        return found
 
     def result(self) -> Timing | EdgeshipError:
         """The timing, or the error."""
@@ -182,5 +224,15 @@ class _Course:
             warm_up=WarmUp(first, sum(w.runs for w in self._warm_ups), all(w.stable for w in self._warm_ups)),
             warmup_runs=self._uncounted,
             peak_memory_mib=self._peak,
+            processing=self._processing,
+            batch=self._throughputs.get("batch"),
+            streaming=self._throughputs.get("streaming"),
+            energy=self._energy(),
+            notes=tuple(self._notes),
             again=tuple(dict.fromkeys(self._again)),
         )
+
+    def _energy(self) -> Energy | None:
+        if not self._energies:
+            return None
+        return Energy(statistics.median(e.millijoules for e in self._energies), self._energies[0].meter)

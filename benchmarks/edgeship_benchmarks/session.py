@@ -20,7 +20,7 @@ import numpy as np
 from edgeship.child import Child, Limits
 from edgeship.codec import from_data
 from edgeship.errors import ChildCrashed, DataError
-from edgeship.types import ProgressCallback, TensorSpec
+from edgeship.types import Energy, ProgressCallback, TensorSpec, Throughput
 
 if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
@@ -42,6 +42,7 @@ class Loaded:
         batch: the batch that the file fixes; None where it is dynamic.
         warnings: with their remedy.
         arena_bytes: the smallest arena that the file runs in, and did run in; of TensorFlow Lite Micro only.
+        operations: what this agent can do beyond what all can: `processing`, `throughput`.
     """
 
     import_ms: float
@@ -52,6 +53,7 @@ class Loaded:
     batch: int | None = None
     warnings: tuple[str, ...] = ()
     arena_bytes: int | None = None
+    operations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,14 @@ class WarmUp:
     first_inference_ms: float
     runs: int
     stable: bool
+
+
+@dataclass(frozen=True)
+class Processing:
+    """Median milliseconds for one sample, before and after an inference."""
+
+    preprocessing_ms: float
+    postprocessing_ms: float
 
 
 class Files(Protocol):
@@ -173,6 +183,8 @@ class AgentSession:
         self._loaded: Loaded | None = None
         self._asked: tuple[Path, dict[str, Any]] | None = None
         self._sent: tuple[Tensors, dict[str, str]] | None = None
+        #: Of one inference of the last `measure`; None where no meter is.
+        self.energy: Energy | None = None
         #: Word for the runtime that the file is loaded in; empty before `load`.
         self.runtime = ""
         self._child = self._start()
@@ -204,6 +216,12 @@ class AgentSession:
         self._loaded, self.runtime = None, runtime
         self._loaded = self._load()
         return self._loaded
+
+    @property
+    def label(self) -> str:
+        """The runtime, and what of it is not as it is by default; rows of one file are told apart by it."""
+        delegate = self._asked[1].get("delegate") if self._asked is not None else None
+        return f"{self.runtime} without XNNPACK" if delegate == "none" else self.runtime
 
     def _load(self) -> Loaded:
         assert self._asked is not None, "load comes first"
@@ -242,7 +260,19 @@ class AgentSession:
     def measure(self, inputs: Tensors, min_runs: int = 20, min_seconds: float = 0.2) -> tuple[float, ...]:
         """Milliseconds of single inferences, cycling through the samples, until both minima are reached."""
         request = {"op": "measure", "inputs": self._samples(inputs), "min_runs": min_runs, "min_seconds": min_seconds}
-        return tuple(float(value) for value in self._request(request)["latency_ms"])
+        answer = self._request(request)
+        found = answer.get("microjoules")
+        self.energy = None if found is None else Energy(float(found) / 1e3, str(answer["meter"]))
+        return tuple(float(value) for value in answer["latency_ms"])
+
+    def processing(self, inputs: Tensors) -> Processing:
+        """What it takes to turn a sample into what the file takes, and its outputs back; median milliseconds."""
+        return from_data(Processing, self._request({"op": "processing", "inputs": self._samples(inputs)}))
+
+    def throughput(self, inputs: Tensors, batch: int, min_seconds: float) -> Throughput:
+        """Samples a second, from real values to real values. Raises ArtifactError for a file that has no such batch."""
+        request = {"op": "throughput", "inputs": self._samples(inputs), "batch": batch, "min_seconds": min_seconds}
+        return from_data(Throughput, self._request(request))
 
     def memory(self) -> float | None:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeship.child import Limits
 from edgeship.errors import ArtifactError, MissingPackageError
@@ -49,10 +49,11 @@ class AgentRuntime:
 
         return PYTHON_AGENT
 
-    def open_session(self, artifact: Artifact, threads: int = 1) -> AgentSession:
+    def open_session(self, artifact: Artifact, threads: int = 1, **options: Any) -> AgentSession:
         """A new agent with the artifact loaded (`session.loaded`); the caller closes it.
 
-        Raises MissingPackageError, ArtifactError (broken file, or not what its sidecar says), ChildError.
+        `options` are those of the agent's `load` for this runtime. Raises MissingPackageError, ArtifactError (broken
+        file, or not what its sidecar says), ChildError.
         """
         from edgeship_benchmarks.session import AgentSession
 
@@ -61,7 +62,7 @@ class AgentRuntime:
             raise MissingPackageError(f"{self.name} needs {', '.join(missing)}", remedy=f"Get it: {self.remedy}")
         session = AgentSession(self.command(), name=f"{artifact.id} in {self.name}", limits=self.limits)
         try:
-            session.load(self.name, artifact.entry, threads)
+            session.load(self.name, artifact.entry, threads, **options)
         except BaseException:
             session.close()
             raise

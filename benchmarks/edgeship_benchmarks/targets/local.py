@@ -43,7 +43,9 @@ class LocalTarget:
         from edgeship_benchmarks import measuring
 
         def opener(artifact: Artifact) -> AgentSession:
-            return timed_runtime(artifact).open_session(artifact, plan.threads)
+            runtime = timed_runtime(artifact)
+            options = {} if plan.xnnpack or runtime.name != "litert" else {"delegate": "none"}
+            return runtime.open_session(artifact, plan.threads, **options)
 
         return measuring.measure(self.name, artifacts, opener, inputs, plan, progress)
 

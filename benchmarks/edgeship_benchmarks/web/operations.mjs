@@ -47,7 +47,7 @@ export class Agent {
     const described = (specs) => specs.map((spec) => ({ ...spec, quantization: null }));
     return {
       import_ms: engine.import_ms, load_ms: engine.load_ms, inputs: described(engine.inputs), outputs: described(engine.outputs),
-      versions: engine.versions, batch: engine.fixedBatch, warnings: engine.warnings,
+      versions: engine.versions, batch: engine.fixedBatch, warnings: engine.warnings, operations: ['throughput'],
     };
   }
 
@@ -111,6 +111,27 @@ export class Agent {
     const end = performance.now() + min_seconds * 1e3;
     while (times.length < min_runs || performance.now() < end) times.push(await this.timed(feeds[times.length % feeds.length]));
     return { latency_ms: times, inferences_per_time: this.group };
+  }
+
+  /**
+   * Samples a second with `batch` of them in an inference; `batch` in the answer is what it was. Input tensors are made
+   * and outputs read each time.
+   */
+  async throughput({ inputs, batch = 1, min_seconds = 0.5 }) {
+    const size = this.batch(batch);
+    const readers = await this.open(inputs);
+    const feeds = this.chunk(readers, 0, readers[0].shape[0]).map(({ values, shape: [total, ...rest] }) => {
+      const row = values.length / total;
+      const filled = new values.constructor(size * row);
+      for (let k = 0; k < size; k++) filled.set(values.subarray((k % total) * row, ((k % total) + 1) * row), k * row);
+      return { values: filled, shape: [size, ...rest] };
+    });
+    readers.forEach((reader) => reader.close());
+    await this.infer(feeds);
+    const started = performance.now();
+    let count = 0;
+    for (; performance.now() - started < min_seconds * 1e3; count += size) await this.infer(feeds);
+    return { batch: size, per_second: (count / (performance.now() - started)) * 1e3 };
   }
 
   /** Open the inputs in the model's order: by name, or the only one whatever its name. */

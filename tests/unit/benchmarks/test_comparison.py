@@ -148,7 +148,8 @@ def test_a_disturbed_round_in_ten_hardly_moves_the_ratio() -> None:
 def test_ratio_of_one_round_and_of_no_pair() -> None:
     one, two = measured([gamma(0)]), measured([gamma(0), gamma(1)])
     assert ratio(one, one) == Ratio(1.0, None, 1)
-    assert verdict(one, one).text.startswith("undecided")
+    assert verdict(one, one).word == "undecided"
+    assert "says nothing" in verdict(one, one).sentence("B", "A")
     for other in (two, replace(one, target="elsewhere"), replace(one, group="later")):
         with pytest.raises(InputError, match="were not interleaved"):
             ratio(one, other)
@@ -168,12 +169,16 @@ def made(low: float, high: float) -> Callable[..., Ratio]:
 @pytest.mark.parametrize(
     ("interval", "word", "text"),
     [
-        ((1 / 1.36, 1 / 1.27), "faster", "1.31x faster, 99 % interval 1.27 to 1.36"),
-        ((1.27, 1.36), "slower", "1.31x slower, 99 % interval 1.27 to 1.36"),
-        ((1.002, 1.02), "slower", "1.011x slower, 99 % interval 1.002 to 1.020"),
-        ((0.99, 1.01), "no difference", "no difference of 5 % or more: 1.000x the time, 99 % interval 0.990 to 1.010"),
-        ((0.94, 1.02), "undecided", "undecided: 0.979x the time, 99 % interval 0.940 to 1.020"),
-        ((0.7, 2.0), "undecided", "undecided: 1.18x the time, 99 % interval 0.70 to 2.00"),
+        ((1 / 1.36, 1 / 1.27), "faster", "B is 1.31x faster than A, 99 % interval 1.27 to 1.36"),
+        ((1.27, 1.36), "slower", "B is 1.31x slower than A, 99 % interval 1.27 to 1.36"),
+        ((1.002, 1.02), "slower", "B is 1.011x slower than A, 99 % interval 1.002 to 1.020"),
+        (
+            (0.99, 1.01),
+            "no difference",
+            "B takes 1.000x the time of A, 99 % interval 0.990 to 1.010: no difference of 5 % or more",
+        ),
+        ((0.94, 1.02), "undecided", "B takes 0.979x the time of A, 99 % interval 0.940 to 1.020: undecided; raise"),
+        ((0.7, 2.0), "undecided", "B takes 1.18x the time of A, 99 % interval 0.70 to 2.00: undecided; raise"),
     ],
 )
 def test_words(interval: tuple[float, float], word: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,4 +187,4 @@ def test_words(interval: tuple[float, float], word: str, text: str, monkeypatch:
     found = verdict(one, one)
     assert isinstance(found, Verdict)
     assert found.word == word
-    assert found.text.startswith(text)
+    assert found.sentence("B", "A").startswith(text)

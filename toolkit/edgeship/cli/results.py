@@ -30,15 +30,40 @@ def _measured(rows: Sequence[Measurement]) -> None:
     from edgeship_benchmarks.comparison import verdict
     from edgeship_benchmarks.stats import summary
 
-    made = ui.table("file", "target", "runtime", ">median ms [95 %]", ">p90", ">load ms", ">MiB", ">bytes", "verdict")
+    made = ui.table("file", "target", "runtime", ">median ms [95 %]", ">p90", ">load ms", ">MiB", ">bytes", "")
     for m in rows:
         s = summary(m)
         interval = "" if s.interval_ms is None else " [{:.3f}, {:.3f}]".format(*s.interval_ms)
         memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
         figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
-        first = next(other for other in rows if (other.target, other.group) == (m.target, m.group))
-        said = m.provenance if m is first else verdict(m, first).text
+        said = "unstable" if s.unstable else m.provenance
         ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", said)
+    ui.print_table(made)
+    _parts(rows)
+    for m in rows:
+        first = next(other for other in rows if (other.target, other.group) == (m.target, m.group))
+        if m is not first:
+            names = (_name(m, [m, first]), _name(first, [m, first]))
+            ui.say(verdict(m, first).sentence(*names))
+
+
+def _name(row: Measurement, others: Sequence[Measurement]) -> str:
+    """The file, and its runtime where the same file has several."""
+    again = sum(other.artifact == row.artifact for other in others) > 1
+    return f"{row.artifact} in {row.runtime}" if again else row.artifact
+
+
+def _parts(rows: Sequence[Measurement]) -> None:
+    """What is no part of a latency; nothing where only the usual was asked for."""
+    if not any(m.batch or m.streaming or m.energy for m in rows):
+        return
+    made = ui.table("file", "runtime", ">before ms", ">after ms", ">one by one /s", ">in batches /s", ">mJ", "meter")
+    for m in rows:
+        processing = ("" if ms is None else f"{ms:.3f}" for ms in (m.preprocessing_ms, m.postprocessing_ms))
+        streaming = f"{m.streaming.per_second:,.0f}" if m.streaming else ""
+        batch = f"{m.batch.per_second:,.0f} (of {m.batch.batch})" if m.batch else ""
+        energy = (f"{m.energy.millijoules:.3g}", m.energy.meter) if m.energy else ("", "")
+        ui.row(made, m.artifact, m.runtime, *processing, streaming, batch, *energy)
     ui.print_table(made)
 
 

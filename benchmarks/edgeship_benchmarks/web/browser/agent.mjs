@@ -21,7 +21,7 @@ const RUNTIMES = {
   'ort-web-wasm-threads': [startONNX, ONNXEngine.open, { provider: 'wasm', threaded: true }],
   'ort-web-webgpu': [startONNX, ONNXEngine.open, { provider: 'webgpu' }],
 };
-const OPERATIONS = new Set(['load', 'run', 'warm_up', 'measure', 'memory', 'describe']);
+const OPERATIONS = new Set(['load', 'run', 'warm_up', 'measure', 'throughput', 'memory', 'describe']);
 
 class BrowserAgent extends Agent {
   /** As `Agent.load`; `download_ms`: the model's files, from the network or a cache. */
