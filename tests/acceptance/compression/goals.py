@@ -18,6 +18,8 @@ DROPS: Mapping[str, float] = {"int8": 0.2, "small": 0.5, "tiny": 2.0, "fast": 1.
 BYTES: Mapping[str, tuple[int, int]] = {"small": (32_000, 24_000), "tiny": (18_000, 12_000)}
 #: Times fewer milliseconds than the yardstick, on CIFAR-10.
 SPEED: Mapping[str, float] = {"fast": 2.0}
+#: A file with a smaller share of the base's accuracy is not one that anybody would deliver.
+USEFUL = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _drop(records: Sequence[Record], task: str, recipe: str, limit: float) -> Go
     if not found:
         return _missing(name)
     value = mean_drop(found)
-    return Goal(name, round(value, 9) <= limit, f"{value:+.2f}, mean of {len(found)} seeds")
+    return Goal(name, round(value, 9) <= limit, f"{value:+.2f}, {_over(found)}")
 
 
 def _not_worse_than_yardstick(records: Sequence[Record]) -> Goal:
@@ -78,7 +80,7 @@ def _size(records: Sequence[Record], recipe: str, limit: int) -> Goal:
     if not found:
         return _missing(name)
     value = float(np.mean([r.sizes["brotli"] for r in found]))
-    return Goal(name, value <= limit, f"{value:,.0f}, mean of {len(found)} seeds; stretch {BYTES[recipe][1]:,}")
+    return Goal(name, value <= limit, f"{value:,.0f}, {_over(found)}; stretch {BYTES[recipe][1]:,}")
 
 
 def _speed(records: Sequence[Record], recipe: str, times: float) -> Goal:
@@ -129,8 +131,14 @@ def domination(peer: Record, ours: Record) -> Drop | None:
 
 
 def unmatched(peer: Record, ours: Sequence[Record]) -> bool:
-    """Whether none of our files is as small as a peer's without being less accurate beyond the paired interval."""
+    """Whether a peer's file is of use, and none of ours as small without being less accurate beyond the interval."""
+    if peer.accuracy < USEFUL * peer.base_accuracy:
+        return False
     return all(o.sizes["brotli"] > peer.sizes["brotli"] or drop_between(unpack(peer), unpack(o)).low > 0 for o in ours)
+
+
+def _over(found: Sequence[Record]) -> str:
+    return "one seed" if len(found) == 1 else f"mean of {len(found)} seeds"
 
 
 def _missing(name: str) -> Goal:
