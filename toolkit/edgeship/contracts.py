@@ -102,6 +102,7 @@ class Target(Protocol):
     Attributes:
         name: the address, as results carry it.
         examples: addresses to show and to test; the first is the one that stands for the scheme.
+        machine: may be left out, for this one. Which other machine does the work: several work at once.
     """
 
     name: str

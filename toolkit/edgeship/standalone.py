@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeship import artifact as sidecar
-from edgeship import plugins
+from edgeship import machines, plugins
 from edgeship.child import Limits, Worker
+from edgeship.contracts import Target
 from edgeship.data import DataOptions
 from edgeship.data.readers import CHANNELS, decode_image
 from edgeship.errors import ArtifactError, DataError, InputError, UnavailableError
@@ -158,7 +159,7 @@ def _as_ours(artifact: Artifact, base: Baseline, variant: str | None) -> Artifac
 def benchmark(
     files: Sequence[Path], targets: Sequence[str], inputs: Path | None, plan: Plan, progress: ProgressCallback
 ) -> tuple[Result | NotMeasured, ...]:
-    """Measure files interleaved on each target; samples from an .npy file, else seeded noise in 0..1.
+    """Measure files interleaved on each target, on several boards at once; samples from a file, else seeded noise.
 
     Of a target that is not there, and of a file that it cannot run, the rows say why; the others go on.
     """
@@ -166,14 +167,15 @@ def benchmark(
     artifacts = _distinct(find_artifacts(files))
     first = artifacts[0].inputs
     arrays = _load_inputs(inputs, first) if inputs is not None else _noise(first, plan.seed)
-    found: list[Result | NotMeasured] = []
-    for place in places:
+
+    def measure(place: Target) -> Sequence[Result | NotMeasured]:
         try:
-            found += place.measure(artifacts, arrays, plan, progress)
+            return place.measure(artifacts, arrays, plan, progress)
         except UnavailableError as error:
             why = (place.name, "", error.message, error.remedy, type(error).__name__)
-            found += [NotMeasured(artifact.id, *why) for artifact in artifacts]
-    return tuple(found)
+            return [NotMeasured(artifact.id, *why) for artifact in artifacts]
+
+    return tuple(row for rows in machines.each(places, measure) for row in rows)
 
 
 def _distinct(artifacts: list[Artifact]) -> list[Artifact]:

@@ -26,8 +26,6 @@ class SSHTarget:
     """
 
     examples = ("ssh://pi@raspberrypi.local", "ssh://pi@raspberrypi.local+coral")
-    #: A machine of its own: it can measure while others do.
-    elsewhere = True
 
     def __init__(self, rest: str = "") -> None:
         from edgeship_benchmarks.coral import Coral
@@ -36,6 +34,7 @@ class SSHTarget:
         self._address = Address.parse(address)
         self._coral = Coral(device.removeprefix(":")) if "+coral" in rest else None
         self._board = f"ssh://{self._address}"
+        self.machine = f"{self._address.host}:{self._address.port or 22}"
         self.name = self._board if self._coral is None else f"{self._board}+{self._coral.suffix}"
 
     def probe(self) -> DeviceInfo:

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgeship import cache, plugins, report
+from edgeship import cache, machines, plugins, report
 from edgeship import recipe as recipe_module
 from edgeship.child import Worker
+from edgeship.contracts import Target
 from edgeship.errors import (
     ArtifactError,
     ChildError,
@@ -208,18 +209,19 @@ def verify_all(
 def measure_all(
     request: Request, artifacts: Sequence[Artifact], dataset: Dataset, progress: ProgressCallback
 ) -> tuple[Result | NotMeasured, ...]:
-    """Measure what could be run, on every target; of one that is not there all rows say why."""
+    """Measure what could be run, on every target, several boards at once; of one that is not there rows say why."""
     verified = [a for a in artifacts if a.verification != "UNVERIFIED"]
-    found: list[Result | NotMeasured] = []
-    for target in request.targets:
+
+    def measure(place: Target) -> list[Result | NotMeasured]:
         try:
-            rows = steps.measure(request.out, verified, target, dataset, request.plan, progress)
+            rows = steps.measure(request.out, verified, place.name, dataset, request.plan, progress)
         except (ArtifactError, ChildError, UnavailableError) as error:
-            why = (target, "", error.message, error.remedy, type(error).__name__)
-            found += [NotMeasured(artifact.id, *why) for artifact in verified]
-            continue
-        found += [row for mine in rows for row in mine]
-    return tuple(found)
+            why = (place.name, "", error.message, error.remedy, type(error).__name__)
+            return [NotMeasured(artifact.id, *why) for artifact in verified]
+        return [row for mine in rows for row in mine]
+
+    found = machines.each([plugins.target(target) for target in request.targets], measure)
+    return tuple(row for rows in found for row in rows)
 
 
 def compose(request: Request, given: Results) -> Report:
