@@ -63,10 +63,8 @@ def _goals(kept: Sequence[Record]) -> list[str]:
 def _wins(ours: Sequence[Record], peers: Sequence[Record]) -> list[str]:
     won = [p for p in goals.front(peers) if goals.unmatched(p, ours)]
     if not won:
-        return [
-            "For each peer's file that keeps half of the base's accuracy one of ours is no larger and not less accurate beyond the interval.",
-            "",
-        ]
+        each = "For each peer's file that keeps half of the base's accuracy"
+        return [f"{each} one of ours is no larger, and not less accurate beyond the interval.", ""]
     named = ", ".join(f"{p.method} ({p.sizes['brotli']:,} B, {p.accuracy:.2%})" for p in won)
     return [f"Where a peer wins, because none of our files is as small and as accurate: {named}.", ""]
 

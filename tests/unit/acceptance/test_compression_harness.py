@@ -214,6 +214,7 @@ def test_front_goal_names_who_dominates_whom() -> None:
     assert goals.unmatched(far, ours)
     assert goals.unmatched(near, ours)  # smaller than all of ours: no domination, but a corner that we do not reach
     assert not goals.unmatched(record("tf-dynamic", wrong=200, brotli=60_000), ours)
+    assert not goals.unmatched(record("tf-dynamic", wrong=900, brotli=1_000), ours)  # small, and of no use
 
 
 def test_front_keeps_what_nothing_beats() -> None:
