@@ -41,7 +41,7 @@ class Server:
 
     Attributes:
         inner: what the server calls the folder; as it is here by default.
-        port: of the server; the client's configuration calls it `board`.
+        port: of the server; the client's configuration calls it `board` and `second`.
         settings: more lines for sshd_config.
         env: what commands on the board find in their environment.
     """
@@ -80,7 +80,7 @@ class Server:
         public = (self.folder / "server/host.pub").read_text()
         (self.client / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}")
         (self.client / "config").write_text(
-            f"Host board\n  HostName 127.0.0.1\n  Port {self.port}\n"
+            f"Host board second\n  HostName 127.0.0.1\n  Port {self.port}\n"
             f"Host *\n  IdentityFile {self.client}/user\n  IdentitiesOnly yes\n  IdentityAgent none\n"
             f"  UserKnownHostsFile {self.client}/known_hosts\n  GlobalKnownHostsFile none\n"
         )

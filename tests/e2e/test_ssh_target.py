@@ -20,7 +20,7 @@ import pytest
 from edgeship import artifact as sidecar
 from edgeship import plugins
 from edgeship.contracts import Preparable
-from edgeship.errors import InputError, StorageFullError, TargetUnavailable, UnavailableError
+from edgeship.errors import ConnectionLost, InputError, StorageFullError, TargetUnavailable, UnavailableError
 from edgeship.standalone import with_specs
 from edgeship.types import Artifact, Measurement, NotMeasured, Plan
 from edgeship_benchmarks.boards import preparing
@@ -32,6 +32,8 @@ from edgeship_benchmarks.transports.ssh import Connection
 from tests.sharing import Shared
 from tests.ssh_server import Server, children
 from tests.tiny_tflite import model_bytes
+
+from .conftest import Script
 
 _PLAN = Plan(min_runs=12, min_seconds=0.0, rounds=3, warmup_max_runs=20)
 
@@ -128,6 +130,25 @@ def test_measures_interleaved_and_cleans_up(prepared: Server, model: Artifact, i
         assert row.device.facts["ai-edge-litert"]
         assert not any("lost" in note for note in row.notes)
     assert list((prepared.home / ".cache/edgeship").iterdir()) == [prepared.home / ".cache/edgeship/runtime"]
+
+
+def test_two_boards_at_once_by_the_command(prepared: Server, edgeship: Script, model: Artifact) -> None:
+    targets = [part for name in ("board", "second") for part in ("--target", f"ssh://{name}")]
+    options = ["--min-runs", "12", "--min-seconds", "0", "--json"]
+    ran = edgeship("benchmark", model.entry, *targets, *options, PATH=os.environ["PATH"])
+    assert ran.code == 0, ran.err
+    rows = ran.json["measurements"]
+    assert [row["target"] for row in rows] == ["ssh://board", "ssh://second"]
+    assert all(row["provenance"] == "measured" for row in rows)
+
+
+def test_probe_by_the_command(board: Server, edgeship: Script) -> None:
+    path = os.environ["PATH"]
+    ran = edgeship("targets", "probe", "ssh://board", "ssh://board+coral", "ssh://no-such-board.invalid", PATH=path)
+    assert ran.code == 3
+    assert "disk_free_mib" in ran.out
+    assert "is no known name" in ran.out
+    assert edgeship("targets", "prepare", "ssh://-x").code == 2
 
 
 def test_a_format_that_a_board_does_not_run_costs_only_its_row(
@@ -341,6 +362,19 @@ def test_permission_denied(board: Server) -> None:
         assert "ssh-copy-id pi@board" in error.remedy
     finally:
         keys.write_text(right)
+
+
+def test_a_silent_connection_is_lost_within_seconds(board: Server) -> None:
+    """Nothing is closed, as when a cable is pulled: the server's side stops to answer."""
+    with Connection(Address.parse("board")) as connection:
+        stopped = [pid for child in board.connections() for pid in (child, *children(child))]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(ConnectionLost):
+            connection.run("true")
+        assert time.monotonic() - started < 20
+        board.cut()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeship.errors import TargetUnavailable
@@ -88,8 +89,13 @@ class SSHTarget:
             def opener(artifact: Artifact) -> BoardSession:
                 return self._open(link, artifact, plan.threads, turns)
 
-            rows = measuring.measure(self.name, artifacts, opener, inputs, plan, progress)
+            rows = measuring.measure(self.name, artifacts, opener, inputs, plan, self._named(progress))
         return rows if self._coral is None else coral.rows_with_placement(rows, artifacts)
+
+    def _named(self, progress: ProgressCallback | None) -> ProgressCallback:
+        """Progress that tells boards apart that are measured at once."""
+        told = progress or (lambda _: None)
+        return lambda event: told(replace(event, stage=f"{event.stage} {self._board}"))
 
     def _runtime_state(self, link: Link) -> str:
         from edgeship_benchmarks.boards.preparing import is_prepared

@@ -194,6 +194,8 @@ class Connection:
             said = errors.text()
         if process.returncode:
             raise self._failure(process.returncode, said, seconds if late else None)
+        if not self.alive:  # ssh then goes a way of its own, to a board that has begun to clean up
+            raise self._lost()
 
     def put(self, file: Path, place: str) -> None:
         """Copy a file to a path on the board. Raises as `run` does."""
