@@ -307,6 +307,7 @@ LOADED = {
     "warnings": [],
     "threads": 1,
     "versions": {},
+    "operations": ["throughput"],
     "inputs": [{"name": "x", "shape": [None, 3], "dtype": "float32", "quantization": None}],
     "outputs": [{"name": "y", "shape": [1, 2], "dtype": "float32", "quantization": None}],
 }

@@ -14,7 +14,7 @@ MAX_ANSWER_BYTES = 24 << 20
 MAX_TEXT = 2000
 MAX_TIMES = 1_000_000
 MAX_ITEMS = 256
-#: A day, in milliseconds: no time of a page is longer.
+#: A day, in milliseconds: no time of a page is longer. No rate is higher either.
 MAX_MS = 86_400_000.0
 MAX_SIZE = 1 << 31
 
@@ -149,11 +149,13 @@ _FIELDS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
         "versions": _facts,
         "batch": _optional(_count),
         "warnings": _texts,
+        "operations": _texts,
         "threads": _count,
     },
     "run": {"outputs": _facts},
     "warm_up": {"first_inference_ms": _ms, "runs": _count, "stable": _flag},
     "measure": {"latency_ms": _times, "inferences_per_time": _count},
+    "throughput": {"batch": _count, "per_second": _ms},
     "memory": {"peak_memory_mib": _nothing},
     "describe": {"facts": _facts},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,8 @@ Row = Measurement | NotMeasured
 #: Outputs are posted in one piece: so many bytes of inputs at once, at most, keep them far below the server's limit.
 _BATCH_BYTES = 8 << 20
 _NO_RUNTIME = "no runtime in browsers opens {0}"
+_ALONE = "the page died with all files loaded side by side: measured alone, and not comparable with the others"
+_ALLOWED = f"Browsers open: {', '.join(RUNTIMES)}."
 
 
 def check(kind: str, artifact: Artifact, inputs: Tensors) -> Tensors:
@@ -44,9 +47,6 @@ def check(kind: str, artifact: Artifact, inputs: Tensors) -> Tensors:
             ]
         pages.finish("Done", "You can close this page.")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-_ALLOWED = f"Browsers open: {', '.join(RUNTIMES)}."
 
 
 class Course:
@@ -109,11 +109,12 @@ class Course:
                 return
             self._show(pages, runtime, share)
             backend = Backend(pages, self._target, runtime, facts, self._inputs, self._plan)
-            found = backend.rows(left[:1] if alone else left, self._expected, self._told)
+            together = left[:1] if alone else left
+            found = backend.rows(together, self._expected, self._told)
             for row in found:
-                self._add(row, pages)
+                self._add(_said_alone(row) if alone else row, pages)
             done = {row.artifact for row in found}
-            alone = (len(done) < len(left) and not alone) or alone
+            alone = alone or not found
             left = [artifact for artifact in left if artifact.id not in done]
 
     def _show(self, pages: Pages, runtime: str, share: float) -> None:
@@ -124,6 +125,13 @@ class Course:
         self._rows[row.artifact].append(row)
         if pages is not None:
             pages.show(rows=[_shown(row)])
+
+
+def _said_alone(row: Row) -> Row:
+    """A row that was interleaved with nothing; it must not be compared as if it had been."""
+    if isinstance(row, NotMeasured):
+        return row
+    return replace(row, group=f"{row.group}, {row.artifact} alone", notes=(*row.notes, _ALONE))
 
 
 def _unknown(artifact: Artifact) -> EdgeshipError:

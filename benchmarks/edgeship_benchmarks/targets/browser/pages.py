@@ -28,16 +28,12 @@ class Pages:
     Args:
         browser: `chromium`, `firefox`, or `any`: whichever a person opens.
         progress: told the address where a person must open it.
-        open_seconds: how long a person has for that.
     """
 
-    def __init__(
-        self, browser: str, progress: ProgressCallback | None = None, open_seconds: float = OPEN_SECONDS
-    ) -> None:
+    def __init__(self, browser: str, progress: ProgressCallback | None = None) -> None:
         self._name = browser
         self._started = browser != "any"
         self._progress = progress or (lambda _: None)
-        self._open_seconds = open_seconds
         self._browser: Browser | None = None
         hub = Hub(GRACE_SECONDS[self._started])
         self.server = PageServer(hub, "127.0.0.1" if self._started else lan_address())
@@ -71,9 +67,9 @@ class Pages:
         hub = self.server.hub
         hub.expect()
         self._progress(Progress(OPEN_PAGE, 0, 1, self.server.url))
-        if not hub.wait_for_page(self._open_seconds):
+        if not hub.wait_for_page(OPEN_SECONDS):
             raise TargetUnavailable(
-                f"nobody opened the page within {self._open_seconds:g} s",
+                f"nobody opened the page within {OPEN_SECONDS:g} s",
                 remedy="Open the address on the device, in the same network; a firewall may be in the way.",
             )
 

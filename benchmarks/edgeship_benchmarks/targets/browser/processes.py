@@ -182,9 +182,9 @@ class Browser:
         self._profile.cleanup()
 
     def _end_the_rest(self) -> None:
-        """Helpers that left the process group; they carry the profile's unique name in their command."""
+        """Helpers that left the process group; the profile, their home, has a unique name."""
         deadline = time.monotonic() + _SECONDS_TO_END
-        while (left := _processes_with(self._profile.name)) and time.monotonic() < deadline:
+        while (left := processes_with(self._profile.name)) and time.monotonic() < deadline:
             for pid in left:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
@@ -197,11 +197,11 @@ class Browser:
         self.close()
 
 
-def _processes_with(word: str) -> list[int]:
-    """Processes of this system (Linux) with a word in their command line."""
+def processes_with(word: str) -> list[int]:
+    """Processes of this system (Linux) with a word in their command line or environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if word.encode() in (folder / "cmdline").read_bytes():
+            if any(word.encode() in (folder / name).read_bytes() for name in ("cmdline", "environ")):
                 found.append(int(folder.name))
     return found

@@ -248,7 +248,6 @@ class _Handler(BaseHTTPRequestHandler):
             "Vary": "Accept-Encoding",
         }
         self._reply(200, content, {**headers, "Content-Encoding": encoding} if encoding else headers)
-        return encoding, len(content)
 
     def _stream(self) -> None:
         """Hand out work until the page goes away or is no longer ours."""

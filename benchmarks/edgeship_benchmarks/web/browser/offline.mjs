@@ -1,6 +1,8 @@
 /** An offline start, as an installed web app has it: a service worker answers from Cache Storage. */
 
-export const CACHE = 'edgeship';
+const CACHE = 'edgeship';
+/** Says to the service worker, which may answer already, that this request fills the store. */
+const FILL = { headers: { 'x-edgeship': 'fill' } };
 
 /**
  * Keep these files and let the service worker answer for them.
@@ -12,7 +14,7 @@ export async function offer(urls) {
   }
   const store = await caches.open(CACHE);
   await Promise.all(urls.map(async (url) => {
-    const found = await fetch(url);
+    const found = await fetch(url, FILL);
     if (!found.ok) throw new Error(`${url}: HTTP ${found.status}`);
     await store.put(url, found);
   }));

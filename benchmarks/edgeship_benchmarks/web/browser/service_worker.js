@@ -2,6 +2,6 @@
 self.addEventListener('install', () => self.skipWaiting());
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
 self.addEventListener('fetch', (event) => {
-  if (event.request.method !== 'GET' || !new URL(event.request.url).pathname.includes('/start/')) return;
+  if (event.request.headers.has('x-edgeship') || !new URL(event.request.url).pathname.includes('/start/')) return;
   event.respondWith(caches.open('edgeship').then((store) => store.match(event.request.url)).then((found) => found ?? Response.error()));
 });
