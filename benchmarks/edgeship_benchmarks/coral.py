@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from edgeship.edgetpu import Report, predict
 from edgeship.errors import InputError, TargetUnavailable
-from edgeship.types import Artifact, Measurement, NotMeasured
+from edgeship.types import Artifact, Measurement, NotMeasured, Plan
 
 #: Which device of several: as libedgetpu names them.
 _DEVICE = re.compile(r"(?:usb|pci)?(?::\d{1,2})?")
@@ -39,6 +39,14 @@ class Coral:
     def delegate(self) -> str:
         """As the agent takes it."""
         return f"edgetpu:{self.device}" if self.device else "edgetpu"
+
+    def load_options(self, plan: Plan) -> dict[str, str]:
+        """For the agent's `load`. Raises InputError for a plan without XNNPACK, whose rows would look like others."""
+        if not plan.xnnpack:
+            raise InputError(
+                "--no-xnnpack says nothing about an Edge TPU", remedy="Leave it out, or measure --target local by it."
+            )
+        return {"delegate": self.delegate}
 
     @property
     def suffix(self) -> str:

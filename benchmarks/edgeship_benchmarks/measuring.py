@@ -65,6 +65,11 @@ def measure(
     return [row for row in rows if row is not None]
 
 
+def load_options(plan: Plan, runtime: str) -> dict[str, str]:
+    """What a plan says to the agent's `load` for a runtime."""
+    return {} if plan.xnnpack or runtime != "litert" else {"delegate": "none"}
+
+
 def not_measured(artifact: Artifact, target: str, error: EdgeshipError, runtime: str = "") -> NotMeasured:
     """The row of an artifact of which nothing could be had."""
     return NotMeasured(artifact.id, target, runtime, error.message, error.remedy, type(error).__name__)

@@ -234,6 +234,8 @@ class AgentSession:
 
     def restart(self) -> Loaded:
         """A new agent with the same file loaded, in place of this one; `loaded` stays what the first said."""
+        if self._turns is not None:
+            self._turns.take(self)
         self._child.close()
         self._sent = None
         self._child = self._start()

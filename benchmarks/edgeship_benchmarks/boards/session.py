@@ -95,14 +95,20 @@ class BoardFiles:
         self._connection = connection
         self._folder = f"{connection.board.folder}/{next(self._numbers)}"
         self._names = itertools.count()
+        self._sent: dict[tuple[Path, int, int], str] = {}
         self._here = tempfile.TemporaryDirectory(prefix="edgeship-")
         connection.run('mkdir "$1"', self._folder)
 
     def send(self, file: Path) -> str:
-        """Copy a file over. Names from outside never become file names there."""
+        """Copy a file over, once. Names from outside never become file names there."""
+        known = file.stat()
+        key = file, known.st_size, known.st_mtime_ns
+        if key in self._sent:
+            return self._sent[key]
         suffix = file.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,10}", file.suffix) else ""
         place = f"{self._folder}/{next(self._names)}{suffix}"
         self._connection.put(file, place)
+        self._sent[key] = place
         return place
 
     def make_folder(self) -> str:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from edgeship import cache
@@ -20,6 +20,8 @@ from edgeship_benchmarks.emulation import qemu
 
 #: Of Debian; its packages are taken from where this machine takes its own.
 SUITE = "bookworm"
+#: The same for people.
+DESCRIPTION = "Debian 12, arm64"
 #: What that release has.
 SYSTEM = wheels.System("3.11", "aarch64", "glibc 2.36")
 PYTHON = "/usr/bin/python3.11"
@@ -65,22 +67,22 @@ def make(progress: ProgressCallback) -> Path:
         UnavailableError: the packages cannot be had, or the system does not run; the last lines are in the message.
         StorageFullError, OutputError: the cache cannot be written.
     """
-    key = cache.digest(suite=SUITE, packages=_PACKAGES, points=MOUNT_POINTS, accounts=_ACCOUNTS)
-    place = cache.root() / "emulation" / key[:40]
+    place = _place()
     if place.is_dir():
         return place
     emulator = qemu.find()
     if shutil.which("mmdebstrap") is None:
         raise TargetUnavailable("mmdebstrap, which unpacks an arm64 system, is not installed", remedy=qemu.REMEDY)
-    sources = "\n\n".join(_sources())
-    if not sources:
+    apt = Path("/etc/apt")
+    entries = "\n\n".join(sources([apt / "sources.list", *sorted((apt / "sources.list.d").glob("*.*"))]))
+    if not entries:
         raise TargetUnavailable(
             f"this machine has no source of Debian's packages for {SUITE} in /etc/apt",
             remedy="Emulation needs Debian 12 on this machine.",
         )
     progress(Progress("make an arm64 system", 0, 1))
     with whole_folder(place, keep=True) as folder:
-        _unpack(folder, sources)
+        _unpack(folder, entries)
         for name in MOUNT_POINTS:
             (folder / name).mkdir(parents=True, exist_ok=True)
         for name, lines in _ACCOUNTS.items():
@@ -88,6 +90,16 @@ def make(progress: ProgressCallback) -> Path:
         _verify(folder, emulator)
     progress(Progress("make an arm64 system", 1, 1))
     return place
+
+
+def is_made() -> bool:
+    """Whether the folder of the system is there."""
+    return _place().is_dir()
+
+
+def _place() -> Path:
+    key = cache.digest(suite=SUITE, packages=_PACKAGES, points=MOUNT_POINTS, accounts=_ACCOUNTS)
+    return cache.root() / "emulation" / key[:40]
 
 
 def site_packages(progress: ProgressCallback) -> Path:
@@ -107,13 +119,13 @@ def site_packages(progress: ProgressCallback) -> Path:
     return place
 
 
-def _unpack(folder: Path, sources: str) -> None:
+def _unpack(folder: Path, entries: str) -> None:
     """Packages are unpacked, not installed: none of their scripts runs."""
     mode = "root" if os.getuid() == 0 else "auto"
     command = ["mmdebstrap", "--quiet", f"--mode={mode}", "--architectures=arm64", "--variant=extract"]
     command += [f"--include={','.join(_PACKAGES)}", SUITE, str(folder), "-"]
     try:
-        done = subprocess.run(command, input=sources, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, input=entries, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise UnavailableError(f"mmdebstrap did not finish within {_SECONDS} s", remedy="Try again.") from error
     if done.returncode:
@@ -140,9 +152,9 @@ def _verify(folder: Path, emulator: str) -> None:
         raise UnavailableError(f"Python of the arm64 system does not run: {done.stderr[-400:]}", remedy="Try again.")
 
 
-def _sources() -> Iterator[str]:
-    """The entries of this machine's apt configuration for the suite, in either of the two formats."""
-    for file in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]:
+def sources(files: Iterable[Path]) -> Iterator[str]:
+    """The entries of apt's configuration files for the suite, in either of the two formats, for any architecture."""
+    for file in files:
         if not file.is_file():
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
@@ -151,10 +163,10 @@ def _sources() -> Iterator[str]:
                 lines = [line for line in paragraph.splitlines() if not line.startswith("#")]
                 if any(re.match(rf"Suites:.*\b{SUITE}", line) for line in lines) and _binary(lines):
                     yield "\n".join(line for line in lines if not line.startswith("Architectures:"))
-        elif file.suffix == ".list":
+        else:
             for line in text.splitlines():
                 if re.match(rf"deb\s+(\[[^]]*\]\s+)?\S+\s+{SUITE}", line):
-                    yield re.sub(r"\barch=\S+?(?=[\s\]])", "", line)
+                    yield re.sub(r"\[\s*\]\s*", "", re.sub(r"\barch=\S+?(?=[\s\]])", "", line))
 
 
 def _binary(lines: list[str]) -> bool:

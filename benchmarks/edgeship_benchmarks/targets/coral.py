@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from edgeship_benchmarks.session import AgentSession, Turns
 
 
+_PLAN = Plan()
+
+
 class CoralTarget:
     """Measures with an Edge TPU at this machine; the address may name which of several."""
 
@@ -48,19 +51,19 @@ class CoralTarget:
         turns = Turns()
 
         def opener(artifact: Artifact) -> AgentSession:
-            return self._open(artifact, plan.threads, turns)
+            return self._open(artifact, plan, turns)
 
         rows = measuring.measure(self.name, artifacts, opener, inputs, plan, progress)
         return coral.rows_with_placement(rows, artifacts)
 
-    def _open(self, artifact: Artifact, threads: int = 1, turns: Turns | None = None) -> AgentSession:
+    def _open(self, artifact: Artifact, plan: Plan = _PLAN, turns: Turns | None = None) -> AgentSession:
         from edgeship_benchmarks import coral
         from edgeship_benchmarks.session import AgentSession
 
         coral.placement(artifact)
         session = AgentSession(name=f"{artifact.id} on {self.name}", turns=turns)
         try:
-            session.load("litert", artifact.entry, threads, delegate=self._coral.delegate)
+            session.load("litert", artifact.entry, plan.threads, **self._coral.load_options(plan))
         except BaseException:
             session.close()
             raise

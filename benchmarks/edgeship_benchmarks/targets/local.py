@@ -44,8 +44,7 @@ class LocalTarget:
 
         def opener(artifact: Artifact) -> AgentSession:
             runtime = timed_runtime(artifact)
-            options = {} if plan.xnnpack or runtime.name != "litert" else {"delegate": "none"}
-            return runtime.open_session(artifact, plan.threads, **options)
+            return runtime.open_session(artifact, plan.threads, **measuring.load_options(plan, runtime.name))
 
         return measuring.measure(self.name, artifacts, opener, inputs, plan, progress)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: What the agent runs where Python runs; a board has no Node and no TensorFlow.
 _RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
+_PLAN = Plan()
 _FREE = 'df -Pk "${TMPDIR:-/tmp}" | tail -n 1'
 
 
@@ -87,7 +88,7 @@ class SSHTarget:
         with Link(self._address) as link:
 
             def opener(artifact: Artifact) -> BoardSession:
-                return self._open(link, artifact, plan.threads, turns)
+                return self._open(link, artifact, plan, turns)
 
             rows = measuring.measure(self.name, artifacts, opener, inputs, plan, self._named(progress))
         return rows if self._coral is None else coral.rows_with_placement(rows, artifacts)
@@ -104,9 +105,9 @@ class SSHTarget:
             return "prepared"
         return f"not prepared: edgeship targets prepare {self._board}"
 
-    def _open(self, link: Link, artifact: Artifact, threads: int = 1, turns: Turns | None = None) -> BoardSession:
+    def _open(self, link: Link, artifact: Artifact, plan: Plan = _PLAN, turns: Turns | None = None) -> BoardSession:
         """A session with the artifact loaded; the caller closes it."""
-        from edgeship_benchmarks import coral
+        from edgeship_benchmarks import coral, measuring
         from edgeship_benchmarks.boards.preparing import is_prepared, runtime_folder
         from edgeship_benchmarks.boards.session import BoardSession
 
@@ -125,9 +126,9 @@ class SSHTarget:
         folder = runtime_folder(connection.board, self._board)
         runtime = _RUNTIMES[artifact.format]
         session = BoardSession(link, folder, f"{artifact.id} in {runtime} on {self.name}", turns)
-        options = {} if self._coral is None else {"delegate": self._coral.delegate}
+        options = self._coral.load_options(plan) if self._coral else measuring.load_options(plan, runtime)
         try:
-            session.load(runtime, artifact.entry, threads, **options)
+            session.load(runtime, artifact.entry, plan.threads, **options)
         except BaseException:
             session.close()
             raise
