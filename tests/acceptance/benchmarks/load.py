@@ -1,0 +1,52 @@
+"""A load in the background that comes and goes, as other work on a machine does.
+
+python load.py SEED    works and rests in turns of 0.3 to 3 s until it is ended; a line for each turn
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def main() -> None:
+    """Turns of multiplying matrices that do not fit the first cache, and of sleep."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: ends with who started it
+    import numpy as np
+
+    draw = random.Random(int(sys.argv[1]))
+    matrix = np.random.default_rng(0).random((400, 400))
+    while True:
+        end = time.monotonic() + draw.uniform(0.3, 3)
+        print("on", flush=True)
+        while time.monotonic() < end:
+            matrix @ matrix
+        print("off", flush=True)
+        time.sleep(draw.uniform(0.3, 3))
+
+
+@contextlib.contextmanager
+def background(seed: int) -> Iterator[list[str]]:
+    """The load runs inside; afterwards the list holds its turns."""
+    turns: list[str] = []
+    environment = {"OPENBLAS_NUM_THREADS": "1", "PATH": ""}
+    command = [sys.executable, "-P", str(Path(__file__)), str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        try:
+            yield turns
+        finally:
+            child.kill()
+            assert child.stdout is not None
+            turns += child.stdout.read().split()
+
+
+if __name__ == "__main__":
+    main()
