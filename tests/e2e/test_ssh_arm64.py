@@ -144,3 +144,22 @@ def test_cut_in_the_middle(board: Arm64) -> None:
         while list(board.tmp.iterdir()) and time.monotonic() - started < 20:
             time.sleep(0.05)
         assert list(board.tmp.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_prepare_installs_arm64_wheels_through_the_emulated_server(board: Arm64, shared_data: Path) -> None:
+    """All of it for real: 26 MB over ssh, unpacked and imported by the arm64 Python, then a measurement."""
+    cache_folder = board.home / ".cache"
+    for place in (cache_folder / "edgeship/runtime").glob("*"):
+        place.unlink()
+    target = SSHTarget("board")
+    (said,) = target.prepare()
+    assert "for Python 3.11 on aarch64" in said
+    (place,) = (cache_folder / "edgeship/runtime").iterdir()
+    assert not place.is_symlink()
+    assert not list(place.rglob("*WebGpu*"))
+    artifact = with_specs(sidecar.read_artifact(shared_data / "mlperf_tiny/anomaly_detection/ad01_int8.tflite"))
+    inputs = {artifact.inputs[0].name: np.zeros((1, 640), np.float32)}
+    (row,) = target.measure([artifact], inputs, Plan(min_runs=10, min_seconds=0.0, rounds=2, warmup_max_runs=10))
+    assert isinstance(row, Measurement), row
+    assert row.device.facts["ai-edge-litert"] == "2.3.0"
