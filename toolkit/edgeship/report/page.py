@@ -188,4 +188,12 @@ _HELPERS = (
     "share",
 )
 #: The same of `results`.
-_RESULT_HELPERS = ("arena_text", "classes_text", "estimate_text", "instructions_text", "parity_text")
+_RESULT_HELPERS = (
+    "arena_text",
+    "classes_text",
+    "energy_text",
+    "estimate_text",
+    "instructions_text",
+    "parity_text",
+    "throughput_text",
+)

@@ -1,9 +1,25 @@
-"""Emulated and estimated results in words. None of them is a latency: that is what their types are for."""
+"""What targets gave beside latencies, in words. An emulation has no latency: that is what the types are for."""
 
 from __future__ import annotations
 
 from edgeship.report.view import DASH, digits
-from edgeship.types import Emulation, Estimate, Parity
+from edgeship.types import Emulation, Estimate, Measurement, Parity
+
+
+def throughput_text(measurement: Measurement) -> str:
+    """`3,117 one by one, 3,912 in batches of 8`; a dash where none was measured."""
+    said = []
+    if measurement.streaming is not None:
+        said.append(f"{measurement.streaming.per_second:,.0f} one by one")
+    if measurement.batch is not None:
+        said.append(f"{measurement.batch.per_second:,.0f} in batches of {measurement.batch.batch}")
+    return ", ".join(said) or DASH
+
+
+def energy_text(measurement: Measurement) -> str:
+    """`2.31 mJ (package-0)`; a dash where there is no meter."""
+    energy = measurement.energy
+    return DASH if energy is None else f"{digits(energy.millijoules)} mJ ({energy.meter})"
 
 
 def parity_text(parity: Parity) -> str:

@@ -1,0 +1,111 @@
+"""What was measured, emulated and estimated never stands in one table or drawing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from tests import report_builder, result_rows
+
+from edgeship.report import page, read, results, view, write
+from edgeship.types import Energy, Report, Throughput
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    built = report_builder.build(tmp_path_factory.mktemp("build"))
+    return replace(
+        built,
+        emulations=(result_rows.emulation(), result_rows.micro()),
+        estimates=(result_rows.bound(), result_rows.fit()),
+        unmeasured=(result_rows.refused(),),
+    )
+
+
+def sections(html: str) -> dict[str, str]:
+    """Text of each section by its heading."""
+    found = {}
+    for part in re.split(r"<section", html)[1:]:
+        heading = re.search(r"<h2[^>]*>(.*?)</h2>", part)
+        if heading:
+            found[heading[1]] = re.sub(r"<[^>]+>", " ", part)
+    return found
+
+
+def test_each_kind_has_its_own_section(made: Report) -> None:
+    found = sections(page.pages(made)[0])
+    emulated = found["Emulated"]
+    assert "3,234,011" in emulated
+    assert "multiply-add 50 %, load and store 25 %" in emulated
+    assert "bit-identical to litert on x86_64, 8 samples" in emulated
+    assert "differs from litert on x86_64 by up to 0.0039, 1 sample" in emulated
+    assert "34,816 B" in emulated
+    assert not re.search(r"\d ms", emulated)
+    estimated = found["Estimated"]
+    assert "≥ 1.90 ms" in estimated
+    assert "about 2.14 ms, ±12 % (leave-one-out error)" in estimated
+    assert "this browser has no WebGPU adapter" in found["Not measured"]
+
+
+def test_no_drawing_and_no_table_of_latencies_shows_another_kind(made: Report) -> None:
+    for shown in page.pages(made):
+        before, _, rest = shown.partition("Emulated" if shown.startswith("#") else 'id="emulated"')
+        assert "emulated:" not in before
+        assert "coral" not in before
+        assert "1.90" not in before
+        assert rest
+    html = page.pages(made)[0]
+    for drawing in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
+        assert "emulated" not in drawing
+        assert "coral" not in drawing
+
+
+def test_markdown_has_the_same(made: Report) -> None:
+    markdown = page.pages(made)[1]
+    for words in ("## Emulated", "3,234,011", "## Estimated", "≥ 1.90 ms", "## Not measured", "no WebGPU adapter"):
+        assert words in markdown
+
+
+def test_without_them_there_are_no_sections(made: Report) -> None:
+    plain = replace(made, emulations=(), estimates=(), unmeasured=())
+    for shown in page.pages(plain):
+        for word in ("Emulated", "Estimated", "Not measured"):
+            assert word not in shown
+
+
+def test_they_are_kept_in_the_report_file(made: Report, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = made.artifacts[0].path.parent.parent.parent
+    write(made, folder)
+    again = read(folder)
+    assert (again.emulations, again.estimates, again.unmeasured) == (made.emulations, made.estimates, made.unmeasured)
+
+
+def test_sizes_of_an_emulated_file_count(made: Report) -> None:
+    only = replace(made, measurements=())
+    int8 = next(a for a in only.artifacts if a.id == "tflite/int8")
+    assert only.wire_bytes(int8) == 77_786
+    row = next(r for r in view.rows(only) if r.artifact.id == "tflite/int8")
+    assert row.compressed == (86_000, 77_786, 79_755)
+    assert row.timings == ()
+
+
+def test_devices_say_what_they_are(made: Report) -> None:
+    assert {"local (measured)", "emulated:cortex-a72 (emulated)", "coral (estimated)"} <= set(view.devices(made))
+
+
+def test_throughput_and_energy_of_a_measurement(made: Report) -> None:
+    first, *others = made.measurements
+    assert (results.throughput_text(first), results.energy_text(first)) == (view.DASH, view.DASH)
+    whole = replace(
+        first,
+        preprocessing_ms=0.012,
+        postprocessing_ms=0.003,
+        batch=Throughput(8, 3912.4),
+        streaming=Throughput(1, 3117.0),
+        energy=Energy(2.313, "package-0"),
+        repeats=5,
+    )
+    found = sections(page.pages(replace(made, measurements=(whole, *others)))[0])["Latency"]
+    for words in ("3,117 one by one, 3,912 in batches of 8", "2.31 mJ (package-0)", "0.0120", "0.00300"):
+        assert words in found
