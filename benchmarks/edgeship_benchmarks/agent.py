@@ -38,7 +38,7 @@ np: Any = None
 try:
     import numpy as np
 except ImportError as _error:  # a bare board can still say what it is
-    _NO_NUMPY = str(_error)
+    _NO_NUMPY = (str(_error).strip().splitlines() or ["?"])[-1]  # NumPy explains itself at length
 
 _NUMPY_MS = (time.perf_counter() - _started) * 1e3
 
