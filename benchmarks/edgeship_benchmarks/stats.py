@@ -27,6 +27,10 @@ DRIFT_LIMIT = 0.10
 WIDTH_LIMIT = 0.10
 #: Share of outliers worth a note. They alone do not make a median unstable: where noise is small, most are 5 % slower.
 OUTLIER_LIMIT = 0.10
+#: Share by which the clock may fall without a note: governors move it by steps of about 5 %.
+CLOCK_LIMIT = 0.10
+#: Degrees Celsius from which a Raspberry Pi lowers its clock (raspberrypi.com, documentation of `temp_limit`).
+HOT_C = 80.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def notes(
     Args:
         samples: milliseconds, in order.
         round_lengths: samples by round.
-        facts: of the device; `load_average`, `cores`, `governor`, `throttled` are looked at.
+        facts: of the device; `load_average`, `cores`, `governor`, `throttled`, clock and temperature are looked at.
         warm: whether warm-up ended because latency was stable.
     """
     x = samples_of(samples)
@@ -109,9 +113,24 @@ def notes(
         found.append(f"load average {load:g} on {cores:g} cores before measuring: stop other work for shorter times")
     if facts.get("governor") in ("powersave", "ondemand", "conservative"):
         found.append(f"frequency governor {facts['governor']}: clocks vary; set it to performance to compare")
+    found += _heat(facts)
     if len(x) < P99_MIN_SAMPLES:
         found.append(f"no p99: it needs {P99_MIN_SAMPLES} samples, there are {len(x)}; raise the number of runs")
     return tuple(found)
+
+
+def _heat(facts: Mapping[str, str]) -> list[str]:
+    """What happened to clock and temperature meanwhile."""
+    found = []
+    before, after = _number(facts.get("frequency_mhz")), _number(facts.get("frequency_mhz_after"))
+    if before and after and after < (1 - CLOCK_LIMIT) * before:
+        found.append(f"the clock fell from {before:g} to {after:g} MHz: cool the device, rest with --cool-down SECONDS")
+    hottest = _number(facts.get("temperature_c_after"))
+    if hottest is not None and hottest >= HOT_C:
+        found.append(
+            f"{hottest:g} °C afterwards, where boards begin to throttle: cool it, rest with --cool-down SECONDS"
+        )
+    return found
 
 
 def _instabilities(x: Array, round_lengths: Sequence[int], facts: Mapping[str, str]) -> list[str]:

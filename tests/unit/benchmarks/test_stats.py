@@ -165,8 +165,15 @@ def test_a_median_that_is_not_known_is_unstable() -> None:
         ({"load_average": "odd", "cores": "4"}, ""),
         ({"governor": "powersave"}, "frequency governor powersave"),
         ({"governor": "performance"}, ""),
+        ({"frequency_mhz": "1500", "frequency_mhz_after": "1000"}, "the clock fell from 1500 to 1000 MHz"),
+        ({"frequency_mhz": "1500", "frequency_mhz_after": "1450"}, ""),
+        ({"frequency_mhz": "600", "frequency_mhz_after": "1500"}, ""),
+        ({"temperature_c": "50.0", "temperature_c_after": "82.3"}, "82.3 °C afterwards"),
+        ({"temperature_c": "50.0", "temperature_c_after": "61.0"}, ""),
         ({"throttled": "0x0", "throttled_after": "0x50005"}, "unstable: the board throttled"),
         ({"throttled": "0x50000"}, ""),  # long ago, not now
+        ({"throttled": "0x50000", "throttled_after": "0x50000"}, ""),
+        ({"throttled": "0x10000", "throttled_after": "0x50000"}, "unstable: the board throttled"),  # while measuring
         ({"throttled": "odd"}, ""),
     ],
 )
