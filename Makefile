@@ -27,6 +27,7 @@ node: setup
 # What tests need beside Python, on Debian as root; elsewhere such tests skip with the reason.
 system:
 	@lacking=""; command -v node >/dev/null || lacking="nodejs npm"; command -v chromium >/dev/null || lacking="$$lacking chromium"; \
+	command -v firefox-esr >/dev/null || command -v firefox >/dev/null || lacking="$$lacking firefox-esr"; \
 	[ -x /usr/sbin/sshd ] || lacking="$$lacking openssh-server openssh-client"; \
 	command -v mmdebstrap >/dev/null || lacking="$$lacking mmdebstrap"; command -v qemu-aarch64-static >/dev/null || lacking="$$lacking qemu-user-static"; \
 	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -59,6 +60,7 @@ acceptance: setup node
 	$(BIN)/python -m tests.acceptance.compression
 	$(BIN)/python -m tests.acceptance.fuzz
 	$(BIN)/python -m tests.acceptance.malformed
+	$(BIN)/python -m tests.acceptance.benchmarks --aa 200 --five 100 --three 100 --construction --overhead 20
 	$(BIN)/python -m pytest -m slow
 
 clean:
