@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeship.errors import EdgeshipError, InputError
+from edgeship.errors import ConnectionLost, EdgeshipError, InputError
 from edgeship.types import Plan, Progress
 from edgeship_benchmarks.plan import REWARM_RUNS, execute, orders
 from edgeship_benchmarks.session import AgentSession
@@ -131,3 +131,42 @@ _BAD: list[Callable[[Plan], Plan]] = [
 def test_a_plan_that_measures_nothing(change: Callable[[Plan], Plan]) -> None:
     with pytest.raises(InputError, match="cannot measure by"):
         execute([], {}, change(_PLAN))
+
+
+class Losing(Watched):
+    """Loses its board in the given measurements, counted from 1."""
+
+    def __init__(self, log: list[tuple[str, str]], label: str, *lost: int) -> None:
+        super().__init__(log, label)
+        self._lost, self._count = lost, 0
+
+    def measure(self, *args, **kwargs):  # type: ignore[no-untyped-def] # as in the base
+        self._count += 1
+        if self._count in self._lost:
+            self._child.close()
+            raise ConnectionLost("the cable was pulled")
+        return super().measure(*args, **kwargs)
+
+
+def test_a_round_with_a_lost_connection_is_measured_again_by_all(models: Path) -> None:
+    log: list[tuple[str, str]] = []
+    with Watched(log, "A") as a, Losing(log, "B", 2) as b:
+        for session in (a, b):
+            session.load("litert", models / "affine.tflite")
+        timings = execute([a, b], {"x": np.load(models / "affine.x.npy")}, _PLAN)
+    for timing in timings:
+        assert not isinstance(timing, EdgeshipError)
+        assert timing.again == (2,)
+        assert len(timing.round_lengths) == _PLAN.rounds
+        assert sum(timing.round_lengths) == len(timing.latency_ms)
+    assert [who for who, what in log if what == "measure"].count("A") == _PLAN.rounds + 1
+
+
+def test_a_connection_that_is_lost_again_and_again_costs_only_its_row(models: Path) -> None:
+    with Watched([], "A") as a, Losing([], "B", *range(1, 100)) as b:
+        for session in (a, b):
+            session.load("litert", models / "affine.tflite")
+        kept, lost = execute([a, b], {"x": np.load(models / "affine.x.npy")}, _PLAN)
+    assert isinstance(lost, ConnectionLost)
+    assert not isinstance(kept, EdgeshipError)
+    assert len(kept.round_lengths) == _PLAN.rounds
