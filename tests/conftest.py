@@ -43,6 +43,7 @@ REVIEWED_SKIPS = (
     "cannot mount a small file system here",
     "needs Node",
     "needs Chromium",
+    "needs Firefox",
     "needs playwright",
     "needs a Chromium that starts",
     "needs the target ",

@@ -89,12 +89,12 @@ class Course:
         with Pages(self._kind, self._told) as pages:
             for done, (runtime, mine) in enumerate(work):
                 self._told(Progress(self._target, done, len(work), runtime))
-                self._measure(pages, runtime, mine, done / len(work))
+                self._measure(pages, runtime, mine, (done, len(work)))
             self._told(Progress(self._target, len(work), len(work)))
             pages.finish("Done", "The results are where the measurement was asked for. You can close this page.")
         return [row for found in self._rows.values() for row in found]
 
-    def _measure(self, pages: Pages, runtime: str, artifacts: Sequence[Artifact], share: float) -> None:
+    def _measure(self, pages: Pages, runtime: str, artifacts: Sequence[Artifact], place: tuple[int, int]) -> None:
         """Rows of one runtime. An artifact that takes the page with it is left out; the others go on in a new one."""
         left = list(artifacts)
         alone = False
@@ -107,7 +107,7 @@ class Course:
                 for artifact in left:
                     self._add(not_measured(artifact, self._target, error, runtime))
                 return
-            self._show(pages, runtime, share)
+            self._show(pages, runtime, *place)
             backend = Backend(pages, self._target, runtime, facts, self._inputs, self._plan)
             together = left[:1] if alone else left
             found = backend.rows(together, self._expected, self._told)
@@ -117,9 +117,9 @@ class Course:
             alone = alone or not found
             left = [artifact for artifact in left if artifact.id not in done]
 
-    def _show(self, pages: Pages, runtime: str, share: float) -> None:
-        rows = [_shown(row) for found in self._rows.values() for row in found] if self._kind == "any" else []
-        pages.show(now=runtime, share=share, rows=rows)
+    def _show(self, pages: Pages, runtime: str, done: int, total: int) -> None:
+        rows = [_shown(row) for found in self._rows.values() for row in found]
+        pages.show(now=f"{runtime}, {done + 1} of {total} runtimes", share=done / total, rows=rows)
 
     def _add(self, row: Row, pages: Pages | None = None) -> None:
         self._rows[row.artifact].append(row)

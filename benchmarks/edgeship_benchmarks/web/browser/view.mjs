@@ -32,17 +32,10 @@ export function finish({ title, now }) {
 function addRow({ file, runtime, ms, mark, reason }) {
   element('results').hidden = false;
   const row = document.createElement('tr');
-  const where = made('td', runtime);
-  if (mark) where.append(made('span', mark, 'mark'));
-  row.append(made('td', file), where, made('td', ms === null ? 'none' : `${ms < 10 ? ms.toFixed(3) : ms.toFixed(1)} ms`, ms === null ? 'number none' : 'number'));
+  const what = made('td', file);
+  what.append(made('span', [runtime, mark, reason].filter(Boolean).join(' · '), 'mark'));
+  row.append(what, made('td', ms === null ? 'none' : `${ms < 10 ? ms.toFixed(3) : ms.toFixed(1)} ms`, ms === null ? 'number none' : 'number'));
   element('rows').append(row);
-  if (!reason) return;
-  const cell = made('td', reason);
-  cell.colSpan = 3;
-  const explained = document.createElement('tr');
-  explained.className = 'reason';
-  explained.append(cell);
-  element('rows').append(explained);
 }
 
 function made(tag, text, name = '') {
