@@ -6,7 +6,6 @@ Flags as measured with Chromium 156 on a machine without a GPU: SwiftShader serv
 from __future__ import annotations
 
 import functools
-import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from edgeship.errors import TargetUnavailable
+from edgeship_benchmarks.targets.browser import processes
+
 _FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--enable-unsafe-webgpu",
     "--use-webgpu-adapter=swiftshader",
 )
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def missing() -> str:
@@ -33,7 +34,10 @@ def missing() -> str:
 
 def executable() -> str | None:
     """The system's Chromium."""
-    return next((found for found in map(shutil.which, _NAMES) if found), None)
+    try:
+        return processes.executable("chromium")
+    except TargetUnavailable:
+        return None
 
 
 @contextmanager

@@ -44,6 +44,7 @@ REVIEWED_SKIPS = (
     "needs Node",
     "needs Chromium",
     "needs Firefox",
+    "needs a second loopback address",
     "needs playwright",
     "needs a Chromium that starts",
     "needs the target ",

@@ -207,6 +207,19 @@ def test_bodies_that_are_too_long_or_have_no_length_are_not_read(server: PageSer
     connection.close()
 
 
+def test_an_address_in_the_network_is_there_for_cables_too() -> None:
+    """127.0.0.2 stands for the address in the network; `adb reverse` and `ssh -R` lead to 127.0.0.1."""
+    try:
+        server = PageServer(Hub(grace_seconds=0.1), "127.0.0.2")
+    except OSError:
+        pytest.skip("needs a second loopback address, as Linux has")
+    with server:
+        assert server.url.startswith("http://127.0.0.2:")
+        assert ask(server, server.root)[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        ask(server, server.root)
+
+
 def test_offline_starts_get_nothing(server: PageServer) -> None:
     server.starts[1].offline = True
     assert ask(server, f"{server.root}start/1/model/model.tflite")[0] == 503

@@ -177,6 +177,7 @@ def _less(plan: Plan) -> Plan:
         warmup_max_runs=min(plan.warmup_max_runs, _SOFTWARE.warmup_max_runs),
         min_runs=min(plan.min_runs, _SOFTWARE.min_runs),
         min_seconds=_SOFTWARE.min_seconds,
+        repeats=_SOFTWARE.repeats,
     )
 
 

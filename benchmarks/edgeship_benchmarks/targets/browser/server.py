@@ -19,6 +19,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -31,6 +32,7 @@ from edgeship_benchmarks.targets.browser.listing import Listed
 #: Largest output of one run; `check` runs so few samples at once that it fits.
 MAX_DATA_BYTES = 64 << 20
 _BEAT_SECONDS = 0.5
+_LOOPBACK = "127.0.0.1"
 #: Cross-origin isolation: exact clocks, and memory that threads share. Nothing here belongs to any other site.
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -78,11 +80,12 @@ class PageServer:
     """Serves until it is closed. Use as a context manager.
 
     Args:
-        host: address to bind; an ephemeral port is taken.
+        host: address to bind; an ephemeral port is taken. This machine's own address gets the same port, for devices on
+            a cable that forwards to it.
         hub: where answers go.
     """
 
-    def __init__(self, hub: Hub, host: str = "127.0.0.1") -> None:
+    def __init__(self, hub: Hub, host: str = _LOOPBACK) -> None:
         self.hub = hub
         self.token = secrets.token_urlsafe(16)
         self.starts: dict[int, Start] = {}
@@ -92,14 +95,21 @@ class PageServer:
         self.accepts = ""
         self._lock = threading.Lock()
         self._numbers = 0
-        self._http = _HTTP((host, 0), _Handler, self)
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        first = _HTTP((host, 0), _Handler, self)
+        self._listening = [first]
+        if host != _LOOPBACK:
+            with suppress(OSError):  # taken by another program; the address in the network is what was asked for
+                self._listening.append(_HTTP((_LOOPBACK, first.server_address[1]), _Handler, self))
+        self._threads = [
+            threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True) for http in self._listening
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def url(self) -> str:
         """Address of the page."""
-        host, port = self._http.server_address[:2]
+        host, port = self._listening[0].server_address[:2]
         return f"http://{host!s}:{port}{self.root}"
 
     @property
@@ -116,9 +126,10 @@ class PageServer:
     def close(self) -> None:
         """End all streams and the server; safe to call twice."""
         self.hub.expect()
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        for http, thread in zip(self._listening, self._threads, strict=True):
+            http.shutdown()
+            http.server_close()
+            thread.join()
 
     def __enter__(self) -> PageServer:
         return self
