@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgeship.errors import EdgeshipError
+from edgeship.errors import ConnectionLost, EdgeshipError
 from edgeship.types import CHANGING_FACTS, Artifact, DeviceInfo, Measurement, NotMeasured, Plan, ProgressCallback
 from edgeship_benchmarks import stats
 from edgeship_benchmarks.plan import Timing, execute
@@ -58,11 +58,20 @@ def measure(
             try:
                 if isinstance(timing, EdgeshipError):
                     raise timing
-                facts = both(before, session.describe())
+                facts = both(before, _afterwards(session))
                 rows[number] = measurement(artifact, target, session, timing, plan, facts)
             except EdgeshipError as error:
                 rows[number] = not_measured(artifact, target, error, session.label)
     return [row for row in rows if row is not None]
+
+
+def _afterwards(session: AgentSession) -> dict[str, str]:
+    """Facts after measuring; a connection that breaks only now costs nothing."""
+    try:
+        return session.describe()
+    except ConnectionLost:
+        session.restart()
+        return session.describe()
 
 
 def load_options(plan: Plan, runtime: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ except ImportError:
     from tflite_runtime.interpreter import Interpreter
 print('NumPy ' + numpy.__version__, runtime.__name__)
 " """
-_KEEP = 'mv "$1" "$2"'
+_KEEP = '[ -d "$2" ] || mv "$1" "$2"'
 _REMOVE = 'rm -rf "$1"'
 
 

@@ -9,7 +9,7 @@ from edgeship.errors import InputError
 
 # A user's configuration may put these into commands for a shell (ProxyCommand %h): nothing that a shell reads gets in.
 # Neither part begins with a dash, which ssh would take for an option.
-_USER = r"[A-Za-z0-9_][A-Za-z0-9_.\\-]{0,63}"
+_USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})"
 _IPV6 = r"\[(?=[0-9A-Fa-f.]*:)[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,15})?\]"
 _ADDRESS = re.compile(rf"(?:(?P<user>{_USER})@)?(?P<host>{_NAME}|{_IPV6})(?::(?P<port>[0-9]{{1,5}}))?")

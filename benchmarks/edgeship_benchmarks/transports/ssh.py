@@ -41,6 +41,7 @@ _LEASE_SECONDS = 60.0
 _ANSWER_BYTES = 1 << 20
 _CHUNK = 1 << 16
 _TAIL_BYTES = 8192
+_LONGEST_FOLDER = 55
 #: Time for the board to end its agents and remove its folder.
 _CLEANING_SECONDS = 10
 #: No network that a board is on is slower than that for long.
@@ -96,7 +97,9 @@ class Connection:
         self.address = address
         if shutil.which("ssh") is None:
             raise TargetUnavailable("ssh is not installed here", remedy="Get it: sudo apt install openssh-client")
-        self._private = tempfile.TemporaryDirectory(prefix="edgeship-ssh-")
+        # The name of a socket holds some 100 bytes, of which ssh adds some.
+        short = len(tempfile.gettempdir()) < _LONGEST_FOLDER
+        self._private = tempfile.TemporaryDirectory(prefix="edgeship-ssh-", dir=None if short else "/tmp")  # noqa: S108 - a new folder in it
         self._lease = subprocess.Popen(
             [*self._ssh("ControlMaster=yes"), _script(lease.SCRIPT, name="edgeship-lease")],
             stdin=subprocess.PIPE,
@@ -176,26 +179,29 @@ class Connection:
         timer = threading.Timer(seconds, process.kill)
         timer.start()
         try:
-            assert process.stdout is not None
-            taken = 0
-            while chunk := process.stdout.read1(_CHUNK):  # type: ignore[attr-defined] # a pipe is buffered
-                taken += len(chunk)
-                if taken > limit_bytes:
-                    raise TargetUnavailable(f"{self.address} sent more than {limit_bytes:,} bytes")
-                stdout.write(chunk)
-            process.wait()
+            self._copy(process, stdout, limit_bytes)
             late = not timer.is_alive()
         finally:
             timer.cancel()
             process.kill()
             process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
             said = errors.text()
         if process.returncode:
             raise self._failure(process.returncode, said, seconds if late else None)
         if not self.alive:  # ssh then goes a way of its own, to a board that has begun to clean up
             raise self._lost()
+
+    def _copy(self, process: subprocess.Popen[bytes], to: IO[bytes], limit_bytes: int) -> None:
+        """What a process writes, until it ends."""
+        assert process.stdout is not None
+        taken = 0
+        with process.stdout as pipe:
+            while chunk := os.read(pipe.fileno(), _CHUNK):
+                taken += len(chunk)
+                if taken > limit_bytes:
+                    raise TargetUnavailable(f"{self.address} sent more than {limit_bytes:,} bytes")
+                to.write(chunk)
+        process.wait()
 
     def put(self, file: Path, place: str) -> None:
         """Copy a file to a path on the board. Raises as `run` does."""
