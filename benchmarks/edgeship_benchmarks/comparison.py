@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeship.errors import InputError
 from edgeship.types import Measurement
-from edgeship_benchmarks.intervals import mean_interval, rounds_of, samples_of, trimmed_mean_interval
+from edgeship_benchmarks.intervals import rounds_of, samples_of, trimmed_mean_interval
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -104,7 +104,7 @@ def ratio(a: Measurement, b: Measurement, level: float = 0.95) -> Ratio:
     """How many times slower `a` is than `b`, from two measurements that were interleaved in the same rounds.
 
     Of each start, the median over its rounds of the logarithm of the ratio of the round's two medians; over the starts
-    their mean with Student's t interval. With a single start, Yuen's interval of the trimmed mean over rounds.
+    their trimmed mean with its interval (`intervals.trimmed_mean_interval`). With a single start the same over rounds.
     Raises InputError for measurements that are no pair.
     """
     first, second = _round_medians(a), _round_medians(b)
@@ -119,7 +119,7 @@ def ratio(a: Measurement, b: Measurement, level: float = 0.95) -> Ratio:
         return Ratio(math.exp(float(logs.mean())), None, len(logs), level, repeats)
     if repeats > 1:
         starts = [float(np.median(part)) for part in np.split(logs, repeats)]
-        ends = mean_interval(np.array(starts), level)
+        ends = trimmed_mean_interval(np.array(starts), level)
     else:
         ends = trimmed_mean_interval(logs, level)
     value, low, high = map(math.exp, ends)

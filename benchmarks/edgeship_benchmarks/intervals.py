@@ -20,7 +20,7 @@ RESAMPLES = 2000
 MAX_BLOCKS = 1000
 #: Share of the values that a trimmed mean leaves out at each end.
 TRIMMED = 0.2
-TRIMMED_MIN_VALUES = 10
+TRIMMED_MIN_VALUES = 6
 _Z975 = 1.95996
 
 
@@ -88,19 +88,12 @@ def _last_significant(significant: Array, quiet_run: int) -> int:
     return int(np.flatnonzero(significant)[-1]) + 1
 
 
-def mean_interval(values: Array, level: float) -> tuple[float, float, float]:
-    """Mean of independent values, and Student's t interval around it; at least two values."""
-    mean, n = float(values.mean()), len(values)
-    half = t_quantile(level, n - 1) * float(values.std(ddof=1)) / math.sqrt(n)
-    return mean, mean - half, mean + half
-
-
 def trimmed_mean_interval(values: Array, level: float) -> tuple[float, float, float]:
     """20 % trimmed mean of independent values, and its interval (Tukey and McLaughlin, 1963; Yuen, 1974).
 
-    Of rounds a few meet a machine that changes between one file and the next; they would move a mean, and widen its
-    interval without bound. The winsorized variance accounts for what was left out. Of fewer than ten values none is
-    left out; a single one has no interval (NaN).
+    Of rounds, and of starts, a few meet a machine that changes between one file and the next; they would move a mean,
+    and widen its interval without bound. The winsorized variance accounts for what was left out. Of fewer than six
+    values none is left out, and it is Student's interval; a single one has no interval (NaN).
     """
     n, ordered = len(values), np.sort(values)
     if n == 1:

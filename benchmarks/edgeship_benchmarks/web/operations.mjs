@@ -120,7 +120,7 @@ export class Agent {
   async throughput({ inputs, batch = 1, min_seconds = 0.5 }) {
     const size = this.batch(batch);
     const readers = await this.open(inputs);
-    const feeds = this.chunk(readers, 0, readers[0].shape[0]).map(({ values, shape: [total, ...rest] }) => {
+    const feeds = this.chunk(readers, 0, size).map(({ values, shape: [total, ...rest] }) => {
       const row = values.length / total;
       const filled = new values.constructor(size * row);
       for (let k = 0; k < size; k++) filled.set(values.subarray((k % total) * row, ((k % total) + 1) * row), k * row);

@@ -120,9 +120,9 @@ def test_ratio_is_free_of_what_both_share() -> None:
     assert back.value == pytest.approx(1 / found.value)
 
 
-@pytest.mark.parametrize(("rounds", "level"), [(5, 0.95), (5, 0.99), (20, 0.95), (20, 0.99)])
+@pytest.mark.parametrize(("rounds", "level"), [(5, 0.95), (5, 0.99), (6, 0.99), (20, 0.95)])
 def test_interval_of_one_start_covers(rounds: int, level: float) -> None:
-    """Round noise of 5 % and the true ratio 1.2, for Student's t and from ten rounds on for the trimmed mean."""
+    """Round noise of 5 % and the true ratio 1.2, for Student's t and from six rounds on for the trimmed mean."""
     rng = np.random.default_rng(2)
     hits = 0
     for _ in range(1000):
@@ -142,7 +142,18 @@ def test_a_disturbed_round_in_ten_hardly_moves_the_ratio() -> None:
     disturbed = intervals.trimmed_mean_interval(logs, 0.95)
     assert disturbed[0] == pytest.approx(clean[0], abs=0.005)
     assert disturbed[2] - disturbed[1] < 2 * (clean[2] - clean[1])
-    assert intervals.mean_interval(logs, 0.95)[2] > 0.5
+    assert logs.mean() > 0.3
+
+
+def test_a_start_that_was_disturbed_as_a_whole_does_not_hide_a_difference() -> None:
+    rng = np.random.default_rng(4)
+    found = 0
+    for _ in range(50):
+        a, b = busy_machine(rng, 1.05)
+        disturbed = np.array(a.latency_ms)
+        disturbed[12:24] *= 4
+        found += verdict(replace(a, latency_ms=tuple(disturbed)), b).word == "slower"
+    assert found >= 45
 
 
 def test_ratio_of_one_round_and_of_no_pair() -> None:

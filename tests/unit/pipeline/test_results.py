@@ -39,6 +39,13 @@ def test_a_target_that_gave_nothing_is_one_failure() -> None:
     ]
 
 
+def test_a_runtime_that_lacks_what_a_file_needs_is_no_failure_where_another_runs_it() -> None:
+    there = replace(result_rows.emulation(), target="browser:chromium")
+    lacking = row("tflite/int8", "browser:chromium", "ArtifactError", "LiteRT.js has no int8 inputs")
+    assert failures([there, lacking]) == ()
+    assert len(failures([replace(there, artifact="tflite/float32"), lacking])) == 1
+
+
 @pytest.mark.parametrize("kind", ["ChildCrashed", "ArtifactError", "DataError", "EdgeshipError", "unheard of"])
 def test_what_broke_is_a_failure_of_its_file(kind: str) -> None:
     there = replace(result_rows.emulation(), target="browser:chromium")

@@ -98,7 +98,9 @@ def table(*columns: str, title: str = "") -> Table:
 
     made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
-        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        side = "right" if column.startswith(">") else "left"
+        # A name that is cut could be that of another file.
+        made.add_column(column.removeprefix(">"), justify=side, overflow="fold")  # type: ignore[arg-type] # one of two
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeship.errors import UnavailableError, from_wire
+from edgeship.errors import InputError, UnavailableError, from_wire
 from edgeship.types import Emulation, Estimate, Failure, Measurement, NotMeasured, Result
 
 
@@ -30,15 +30,18 @@ def divide(rows: Sequence[Result | NotMeasured]) -> ByProvenance:
 
 
 def failures(rows: Sequence[Result | NotMeasured]) -> tuple[Failure, ...]:
-    """What counts as a failure: something broke, or a target gave nothing at all.
+    """What counts as a failure: something broke, a file that runs nowhere, or a target that gave nothing at all.
 
-    That a target has no runtime for a format, or a browser no GPU, is how things are.
+    That a target has no runtime for a format, a browser no GPU, or a runtime not all that a file needs which others run,
+    is how things are.
     """
     gave = {row.target for row in rows if isinstance(row, Result)}
+    ran = {row.artifact for row in rows if isinstance(row, Result)}
     found: dict[tuple[str, ...], Failure] = {}
     for row in (row for row in rows if isinstance(row, NotMeasured)):
-        said = (row.type, row.reason, row.remedy)
-        if not isinstance(from_wire({"type": row.type}), UnavailableError):
+        said, error = (row.type, row.reason, row.remedy), from_wire({"type": row.type})
+        excused = isinstance(error, UnavailableError) or (isinstance(error, InputError) and row.artifact in ran)
+        if not excused:
             found[row.artifact, row.target, *said] = Failure(row.artifact, "benchmark", *said, asked_by_name=True)
         elif row.target not in gave:
             found[row.target, *said] = Failure(f"all/{row.target}", "benchmark", *said, asked_by_name=True)
