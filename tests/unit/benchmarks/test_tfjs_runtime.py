@@ -194,6 +194,21 @@ def test_timings(session: AgentSession) -> None:
     assert min(samples) > 0
 
 
+@pytest.mark.parametrize(("fixed", "count", "wanted", "made"), [(None, 3, 32, 32), (None, 40, 8, 8), (4, 7, 32, 4)])
+def test_throughput(
+    runtime: TFJSWasmRuntime, tmp_path: Path, fixed: int | None, count: int, wanted: int, made: int
+) -> None:
+    """With fewer samples than the batch has, with more, and where the file has a batch of its own."""
+    with runtime.open_session(affine(tmp_path, batch=fixed or -1)) as found:
+        assert found.loaded.operations == ("throughput",)
+        given = {"x": numbers(count, 3)}
+        batch, one = (found.throughput(given, size, 0.05) for size in (wanted, 1))
+    assert (batch.batch, one.batch) == (made, fixed or 1)
+    assert batch.per_second > 10
+    if fixed is None:
+        assert batch.per_second > 2 * one.per_second  # so small a network is all overhead
+
+
 def test_integer_and_boolean_tensors(runtime: TFJSWasmRuntime, tmp_path: Path) -> None:
     graph = Graph()
     graph.input("i", [-1, 2], "DT_INT32")
