@@ -27,6 +27,7 @@ from edgeship_benchmarks.boards import preparing
 from edgeship_benchmarks.boards import session as boards
 from edgeship_benchmarks.targets.local import LocalTarget
 from edgeship_benchmarks.targets.ssh import SSHTarget
+from edgeship_benchmarks.transports import ssh
 from edgeship_benchmarks.transports.address import Address
 from edgeship_benchmarks.transports.ssh import Connection
 from tests.sharing import Shared
@@ -180,6 +181,24 @@ def test_a_lost_connection_is_taken_up_and_the_round_measured_again(
         assert len(row.round_lengths) == 3
         (note,) = [note for note in row.notes if "lost" in note]
         assert "round 2 was measured again" in note
+
+
+def test_a_connection_lost_while_files_are_opened(
+    prepared: Server, model: Artifact, inputs: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut: list[int] = []
+    load = boards.BoardSession.load
+
+    def lose(*args: object, **kwargs: object) -> object:
+        if not cut:
+            cut.append(1)
+            prepared.cut()
+        return load(*args, **kwargs)  # type: ignore[arg-type] # as it was called
+
+    monkeypatch.setattr(boards.BoardSession, "load", lose)
+    (row,) = SSHTarget("board").measure([model], inputs, _PLAN)
+    assert cut
+    assert isinstance(row, Measurement), row
 
 
 def test_a_board_that_does_not_come_back_is_a_row(
@@ -364,8 +383,11 @@ def test_permission_denied(board: Server) -> None:
         keys.write_text(right)
 
 
-def test_a_silent_connection_is_lost_within_seconds(board: Server) -> None:
+def test_a_silent_connection_is_lost_within_seconds(board: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is closed, as when a cable is pulled: the server's side stops to answer."""
+    assert "ServerAliveInterval=3" in ssh._OPTIONS
+    faster = tuple("ServerAliveInterval=1" if o.startswith("ServerAliveInterval") else o for o in ssh._OPTIONS)
+    monkeypatch.setattr(ssh, "_OPTIONS", faster)  # 3 s instead of 9
     with Connection(Address.parse("board")) as connection:
         stopped = board.connections()
         for pid in stopped:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgeship.errors import TargetUnavailable
+from edgeship.errors import ConnectionLost, TargetUnavailable
 from edgeship.types import Artifact, DeviceInfo, Measurement, NotMeasured, Plan, ProgressCallback
 from edgeship_benchmarks.transports.address import Address
 
@@ -88,7 +88,10 @@ class SSHTarget:
         with Link(self._address) as link:
 
             def opener(artifact: Artifact) -> BoardSession:
-                return self._open(link, artifact, plan, turns)
+                try:
+                    return self._open(link, artifact, plan, turns)
+                except ConnectionLost:
+                    return self._open(link, artifact, plan, turns)
 
             rows = measuring.measure(self.name, artifacts, opener, inputs, plan, self._named(progress))
         return rows if self._coral is None else coral.rows_with_placement(rows, artifacts)

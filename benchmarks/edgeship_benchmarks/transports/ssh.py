@@ -283,8 +283,9 @@ class Connection:
             )
         if late_seconds is not None:
             return TargetUnavailable(f"{self.address} did not finish within {late_seconds:g} s", remedy="Try again.")
-        lost = self.lost() if status == SSH_FAILED or status < 0 else None
-        return lost or TargetUnavailable(f"a command on {self.address} failed with status {status}: {_last_line(text)}")
+        # Not only where ssh says so (255): with the connection gone it goes a way of its own, where the folder is gone.
+        said = f"a command on {self.address} failed with status {status}: {_last_line(text)}"
+        return self.lost() or TargetUnavailable(said)
 
     def __enter__(self) -> Self:
         return self
