@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,23 +48,28 @@ def one_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
-    yield
-    assert processes.processes_with("edgeship-browser-") == []
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A word in the command or the environment of every process that a browser of this test consists of."""
+    place = tmp_path / "started-here"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    yield str(place)
+    assert processes.processes_with(str(place)) == []
 
 
-def artifact(folder: Path, variant: str, content: bytes) -> Artifact:
+def artifact(folder: Path, variant: str, content: bytes, name: str = "model.tflite") -> Artifact:
     place = folder / variant
     place.mkdir()
-    (place / "model.tflite").write_bytes(content)
-    entry = FileEntry("model.tflite", hashlib.sha256(content).hexdigest(), len(content))
+    (place / name).write_bytes(content)
+    entry = FileEntry(name, hashlib.sha256(content).hexdigest(), len(content))
     return Artifact(place, "tflite", variant, (entry,), (), (), "0" * 64)
 
 
 @pytest.fixture
 def three(tmp_path: Path) -> list[Artifact]:
     good = tiny_tflite.model_bytes()
-    return [artifact(tmp_path, name, good) for name in ("a", "b", "c")]
+    files = {"a": "model.tflite", "b": "it's @ñ #1?.tflite", "c": "100%25.tflite"}
+    return [artifact(tmp_path, variant, good, name) for variant, name in files.items()]
 
 
 def kinds(rows: object) -> list[str]:
@@ -123,14 +129,14 @@ def test_int8_inputs_are_refused_by_name(browser: str, tmp_path: Path) -> None:
 
 
 def test_a_page_that_dies_while_starting_costs_one_row(
-    browser: str, three: list[Artifact], monkeypatch: pytest.MonkeyPatch
+    browser: str, started: str, three: list[Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The content process is killed, as by a crash or by the kernel, when the second file starts."""
     cold = starts.Starter.cold
 
     def dies(self: starts.Starter, expected: object) -> starts.Cold:
         if self.artifact.variant == "b":
-            threading.Timer(0.05, _kill_renderers, [browser]).start()
+            threading.Timer(0.05, _kill_renderers, [browser, started]).start()
         return cold(self, expected)  # type: ignore[arg-type] # passed on
 
     monkeypatch.setattr(starts.Starter, "cold", dies)
@@ -145,14 +151,14 @@ def test_a_page_that_dies_while_starting_costs_one_row(
 
 
 def test_a_page_that_dies_of_all_files_together_measures_each_alone(
-    browser: str, three: list[Artifact], monkeypatch: pytest.MonkeyPatch
+    browser: str, started: str, three: list[Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed: list[bool] = []
 
     def progress(event: Progress) -> None:
         if event.stage == "measure" and event.message.startswith("round 1") and not killed:
             killed.append(True)
-            _kill_renderers(browser)
+            _kill_renderers(browser, started)
 
     rows = BrowserTarget(browser).measure(three[:2], X, PLAN, progress)
     assert killed
@@ -163,10 +169,10 @@ def test_a_page_that_dies_of_all_files_together_measures_each_alone(
     assert any("not comparable" in note for note in first.notes)
 
 
-def _kill_renderers(browser: str) -> None:
+def _kill_renderers(browser: str, started: str) -> None:
     """The processes that run pages, not the browser itself."""
     word = b"--type=renderer" if browser == "chromium" else b"-isForBrowser"
-    for pid in processes.processes_with("edgeship-browser-"):
+    for pid in processes.processes_with(started):
         if word in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
 

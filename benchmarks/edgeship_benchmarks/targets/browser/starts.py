@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeship_benchmarks.targets.browser.agreement import Expected
 
 #: Addresses as browsers write them: those that a service worker kept must be those that are asked for.
-_UNQUOTED = "/@"
+_UNQUOTED = "/@!*'()"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from edgeship.errors import ChildCrashed, EdgeshipError
 from edgeship.types import Artifact, ProgressCallback
@@ -84,7 +83,7 @@ class PageFiles:
     def send(self, file: Path) -> str:
         """The model by its name, which belongs to the start; anything else as data that are listed from now on."""
         if file == self._artifact.entry:
-            return quote(file.name)
+            return file.name
         return self._address(self._server.samples, file.read_bytes())
 
     def make_folder(self) -> str:

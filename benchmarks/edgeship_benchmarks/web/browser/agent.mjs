@@ -52,10 +52,15 @@ async function open({ runtime, file, files, threads = 1, created_ms }) {
   const started = await start({ ...options, threads: options.threaded ? threads : 1 });
   const import_ms = performance.timeOrigin + performance.now() - created_ms;
   const downloading = performance.now();
-  const contents = new Map(await Promise.all(files.map(async (name) => [name, new Uint8Array(await get(`model/${name}`))])));
+  const contents = new Map(await Promise.all(files.map(async (name) => [name, new Uint8Array(await get(`model/${address(name)}`))])));
   const download_ms = performance.now() - downloading;
   const engine = await openModel(started, file, contents);
   return Object.assign(engine, { import_ms, download_ms, threads: started.threads, versions: started.versions, facts: started.facts });
+}
+
+/** As the server writes addresses when it lists what was sent. @param {string} name of a file */
+function address(name) {
+  return encodeURIComponent(name).replaceAll('%40', '@').replaceAll('%2F', '/');
 }
 
 /** Collects one output and sends it as .npy data when it is whole. */

@@ -39,7 +39,7 @@ async function prepareWasm(tf, { simd, threaded, threads }) {
 export async function openTFJS({ tf }, file, contents) {
   const reading = performance.now();
   const artifacts = await readModel(file, (name) => {
-    const found = contents.get(name);
+    const found = contents.get(name === 'model.json' ? file : name);
     if (!found) throw new Error('it is not among the files');
     return found;
   });
