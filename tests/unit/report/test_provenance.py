@@ -109,3 +109,24 @@ def test_throughput_and_energy_of_a_measurement(made: Report) -> None:
     found = sections(page.pages(replace(made, measurements=(whole, *others)))[0])["Latency"]
     for words in ("3,117 one by one, 3,912 in batches of 8", "2.31 mJ (package-0)", "0.0120", "0.00300"):
         assert words in found
+
+
+def test_verdicts_are_about_what_was_measured_side_by_side(made: Report) -> None:
+    first, second, third, *_ = made.measurements
+    elsewhere = replace(third, target="browser:chromium", group="a")
+    other = replace(elsewhere, runtime="onnx-web")
+    found = results.verdicts([first, second, elsewhere, other, replace(other, group="b")])
+    assert len(found) == 2
+    assert found[0].startswith("local: tflite/float16 ")
+    assert found[0].endswith("99 % interval " + found[0].rpartition("99 % interval ")[2])
+    assert "one start of each: these processes, not the files" in found[0]
+    assert "browser:chromium: tflite/dynamic in onnx-web takes 1.000x the time of tflite/dynamic in litert" in found[1]
+    coarse = replace(second, latency_ms=(0.0,) * len(second.latency_ms))
+    (sentence,) = results.verdicts([first, coarse])
+    assert "cannot be compared" in sentence
+    assert "clock is too coarse" in sentence
+    repeated = [replace(m, repeats=5) for m in (first, second)]
+    assert "one start" not in results.verdicts(repeated)[0]
+    html, markdown = page.pages(made)
+    assert "tflite/int8 is" in sections(html)["Latency"]
+    assert "## Which is faster" in markdown

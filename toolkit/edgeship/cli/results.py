@@ -27,7 +27,7 @@ def print_results(found: ByProvenance) -> None:
 def _measured(rows: Sequence[Measurement]) -> None:
     if not rows:
         return
-    from edgeship_benchmarks.comparison import verdict
+    from edgeship.report import results
     from edgeship_benchmarks.stats import summary
 
     made = ui.table("file", "target", "runtime", ">median ms [95 %]", ">p90", ">load ms", ">MiB", ">bytes", "")
@@ -36,21 +36,28 @@ def _measured(rows: Sequence[Measurement]) -> None:
         interval = "" if s.interval_ms is None else " [{:.3f}, {:.3f}]".format(*s.interval_ms)
         memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
         figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
-        said = "unstable" if s.unstable else m.provenance
+        said: str = "unstable" if s.unstable else m.provenance
+        if m.device.facts.get("software_gpu") == "yes":
+            said = "software GPU"
         ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", said)
     ui.print_table(made)
     _parts(rows)
-    for m in rows:
-        first = next(other for other in rows if (other.target, other.group) == (m.target, m.group))
-        if m is not first:
-            names = (_name(m, [m, first]), _name(first, [m, first]))
-            ui.say(verdict(m, first).sentence(*names))
+    _pages(rows)
+    for sentence in results.verdicts(rows):
+        ui.say(sentence)
 
 
-def _name(row: Measurement, others: Sequence[Measurement]) -> str:
-    """The file, and its runtime where the same file has several."""
-    again = sum(other.artifact == row.artifact for other in others) > 1
-    return f"{row.artifact} in {row.runtime}" if again else row.artifact
+def _pages(rows: Sequence[Measurement]) -> None:
+    """What a web page pays for each file in each runtime; of browsers only."""
+    found = [(m, m.page) for m in rows if m.page is not None]
+    if not found:
+        return
+    columns = (">runtime bytes", ">model bytes", "encoding", ">cold ms", ">warm ms", ">offline ms")
+    made = ui.table("file", "runtime", *columns, title="what a web page pays before the first answer")
+    for m, page in found:
+        starts = ("" if ms is None else f"{ms:.0f}" for ms in (page.cold_ms, page.warm_ms, page.offline_ms))
+        ui.row(made, m.artifact, m.runtime, f"{page.runtime_bytes:,}", f"{page.model_bytes:,}", page.encoding, *starts)
+    ui.print_table(made)
 
 
 def _parts(rows: Sequence[Measurement]) -> None:

@@ -52,6 +52,7 @@ def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "drop_units": " or ".join(sorted({r.drop.unit for r in table if r.drop})),
         "devices": view.devices(report),
         "stages": stages.stage_rows(report),
+        "verdicts": results.verdicts(report.measurements, {row.artifact.id: row.label for row in table}),
     }
 
 

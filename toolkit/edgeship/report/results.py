@@ -2,8 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from edgeship.errors import InputError
 from edgeship.report.view import DASH, digits
 from edgeship.types import Emulation, Estimate, Measurement, Parity
+
+
+def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """On each file against the first that was interleaved with it, in sentences; none where nothing was.
+
+    `labels`: how artifacts are called, where it is not by their ids.
+    """
+    from edgeship_benchmarks.comparison import verdict
+
+    firsts: dict[tuple[str, str], Measurement] = {}
+    found = []
+    for m in measurements:
+        first = firsts.setdefault((m.target, m.group), m)
+        if first is m:
+            continue
+        names = tuple(labels.get(row.artifact, row.artifact) for row in (m, first))
+        if m.artifact == first.artifact:
+            names = (f"{names[0]} in {m.runtime}", f"{names[1]} in {first.runtime}")
+        try:
+            said = verdict(m, first)
+        except InputError as error:
+            found.append(f"{m.target}: {names[0]} cannot be compared: {error.message}")
+            continue
+        once = " (one start of each: these processes, not the files)" if m.repeats == 1 else ""
+        found.append(f"{m.target}: {said.sentence(*names)}{once}")
+    return found
 
 
 def throughput_text(measurement: Measurement) -> str:
