@@ -9,6 +9,11 @@ from edgeship.errors import InputError
 from edgeship.report.view import DASH, digits
 from edgeship.types import Emulation, Estimate, Measurement, Parity
 
+_ONE_START = (
+    "From one start of each file: this is about the processes that ran. Two starts of one file differ too; for a small "
+    "difference use edgeship benchmark, which starts files several times."
+)
+
 
 def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """On each file against the first that was interleaved with it, in sentences; none where nothing was.
@@ -31,8 +36,9 @@ def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = Ma
         except InputError as error:
             found.append(f"{m.target}: {names[0]} cannot be compared: {error.message}")
             continue
-        once = " (one start of each: these processes, not the files)" if m.repeats == 1 else ""
-        found.append(f"{m.target}: {said.sentence(*names)}{once}")
+        found.append(f"{m.target}: {said.sentence(*names)}")
+    if found and any(m.repeats == 1 for m in measurements):
+        found.append(_ONE_START)
     return found
 
 
