@@ -7,6 +7,7 @@ carries the files over.
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 PYTHON_AGENT = (sys.executable, "-P", str(Path(__file__).with_name("agent.py")))
 
 _LIMITS = Limits()
+#: Bounds of what an agent says in words.
+_MOST_TEXTS, _LONGEST_TEXT = 10_000, 2_000
 
 
 @dataclass(frozen=True)
@@ -249,7 +252,7 @@ class AgentSession:
             outputs = self._files.make_folder()
             request = {"op": "run", "inputs": self._send(inputs, Path(folder)), "outputs": outputs}
             size = {} if batch is None else {"batch": batch}
-            files = self._request({**request, **size}, progress)["outputs"]
+            files = _texts(self._request({**request, **size}, progress), "outputs")
         written = {name: _inside(outputs, file) for name, file in files.items()}
         fetched = self._files.fetch(outputs)
         return {name: _read(fetched / file) for name, file in written.items()}
@@ -263,9 +266,12 @@ class AgentSession:
         """Milliseconds of single inferences, cycling through the samples, until both minima are reached."""
         request = {"op": "measure", "inputs": self._samples(inputs), "min_runs": min_runs, "min_seconds": min_seconds}
         answer = self._request(request)
+        times = _times(answer)
         found = answer.get("microjoules")
-        self.energy = None if found is None else Energy(float(found) / 1e3, str(answer["meter"]))
-        return tuple(float(value) for value in answer["latency_ms"])
+        self.energy = (
+            None if found is None else Energy(_number(found) / 1e3, str(answer.get("meter", ""))[:_LONGEST_TEXT])
+        )
+        return times
 
     def processing(self, inputs: Tensors) -> Processing:
         """What it takes to turn a sample into what the file takes, and its outputs back; median milliseconds."""
@@ -278,16 +284,17 @@ class AgentSession:
 
     def memory(self) -> float | None:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""
-        peak = self._request({"op": "memory"})["peak_memory_mib"]
-        return None if peak is None else float(peak)
+        answer = self._request({"op": "memory"})
+        peak = answer.get("peak_memory_mib") if isinstance(answer, dict) else None
+        return None if peak is None else _number(peak)
 
     def delegate(self, name: str) -> dict[str, str]:
         """Versions of LiteRT and of a delegate's library; its device was opened. Raises TargetUnavailable."""
-        return {key: str(value) for key, value in self._request({"op": "delegate", "name": name})["versions"].items()}
+        return _texts(self._request({"op": "delegate", "name": name}), "versions")
 
     def describe(self) -> dict[str, str]:
         """Facts about the machine that the agent runs on, and its state at this moment."""
-        return {key: str(value) for key, value in self._request({"op": "describe"})["facts"].items()}
+        return _texts(self._request({"op": "describe"}), "facts")
 
     def close(self) -> None:
         """End the agent; safe to call twice."""
@@ -312,6 +319,28 @@ class AgentSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _texts(answer: Any, key: str) -> dict[str, str]:
+    """Texts by name in an agent's answer, which may come from a board or a page that nobody here trusts."""
+    found = answer.get(key) if isinstance(answer, dict) else None
+    if not isinstance(found, dict) or len(found) > _MOST_TEXTS:
+        raise ChildCrashed(f"the agent gave no {key}")
+    return {name[:_LONGEST_TEXT]: str(value)[:_LONGEST_TEXT] for name, value in found.items()}
+
+
+def _number(value: Any) -> float:
+    """A number that can be: finite and not negative."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ChildCrashed(f"the agent gave {str(value)[:100]!r} for a number")
+    return float(value)
+
+
+def _times(answer: Any) -> tuple[float, ...]:
+    found = answer.get("latency_ms") if isinstance(answer, dict) else None
+    if not isinstance(found, list) or not found:
+        raise ChildCrashed("the agent gave no times")
+    return tuple(map(_number, found))
 
 
 def _write(inputs: Tensors, folder: Path) -> dict[str, Path]:

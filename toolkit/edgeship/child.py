@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar, get_type_hints
+from typing import Any, NoReturn, Self, TypeVar, get_type_hints
 
 from edgeship.codec import from_data, to_data
 from edgeship.errors import (
@@ -61,11 +61,15 @@ def _physical_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     """An answer, or None for anything else."""
     try:
-        answer = json.loads(line)
-    except ValueError:
+        answer = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or not answer.keys() & {"progress", "result", "error"}:
         return None

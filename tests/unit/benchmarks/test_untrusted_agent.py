@@ -1,0 +1,57 @@
+"""Answers that no agent of ours gives: a board is a machine of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeship.errors import ChildCrashed, EdgeshipError
+from edgeship_benchmarks.session import AgentSession
+
+
+def _session(folder: Path, answer: str) -> AgentSession:
+    """An agent that says this to everything."""
+    program = folder / "agent.py"
+    program.write_text(f"import sys\nfor line in sys.stdin:\n    print({answer!r}, flush=True)\n")
+    return AgentSession([sys.executable, str(program)], name="odd agent")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        '{"latency_ms": []}',
+        '{"latency_ms": [0.1, -1]}',
+        '{"latency_ms": ["0.1"]}',
+        '{"latency_ms": [true]}',
+        '{"latency_ms": [1e999]}',
+        '{"latency_ms": [0.1], "microjoules": "many"}',
+        '{"latency_ms": {"0": 1}}',
+        "[]",
+        "null",
+        "{}",
+    ],
+)
+def test_times_that_cannot_be(tmp_path: Path, result: str) -> None:
+    with _session(tmp_path, f'{{"result": {result}}}') as session, pytest.raises(ChildCrashed):
+        session.measure({"x": np.zeros((1, 2), np.float32)})
+
+
+@pytest.mark.parametrize("answer", ['{"result": NaN}', "[" * 100_000, '{"result": {"facts": [1]}}', '{"result": 3}'])
+def test_facts_that_cannot_be(tmp_path: Path, answer: str) -> None:
+    with _session(tmp_path, answer) as session, pytest.raises(EdgeshipError):
+        session.describe()
+
+
+def test_long_facts_are_cut(tmp_path: Path) -> None:
+    with _session(tmp_path, f'{{"result": {{"facts": {{"{"k" * 9000}": "{"v" * 9000}"}}}}}}') as session:
+        ((key, value),) = session.describe().items()
+    assert (len(key), len(value)) == (2000, 2000)
+
+
+def test_outputs_outside_of_the_folder(tmp_path: Path) -> None:
+    with _session(tmp_path, '{"result": {"outputs": {"y": "/etc/passwd"}}}') as session:
+        with pytest.raises(ChildCrashed, match="which is outside of"):
+            session.run({"x": np.zeros((1, 2), np.float32)})
