@@ -52,6 +52,6 @@ def test_long_facts_are_cut(tmp_path: Path) -> None:
 
 
 def test_outputs_outside_of_the_folder(tmp_path: Path) -> None:
-    with _session(tmp_path, '{"result": {"outputs": {"y": "/etc/passwd"}}}') as session:
-        with pytest.raises(ChildCrashed, match="which is outside of"):
-            session.run({"x": np.zeros((1, 2), np.float32)})
+    answer = '{"result": {"outputs": {"y": "/etc/passwd"}}}'
+    with _session(tmp_path, answer) as session, pytest.raises(ChildCrashed, match="which is outside of"):
+        session.run({"x": np.zeros((1, 2), np.float32)})
