@@ -158,8 +158,9 @@ class EmulatedTarget:
         if options:
             script = [str(Path(counting.__file__).with_name("counted_agent.py")), agent.__file__]
         emulator = counting.EMULATOR if options else qemu.STATIC
-        program = [root.PYTHON, *script]
-        command = qemu.command(layer, self._board.cpu, program, {"PYTHONPATH": str(site)}, options, emulator)
+        # Python's own seeds would change the few instructions with which it calls LiteRT.
+        env = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "0"}
+        command = qemu.command(layer, self._board.cpu, [root.PYTHON, *script], env, options, emulator)
         session = AgentSession(command, name=f"{artifact.id} on {self.name}", limits=Limits(seconds=_SECONDS))
         try:
             session.load(_RUNTIME, artifact.entry)
