@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -39,8 +38,7 @@ class BrowserTarget:
         found = processes.version(self._kind)
         with Pages(self._kind) as pages:
             facts = pages.fresh()
-        here = {"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()}
-        return DeviceInfo(self.name, "measured", {**here, "browser": found, **facts})
+        return DeviceInfo(self.name, "measured", {**facts, "browser": found})
 
     def check(self, artifact: Artifact, inputs: Tensors) -> Tensors:
         """Outputs of the artifact in the first runtime for its format, in WebAssembly."""

@@ -68,7 +68,11 @@ def _error(data: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _progress(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"stage": text(data.get("stage", "")), "done": _count(data.get("done")), "total": _count(data.get("total"))}
+    return {
+        "stage": text(data.get("stage", "")),
+        "done": _count(data.get("done")),
+        "total": _optional(_count)(data.get("total")),
+    }
 
 
 def _ms(value: Any) -> float:

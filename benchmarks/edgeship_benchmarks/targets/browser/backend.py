@@ -141,7 +141,8 @@ class Backend:
 
     def _measurement(self, one: _Started, session: PageSession, timing: Timing, *, hidden: bool) -> Measurement:
         group = session.channel.inferences_per_time
-        facts = {**self._facts, **one.cold.facts, "inferences_per_time": str(group)}
+        machine = measuring.both(self._facts, self._pages.machine())
+        facts = {**machine, **one.cold.facts, "inferences_per_time": str(group)}
         row = measuring.measurement(one.starter.artifact, self._target, session, timing, self._plan, facts)
         notes = [
             (_SOFTWARE_NOTE, one.software),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,12 +48,18 @@ class Pages:
                 self._start()
             else:
                 self._ask()
-        self._progress(Progress(OPEN_PAGE, 1, 1))
         try:
             facts: Mapping[str, str] = check("describe", hub.request({"op": "describe"}, 30.0))["facts"]
         except EdgeshipError as error:
             raise TargetUnavailable(f"the page does not answer: {error.message}", remedy="Try again.") from error
-        return {key: value for key, value in facts.items() if key != "times_hidden"}
+        return {**self.machine(), **{key: value for key, value in facts.items() if key != "times_hidden"}}
+
+    def machine(self) -> Mapping[str, str]:
+        """What this machine is, and how it is at this moment, where it is the one that measures."""
+        if not self._started:
+            return {}
+        found = {"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()}
+        return {**found, "load_average": f"{os.getloadavg()[0]:.2f}"}
 
     def _start(self) -> None:
         self._end_browser()
@@ -72,6 +80,7 @@ class Pages:
                 f"nobody opened the page within {OPEN_SECONDS:g} s",
                 remedy="Open the address on the device, in the same network; a firewall may be in the way.",
             )
+        self._progress(Progress(OPEN_PAGE, 1, 1))
 
     def _renewed(self) -> bool:
         """Whether the page that is there loaded itself anew."""

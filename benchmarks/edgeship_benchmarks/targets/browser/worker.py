@@ -24,7 +24,7 @@ _NPY = re.compile(
     rb"\{'descr': '[<|][fiub](?P<size>[1248])', 'fortran_order': False, "
     rb"'shape': \((?P<shape>[0-9]{1,10},|[0-9]{1,10}(?:, [0-9]{1,10}){1,31})\), \} *\n"
 )
-#: Longest time without an answer. Nothing that a page does in one request takes this long on a device worth measuring.
+#: Longest time without an answer or a sign of progress, which comes between any two inferences.
 SECONDS = 180.0
 
 

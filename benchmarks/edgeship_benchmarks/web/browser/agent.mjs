@@ -23,11 +23,26 @@ const RUNTIMES = {
 };
 const OPERATIONS = new Set(['load', 'run', 'warm_up', 'measure', 'throughput', 'memory', 'describe']);
 
+/** How often a long measurement says that it goes on. */
+const TOLD_MS = 5000;
+
 class BrowserAgent extends Agent {
+  told = 0;
+
   /** As `Agent.load`; `download_ms`: the model's files, from the network or a cache. */
   async load(request) {
     const answer = await super.load(request);
     return { ...answer, download_ms: this.engine.download_ms, threads: this.engine.threads };
+  }
+
+  /** As `Agent.timed`; tells now and then, between two times, that it is alive. */
+  async timed(feeds) {
+    const found = await super.timed(feeds);
+    if (performance.now() - this.told > TOLD_MS) {
+      this.told = performance.now();
+      this.here.send({ progress: { stage: 'measure', done: 0, total: null } });
+    }
+    return found;
   }
 
   /** No browser says what one worker takes. */
