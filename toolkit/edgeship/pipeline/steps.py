@@ -329,9 +329,7 @@ def measure(
     for n, artifact in zip(together, asked, strict=True):
         mine = [replace(row, artifact=artifacts[n].id) for row in measured if row.artifact == artifact.id]
         rows[n] = tuple(replace(row, key=keys[n]) if isinstance(row, Result) else row for row in mine)
-        results = tuple(row for row in rows[n] if isinstance(row, Result))
-        kept = _Kept(keys[n], results, tuple(row for row in rows[n] if isinstance(row, NotMeasured)))
-        write_text(paths[n], codec.to_json(kept))
+        _keep_rows(paths[n], keys[n], rows[n])
     return tuple(rows)
 
 
@@ -372,6 +370,11 @@ def _measurement_keys(artifacts: Sequence[Artifact], target: str, dataset: Datas
         )
         keys.append(key)
     return keys
+
+
+def _keep_rows(path: Path, key: str, rows: Rows) -> None:
+    results = tuple(row for row in rows if isinstance(row, Result))
+    write_text(path, codec.to_json(_Kept(key, results, tuple(row for row in rows if isinstance(row, NotMeasured)))))
 
 
 def _kept_rows(path: Path, key: str) -> Rows:
