@@ -54,14 +54,13 @@ def measure(
                 rows[number] = not_measured(artifact, target, error)
         timings = execute([session for _, session, _ in opened], inputs, plan, progress)
         for (number, session, before), timing in zip(opened, timings, strict=True):
-            artifact = artifacts[number]
             try:
                 if isinstance(timing, EdgeshipError):
                     raise timing
                 facts = both(before, _afterwards(session))
-                rows[number] = measurement(artifact, target, session, timing, plan, facts)
+                rows[number] = measurement(artifacts[number], target, session, timing, plan, facts)
             except EdgeshipError as error:
-                rows[number] = not_measured(artifact, target, error, session.label)
+                rows[number] = not_measured(artifacts[number], target, error, session.label)
     return [row for row in rows if row is not None]
 
 
