@@ -184,6 +184,11 @@ def test_nothing_but_words_with_meaning() -> None:
     assert plugins.target("browser:any").name == "browser:any"
 
 
+def test_preparing_installs_the_runtimes() -> None:
+    (sentence,) = BrowserTarget("any").prepare()
+    assert str(node.packages_folder()) in sentence
+
+
 class TestAny:
     """`browser:any`, with a second browser on the same machine for a phone."""
 

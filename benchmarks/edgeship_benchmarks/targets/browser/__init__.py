@@ -40,6 +40,15 @@ class BrowserTarget:
             facts = pages.fresh()
         return DeviceInfo(self.name, "measured", {**facts, "browser": found})
 
+    def prepare(self, progress: ProgressCallback | None = None) -> Sequence[str]:
+        """Install the npm packages of the runtimes. Raises TargetUnavailable where the browser is missing."""
+        from edgeship_benchmarks import node
+        from edgeship_benchmarks.targets.browser import processes
+
+        if self._kind != "any":
+            processes.executable(self._kind)
+        return [f"the runtimes for web pages are in {node.install(progress or (lambda _: None))}"]
+
     def check(self, artifact: Artifact, inputs: Tensors) -> Tensors:
         """Outputs of the artifact in the first runtime for its format, in WebAssembly."""
         from edgeship_benchmarks.targets.browser.course import check

@@ -52,7 +52,7 @@ class Pages:
             facts: Mapping[str, str] = check("describe", hub.request({"op": "describe"}, 30.0))["facts"]
         except EdgeshipError as error:
             raise TargetUnavailable(f"the page does not answer: {error.message}", remedy="Try again.") from error
-        return {**self.machine(), **{key: value for key, value in facts.items() if key != "times_hidden"}}
+        return {**{key: value for key, value in facts.items() if key != "times_hidden"}, **self.machine()}
 
     def machine(self) -> Mapping[str, str]:
         """What this machine is, and how it is at this moment, where it is the one that measures."""
