@@ -20,6 +20,7 @@ from edgeship_benchmarks import node
 from edgeship_benchmarks.targets.browser import BrowserTarget, pages, processes, runtimes, starts
 from tests import tiny_tflite
 from tests.browser import executable as chromium
+from tests.browser import missing as missing_browser
 
 PLAN = Plan(min_runs=30, min_seconds=0.0, rounds=3, warmup_max_runs=30)
 X = {"x": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)}
@@ -212,6 +213,39 @@ class TestAny:
         assert len(opened) == 1
         assert kinds(rows) == ["tflite/a Measurement"]
         assert rows[0].target == "browser:any"
+
+    def test_a_person_sees_what_is_going_on(self, three: list[Artifact]) -> None:
+        """On a screen of the size of a phone: the result, that it is done, and nothing wider than the screen."""
+        if missing_browser():
+            pytest.skip(f"needs {missing_browser()}")
+        seen: dict[str, object] = {}
+
+        def phone(address: str) -> None:
+            from playwright.sync_api import sync_playwright
+
+            with sync_playwright() as driver:
+                one = driver.chromium.launch(executable_path=chromium())
+                page = one.new_page(viewport={"width": 390, "height": 844})
+                page.goto(address)
+                page.wait_for_function("document.body.className === 'done'", timeout=120_000)
+                seen["title"] = page.inner_text("#title")
+                seen["rows"] = page.inner_text("#rows")
+                seen["overflow"] = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                one.close()
+
+        threads: list[threading.Thread] = []
+
+        def progress(event: Progress) -> None:
+            if event.stage == OPEN_PAGE and event.message:
+                threads.append(threading.Thread(target=phone, args=(event.message,)))
+                threads[0].start()
+
+        rows = BrowserTarget("any").measure(three[:1], X, PLAN, progress)
+        threads[0].join(60)
+        assert kinds(rows) == ["tflite/a Measurement"]
+        assert (seen["title"], seen["overflow"]) == ("Done", 0)
+        assert "tflite/a\nlitert-web-wasm" in str(seen["rows"])
+        assert " ms" in str(seen["rows"])
 
     def test_nobody_comes(self, three: list[Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pages, "OPEN_SECONDS", 0.2)
