@@ -32,8 +32,8 @@ def divide(rows: Sequence[Result | NotMeasured]) -> ByProvenance:
 def failures(rows: Sequence[Result | NotMeasured]) -> tuple[Failure, ...]:
     """What counts as a failure: something broke, a file that runs nowhere, or a target that gave nothing at all.
 
-    That a target has no runtime for a format, a browser no GPU, or a runtime not all that a file needs which others run,
-    is how things are.
+    It is how things are that a target has no runtime for a format, a browser no GPU, or a runtime not all that a file
+    needs which others run.
     """
     gave = {row.target for row in rows if isinstance(row, Result)}
     ran = {row.artifact for row in rows if isinstance(row, Result)}
