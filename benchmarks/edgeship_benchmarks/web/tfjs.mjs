@@ -67,12 +67,15 @@ export class TFJSEngine {
  * @param {(name: string) => Uint8Array | Promise<Uint8Array>} read a file beside model.json, or itself (`model.json`)
  */
 export async function readModel(file, read) {
-  let json;
   try {
-    json = JSON.parse(new TextDecoder().decode(await read('model.json')));
+    return await artifactsOf(file, JSON.parse(new TextDecoder().decode(await read('model.json'))), read);
   } catch (error) {
-    throw new Fault('ArtifactError', `${file} cannot be read: ${error.message}`);
+    if (error instanceof Fault) throw error; // others: what is in the JSON is not what belongs there
+    throw new Fault('ArtifactError', `${file} cannot be read: ${error.message}`, 'The file is damaged; convert it again.');
   }
+}
+
+async function artifactsOf(file, json, read) {
   if (!Array.isArray(json?.modelTopology?.node) || !Array.isArray(json.weightsManifest)) {
     throw new Fault('ArtifactError', `${file} is no TF.js graph model`, 'A TF.js layers model must be converted from its Keras original.');
   }
