@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
+import signal
 import struct
 import tempfile
 import time
@@ -20,6 +22,8 @@ from edgeship_benchmarks.agent import RUNTIMES, Fault, Tensor, end_with_parent, 
 
 #: No microcontroller has more; a file that asks for it is broken or too large.
 _MAX_ARENA_BYTES = 1 << 30
+#: Of the processor, for one inference. Some kernels never end in some files.
+_TRIAL_SECONDS = 20
 
 
 class TFLM:
@@ -101,6 +105,7 @@ class TFLM:
             if pid == 0:
                 faulthandler.disable()
                 end_with_parent()
+                resource.setrlimit(resource.RLIMIT_CPU, (_TRIAL_SECONDS, _TRIAL_SECONDS + 1))
                 os.dup2(said.fileno(), 2)
                 status = 1
                 try:
@@ -115,7 +120,10 @@ class TFLM:
                 return ""
             said.seek(0)
             lines = said.read(1 << 16).decode("utf-8", "replace").split("\n")
-            crash = [f"it crashed (signal {os.WTERMSIG(status)})"] if os.WIFSIGNALED(status) else []
+            signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            crash = [f"it crashed (signal {signalled})"] if signalled else []
+            if signalled == signal.SIGXCPU:
+                crash = [f"one inference did not end within {_TRIAL_SECONDS} s"]
             return "; ".join([line.strip() for line in lines if line.strip()][:4] + crash) or "it gave no reason"
 
     def batch(self, requested: int) -> int:

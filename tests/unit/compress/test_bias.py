@@ -109,7 +109,7 @@ def test_int8_files_come_nearer_to_the_original(tmp_path, monkeypatch, format_na
     # All in integers, whatever comes of it: operators that stay in float would hide what correction does.
     monkeypatch.setattr(selective, "choose", lambda make, _: selective.Chosen(make(frozenset()), ()))
     corrected = outputs(build_int8(model, x, tmp_path / "with", format_name), x)
-    with mock.patch(f"edgeship_converters.{format_name}.corrected", lambda model, **_: model):
+    with mock.patch(f"edgeship_converters.{format_name}.converter.corrected", lambda model, **_: model):
         plain = outputs(build_int8(model, x, tmp_path / "without", format_name), x)
     assert np.abs((corrected - want).mean(axis=0)).max() < 0.7 * np.abs((plain - want).mean(axis=0)).max()
     assert np.sqrt(np.mean((corrected - want) ** 2)) < 0.8 * np.sqrt(np.mean((plain - want) ** 2))
