@@ -80,8 +80,8 @@ def test_a_command_that_is_told_to_end_takes_its_children_along(number: signal.S
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background jobs ignore Ctrl-C, and so would this process if the tests run in one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+        # A shell's background jobs ignore Ctrl-C, those of nohup hanging up: so would this process in one of them.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     ) as process:
         try:
             assert process.stdout is not None
