@@ -1,4 +1,4 @@
-"""Measures artifacts in agents, interleaved: what all targets share whose agents speak the protocol of `agent.py`.
+"""Measures artifacts in agents, interleaved: what all targets share whose agents speak the protocol of `agent`.
 
 A target brings a way to open a session with an artifact loaded; here, in a process on a board, wherever.
 """

@@ -1,8 +1,8 @@
 """An agent's process with one model loaded, seen from Python: arrays in, arrays and timings out.
 
-Speaks to `agent.py` and to its twin for Node alike (see `agent.py` for the operations); arrays travel as `.npy` files.
-The agent may run on another machine: the command that starts it leads there (`ssh board python3 agent.py`), and `Files`
-carries the files over.
+Speaks to `edgeship_benchmarks.agent` and to its twin for Node alike (see there for the operations); arrays travel as
+`.npy` files. The agent may run on another machine: the command that starts it leads there (`ssh board python3
+agent.pyz`), and `Files` carries the files over.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
 
 #: How the Python agent is started on this machine.
-PYTHON_AGENT = (sys.executable, "-P", str(Path(__file__).with_name("agent.py")))
+PYTHON_AGENT = (sys.executable, "-P", "-m", "edgeship_benchmarks.agent")
 
 _LIMITS = Limits()
 #: Bounds of what an agent says in words.

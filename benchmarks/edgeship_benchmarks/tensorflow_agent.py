@@ -1,6 +1,6 @@
 """The agent with one more engine: TensorFlow, for SavedModels.
 
-Started as `agent.py` is, and speaks as it does; never copied to a device.
+Started as `edgeship_benchmarks.agent` is, and speaks as it does; never copied to a device.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeship.errors import SourceError
-from edgeship_benchmarks.agent import RUNTIMES, Fault, Tensor, main, version_of
+from edgeship_benchmarks.agent.facts import version_of
+from edgeship_benchmarks.agent.faults import Fault
+from edgeship_benchmarks.agent.operations import RUNTIMES
+from edgeship_benchmarks.agent.protocol import main
+from edgeship_benchmarks.agent.tensors import Tensor
 
 
 class SavedModel:

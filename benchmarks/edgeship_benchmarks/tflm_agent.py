@@ -1,6 +1,6 @@
 """The agent with one more engine: TensorFlow Lite Micro, whose wheels exist for Linux on x86-64 only.
 
-Started as `agent.py` is, and speaks as it does; never copied to a device.
+Started as `edgeship_benchmarks.agent` is, and speaks as it does; never copied to a device.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from edgeship_benchmarks.agent import RUNTIMES, Fault, Tensor, end_with_parent, lite_tensor, main, version_of
+from edgeship_benchmarks.agent.facts import version_of
+from edgeship_benchmarks.agent.faults import Fault
+from edgeship_benchmarks.agent.operations import RUNTIMES
+from edgeship_benchmarks.agent.protocol import end_with_parent, main
+from edgeship_benchmarks.agent.tensors import Tensor, lite_tensor
 
 #: No microcontroller has more; a file that asks for it is broken or too large.
 _MAX_ARENA_BYTES = 1 << 30

@@ -14,7 +14,7 @@ from typing import IO, Self
 
 from edgeship.child import Child, Limits
 from edgeship.errors import ChildCrashed, ConnectionLost, EdgeshipError, TargetUnavailable, UnavailableError
-from edgeship_benchmarks import agent
+from edgeship_benchmarks.packing import packed_agent
 from edgeship_benchmarks.session import AgentSession, Turns
 from edgeship_benchmarks.transports.address import Address
 from edgeship_benchmarks.transports.ssh import SSH_FAILED, Connection
@@ -28,7 +28,7 @@ _OUTPUT_BYTES = 4 << 30
 LIMITS = Limits(seconds=900)
 
 # The lease ends what is named by a file pid.N when the connection goes.
-_START = """cd "$1" || exit 1; : > "pid.$$" || exit 1; export PYTHONPATH="$2"; exec "$3" agent.py"""
+_START = """cd "$1" || exit 1; : > "pid.$$" || exit 1; export PYTHONPATH="$2"; exec "$3" agent.pyz"""
 
 
 class Link:
@@ -67,7 +67,7 @@ class Link:
     def _open(self) -> Connection:
         connection = Connection(self.address)
         try:
-            connection.put(Path(agent.__file__), f"{connection.board.folder}/agent.py")
+            connection.put(packed_agent(), f"{connection.board.folder}/agent.pyz")
         except BaseException:
             connection.close()
             raise

@@ -1,27 +1,24 @@
 """The agent with marks around each inference in LiteRT, which the plugin `instructions.c` counts between.
 
-Started as `python counted_agent.py AGENT`, inside the emulator, where there is no edgeship; speaks as `agent.py` does.
+Started with the packed agent in PYTHONPATH, inside the emulator, where there is no edgeship; speaks as the agent does.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import sys
 from typing import Any
+
+from edgeship_benchmarks.agent.litert import LiteRT
+from edgeship_benchmarks.agent.operations import RUNTIMES
+from edgeship_benchmarks.agent.protocol import main
 
 #: As in `instructions.c`.
 _MARK, _BEGIN, _END = 0x7777, 0, 1
 
-_spec = importlib.util.spec_from_file_location("agent", sys.argv[1])
-assert _spec is not None
-assert _spec.loader is not None
-agent: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(agent)
 _mark = ctypes.CDLL(None).getpriority
 
 
-class CountedLiteRT(agent.LiteRT):  # type: ignore[misc] # loaded from a path that is known only while running
+class CountedLiteRT(LiteRT):
     """A .tflite file whose inferences, without setting inputs and reading outputs, are between marks."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -37,5 +34,5 @@ class CountedLiteRT(agent.LiteRT):  # type: ignore[misc] # loaded from a path th
 
 
 if __name__ == "__main__":
-    agent.RUNTIMES["litert"] = CountedLiteRT
-    agent.main()
+    RUNTIMES["litert"] = CountedLiteRT
+    main()

@@ -147,20 +147,19 @@ class EmulatedTarget:
     def _session(self, artifact: Artifact, options: Sequence[str] = ()) -> AgentSession:
         """A session with the artifact loaded, with options for the emulator that counts; the caller closes it."""
         from edgeship.child import Limits
-        from edgeship_benchmarks import agent
         from edgeship_benchmarks.emulation import boards, counting, qemu, root
+        from edgeship_benchmarks.packing import packed_agent
         from edgeship_benchmarks.session import AgentSession
 
         quiet = lambda _: None  # noqa: E731 - nobody waits: it is there already, or made in `check`
         site = root.site_packages(quiet)
         layer = boards.layer(root.make(quiet), self._board)
-        script = [agent.__file__]
-        if options:
-            script = [str(Path(counting.__file__).with_name("counted_agent.py")), agent.__file__]
+        agent = packed_agent()
+        script = Path(counting.__file__).with_name("counted_agent.py") if options else agent
         emulator = counting.EMULATOR if options else qemu.STATIC
         # Python's own seeds would change the few instructions with which it calls LiteRT.
-        env = {"PYTHONPATH": str(site), "PYTHONHASHSEED": "0"}
-        command = qemu.command(layer, self._board.cpu, [root.PYTHON, *script], env, options, emulator)
+        env = {"PYTHONPATH": f"{agent}:{site}", "PYTHONHASHSEED": "0"}
+        command = qemu.command(layer, self._board.cpu, [root.PYTHON, "-P", str(script)], env, options, emulator)
         session = AgentSession(command, name=f"{artifact.id} on {self.name}", limits=Limits(seconds=_SECONDS))
         try:
             session.load(_RUNTIME, artifact.entry)

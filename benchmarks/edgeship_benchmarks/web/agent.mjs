@@ -1,5 +1,5 @@
 /**
- * The measuring agent for Node: the twin of agent.py for TF.js graph models, with the real @tensorflow/tfjs.
+ * The measuring agent for Node: the twin of the package `agent` for TF.js graph models, with the real @tensorflow/tfjs.
  *
  * Started as `node agent.mjs FOLDER`, where FOLDER/node_modules holds the packages of package-lock.json. It reads one
  * JSON request a line from standard input and answers on standard output, `{"result": ...}` or

@@ -17,9 +17,11 @@ import pytest
 from edgeship.child import Limits
 from edgeship.errors import ArtifactError, ChildCrashed, ChildTimeout, DataError, EdgeshipError, InputError
 from edgeship.types import Progress
-from edgeship_benchmarks.session import PYTHON_AGENT, AgentSession
+from edgeship_benchmarks import agent
+from edgeship_benchmarks.packing import packed_agent
+from edgeship_benchmarks.session import AgentSession
 
-AGENT = Path(PYTHON_AGENT[-1])
+AGENT = Path(agent.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -295,16 +297,23 @@ def test_arrays_leave_nothing_behind(models: Path) -> None:
 
 
 def test_runs_on_python_3_9_alone() -> None:
-    """The file is copied to devices: old syntax, and nothing of ours is imported."""
-    tree = ast.parse(AGENT.read_text(), feature_version=(3, 9))
-    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    outside = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names)
-    assert outside == {"numpy", "ai_edge_litert", "tflite_runtime", "onnxruntime"}
+    """The package is copied to devices: old syntax, and nothing of ours is imported but itself."""
+    imported: set[str] = set()
+    for module in AGENT.glob("*.py"):
+        tree = ast.parse(module.read_text(), feature_version=(3, 9))
+        imported |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        imported |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    outside = {name for name in imported if not name.startswith("edgeship_benchmarks.agent")}
+    assert {name.partition(".")[0] for name in outside} - set(sys.stdlib_module_names) == {
+        "numpy",
+        "ai_edge_litert",
+        "tflite_runtime",
+        "onnxruntime",
+    }
 
 
 def test_a_copy_elsewhere_works_and_ignores_modules_beside_it(models: Path, tmp_path: Path) -> None:
-    (tmp_path / "agent.py").write_text(AGENT.read_text())
+    (tmp_path / "agent.pyz").write_bytes(packed_agent().read_bytes())
     (tmp_path / "numpy.py").write_text("raise RuntimeError('the wrong numpy')")
     requests = [
         {"op": "load", "runtime": "litert", "file": str(models / "affine.tflite")},
@@ -312,7 +321,7 @@ def test_a_copy_elsewhere_works_and_ignores_modules_beside_it(models: Path, tmp_
     ]
     text = "".join(json.dumps(r) + "\n" for r in requests)
     done = subprocess.run(
-        [sys.executable, str(tmp_path / "agent.py")],
+        [sys.executable, str(tmp_path / "agent.pyz")],
         input=text,
         capture_output=True,
         text=True,

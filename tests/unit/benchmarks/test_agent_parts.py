@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,26 @@ import pytest
 
 from edgeship.errors import InputError
 from edgeship.types import Artifact, Measurement, Plan
-from edgeship_benchmarks import agent
+from edgeship_benchmarks.agent import energy
 from edgeship_benchmarks.session import AgentSession
 from edgeship_benchmarks.targets.local import LocalTarget
 
+#: The agent beside a processor that counts 7000 microjoules for each inference.
+_COUNTED = """
+from pathlib import Path
+
+from edgeship_benchmarks.agent import energy, operations, protocol
+
+class Agent(operations.Agent):
+    def _timed(self, feeds):
+        counter = Path({counter!r})
+        counter.write_text(str(int(counter.read_text()) + 7000))
+        return super()._timed(feeds)
+
+energy.POWERCAP = {powercap!r}
+protocol.Agent = Agent
+protocol.main()
+"""
 _PLAN = Plan(min_runs=20, min_seconds=0.02, rounds=2, warmup_max_runs=40)
 
 
@@ -89,7 +106,7 @@ def test_litert_without_xnnpack(models: Path, artifact_of: Callable[..., Artifac
 @pytest.fixture
 def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Counters as Linux shows them on a machine with one processor, its cores and memory."""
-    monkeypatch.setattr(agent, "_POWERCAP", str(tmp_path))
+    monkeypatch.setattr(energy, "POWERCAP", str(tmp_path))
     for name, label, value in (("0", "package-0", 1000), ("0:0", "core", 400), ("0:1", "dram", 90)):
         folder = tmp_path / f"intel-rapl:{name}"
         folder.mkdir()
@@ -100,26 +117,26 @@ def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_energy_is_that_of_whole_processors(powercap: Path) -> None:
-    meters = agent._energy_meters()
+    meters = energy.meters()
     assert meters == {"package-0": str(powercap / "intel-rapl:0")}
-    before = agent._microjoules(meters)
+    before = energy.microjoules(meters)
     assert before == {"package-0": 1000}
-    assert agent._energy_since(meters, before) is None  # nothing was counted
+    assert energy.since(meters, before) is None  # nothing was counted
     (powercap / "intel-rapl:0" / "energy_uj").write_text("3500\n")
-    assert agent._energy_since(meters, before) == 2500
+    assert energy.since(meters, before) == 2500
     (powercap / "intel-rapl:0" / "energy_uj").write_text("500\n")  # the counter began again
-    assert agent._energy_since(meters, before) == 262143328850 - 500
+    assert energy.since(meters, before) == 262143328850 - 500
     psys = powercap / "intel-rapl:1"
     psys.mkdir()
     (psys / "name").write_text("psys")
     (psys / "energy_uj").write_text("7")
-    assert list(agent._energy_meters()) == ["psys"]  # the processor's is part of it
+    assert list(energy.meters()) == ["psys"]  # the processor's is part of it
 
 
 def test_without_a_meter_there_is_no_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "_POWERCAP", str(tmp_path / "none"))
-    assert agent._energy_meters() == {}
-    assert agent._energy_since({}, {}) is None
+    monkeypatch.setattr(energy, "POWERCAP", str(tmp_path / "none"))
+    assert energy.meters() == {}
+    assert energy.since({}, {}) is None
 
 
 def test_energy_reaches_a_measurement(
@@ -127,18 +144,9 @@ def test_energy_reaches_a_measurement(
 ) -> None:
     """The agent itself, in a process of its own, with a counter that runs while it measures."""
     counter = powercap / "intel-rapl:0" / "energy_uj"
-    source = Path(agent.__file__).read_text()
-    copy = tmp_path / "agent.py"
-    copy.write_text(
-        source.replace('_POWERCAP = "/sys/class/powercap"', f"_POWERCAP = {str(powercap)!r}").replace(
-            "        energy = _energy_since(meters, before)\n",
-            f"        Path({str(counter)!r}).write_text(str(1000 + 7000 * len(times)))\n"
-            "        energy = _energy_since(meters, before)\n",
-        )
-    )
-    import sys
-
-    with AgentSession((sys.executable, "-P", str(copy))) as session:
+    program = tmp_path / "counted_agent.py"
+    program.write_text(_COUNTED.format(powercap=str(powercap), counter=str(counter)))
+    with AgentSession((sys.executable, "-P", str(program))) as session:
         session.load("litert", models / "affine.tflite")
         counter.write_text("1000")
         session.measure(samples(models), 10, 0.0)

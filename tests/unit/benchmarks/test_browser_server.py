@@ -122,7 +122,7 @@ def test_bytes_are_counted_as_they_were_sent(server: PageServer) -> None:
         "/{token}/../../../../etc/passwd",
         "/{token}/start/1/../../../../../../etc/passwd",
         "/{token}/start/1/web/../../../../../etc/passwd",
-        "/{token}/start/1/web/%2e%2e/%2e%2e/agent.py",
+        "/{token}/start/1/web/%2e%2e/%2e%2e/session.py",
         "/{token}/start/1/web/agent.mjs",
         "/{token}/start/1/web/package.json",
         "/{token}/start/1/packages/@tensorflow/tfjs-core/package.json",

@@ -1,4 +1,4 @@
-/** The measuring agent in a worker of the page: the twin of agent.py for browsers. One worker holds one model. */
+/** The measuring agent in a worker of the page: the twin of the package `agent` for browsers. One worker holds one model. */
 import { bytesOf, Fault, memory, npyHeader } from '../npy.mjs';
 import { Agent } from '../operations.mjs';
 import { clockStep } from './clock.mjs';
