@@ -67,15 +67,15 @@ def test_systems_without_a_runtime(system: wheels.System, words: str, remedy: st
     [("aarch64", "64", "aarch64"), ("aarch64", "32", "armv7l"), ("armv7l", "32", "armv7l"), ("armv6l", "32", "armv6l")],
 )
 def test_the_interpreter_counts_and_not_the_kernel(machine: str, bits: str, expected: str) -> None:
-    board = Board("/tmp/x", "/home/pi/.cache/edgeship", machine, "/usr/bin/python3", "3.11", bits, "glibc 2.36")
+    board = Board("/folder", "/cache", machine, "/usr/bin/python3", "3.11", bits, "glibc 2.36")
     assert preparing.system_of(board, "ssh://pi").machine == expected
 
 
 def test_a_python_that_is_missing_or_broken() -> None:
     with pytest.raises(TargetUnavailable, match="has no Python 3"):
-        preparing.system_of(Board("/tmp/x", "/c", "aarch64"), "ssh://pi")
+        preparing.system_of(Board("/folder", "/cache", "aarch64"), "ssh://pi")
     with pytest.raises(TargetUnavailable, match="does not run"):
-        preparing.system_of(Board("/tmp/x", "/c", "aarch64", "/usr/bin/python3"), "ssh://pi")
+        preparing.system_of(Board("/folder", "/cache", "aarch64", "/usr/bin/python3"), "ssh://pi")
 
 
 def _wheel(folder: Path, names: tuple[str, ...]) -> Path:
