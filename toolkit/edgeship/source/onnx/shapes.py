@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from edgeship.source.onnx.graph import Call, Result, Rule
-from edgeship.source.onnx.values import Known, Tensor, Value, moved_last, numbers, plain, shape_of, tensor_of_sizes
-
-#: Slices go to this end for "all of it".
-_FAR = 2**31 - 1
-
-
-def _is_sizes(value: Value) -> TypeGuard[Known]:
-    return isinstance(value, np.ndarray) and value.dtype == object
+from edgeship.source.onnx.values import (
+    Tensor,
+    Value,
+    is_sizes,
+    moved_last,
+    numbers,
+    plain,
+    shape_of,
+    tensor_of_sizes,
+)
 
 
 def _axes(call: Call, index: int, since: int, default: list[int] | None = None) -> list[int] | None:
@@ -32,7 +34,7 @@ def _reshape(call: Call) -> Result:
 
     data = call[0]
     wanted: Value = call[1] if call.node.opset >= 5 else np.asarray(call.node.get("shape", []), np.int64)
-    if _is_sizes(data):
+    if is_sizes(data):
         return data.reshape(numbers(wanted, "shape"))
     if not isinstance(wanted, np.ndarray):
         return tf.reshape(plain(data), wanted.stored)
@@ -98,7 +100,7 @@ def _squeeze(call: Call) -> Result:
 
     axes = _axes(call, 1, 13)
     value = call[0]
-    if _is_sizes(value):
+    if is_sizes(value):
         return np.squeeze(value, None if axes is None else tuple(axes))
     return tf.squeeze(plain(value), axes)
 
@@ -111,7 +113,7 @@ def _unsqueeze(call: Call) -> Result:
     value = call[0]
     rank = (value.ndim if isinstance(value, np.ndarray) else value.rank) + len(axes)
     places = sorted(axis % rank for axis in axes)
-    if _is_sizes(value):
+    if is_sizes(value):
         return np.expand_dims(value, tuple(places))
     tensor = plain(value)
     for place in places:
@@ -124,7 +126,7 @@ def _concat(call: Call) -> Result:
 
     axis = int(call.node.get("axis", 1))
     values = call.given()
-    if any(map(_is_sizes, values)):
+    if any(map(is_sizes, values)):
         if all(isinstance(value, np.ndarray) for value in values):
             return np.concatenate([np.asarray(value, object) for value in values], axis)
         return tf.concat([tf.cast(plain(value), tf.int64) for value in values], axis)
@@ -144,7 +146,7 @@ def _split(call: Call) -> Result:
     value, axis = call[0], int(call.node.get("axis", 0))
     sizes = call.node.get("split", None) if call.node.opset < 13 else call.known(1, "sizes")
     count = len(call.node.outputs)
-    if _is_sizes(value):
+    if is_sizes(value):
         return list(np.array_split(value, count, axis))
     tensor, place = (value.stored, value.axis(axis)) if isinstance(value, Tensor) else (plain(value), axis)
     if sizes is None:
@@ -157,99 +159,11 @@ def _split(call: Call) -> Result:
     return [Tensor(part, isinstance(value, Tensor) and value.last) for part in parts]
 
 
-def _slice(call: Call) -> Result:
-    old = call.node.opset < 10
-    if old:
-        starts, ends = (list(call.node.get(name, [])) for name in ("starts", "ends"))
-        axes, steps = call.node.get("axes", None), None
-    else:
-        starts, ends = (list(_bounds(call, index, name)) for index, name in ((1, "starts"), (2, "ends")))
-        axes, steps = (call.known(index, name) for index, name in ((3, "axes"), (4, "steps")))
-    value = call[0]
-    places = list(range(len(starts))) if axes is None else [int(axis) for axis in axes]
-    jumps = [1] * len(starts) if steps is None else [int(step) for step in steps]
-    rank = value.ndim if isinstance(value, np.ndarray) else value.rank
-    cuts = [slice(None)] * rank
-    for axis, start, end, step in zip(places, starts, ends, jumps, strict=True):
-        place = axis % rank if isinstance(value, np.ndarray) else value.axis(axis)
-        cuts[place] = slice(_start(start, step), _end(end, step), step)
-    if isinstance(value, np.ndarray):
-        return value[tuple(cuts)]
-    return Tensor(value.stored[tuple(cuts)], value.last)
-
-
-def _bounds(call: Call, index: int, what: str) -> Known:
-    value = call[index]
-    if isinstance(value, np.ndarray):
-        return value.reshape(-1)
-    raise ValueError(f"its {what} are only known when the model runs")
-
-
-def _start(start: Any, step: int) -> Any:
-    if not isinstance(start, int | np.integer):
-        return start
-    return None if step < 0 and start >= _FAR else max(-_FAR, min(int(start), _FAR))
-
-
-def _end(end: Any, step: int) -> Any:
-    if not isinstance(end, int | np.integer):
-        return end
-    if end >= _FAR or (step < 0 and end <= -_FAR):
-        return None
-    return max(-_FAR, int(end))
-
-
-def _gather(call: Call) -> Result:
-    import tensorflow as tf
-
-    value, indices, axis = call[0], call[1], int(call.node.get("axis", 0))
-    if _is_sizes(value):
-        if not isinstance(indices, np.ndarray):
-            raise ValueError("it takes a size by an index that is only known when the model runs")
-        return np.asarray(np.take(value, indices.astype(np.int64), axis), object)
-    tensor = plain(value)
-    size = tensor.shape[axis]
-    index = indices if isinstance(indices, np.ndarray) else plain(indices)
-    if isinstance(index, np.ndarray):
-        if size is not None:
-            index = np.where(index < 0, index + size, index)
-        index = tf.constant(index.astype(np.int32))
-    elif size is not None:
-        index = tf.where(index < 0, index + size, index)
-    return tf.gather(tensor, index, axis=axis)
-
-
-def _gather_elements(call: Call) -> Result:
-    import tensorflow as tf
-
-    tensor, index, axis = plain(call[0]), plain(call[1]), int(call.node.get("axis", 0))
-    axis %= len(tensor.shape)
-    size = tf.cast(tf.shape(tensor)[axis], index.dtype)
-    index = tf.where(index < 0, index + size, index)
-    places = tf.meshgrid(*(tf.range(n) for n in tf.unstack(tf.shape(index, index.dtype))), indexing="ij")
-    places[axis] = index
-    return tf.gather_nd(tensor, tf.stack(places, -1))
-
-
-def _gather_nd(call: Call) -> Result:
-    import tensorflow as tf
-
-    return tf.gather_nd(plain(call[0]), plain(call[1]), batch_dims=int(call.node.get("batch_dims", 0)))
-
-
-def _scatter_nd(call: Call) -> Result:
-    import tensorflow as tf
-
-    if call.node.get("reduction", "none") != "none":
-        raise ValueError("it combines what meets at one place")
-    return tf.tensor_scatter_nd_update(plain(call[0]), plain(call[1]), plain(call[2]))
-
-
 def _expand(call: Call) -> Result:
     import tensorflow as tf
 
     data, wanted = plain(call[0]), call[1]
-    shape = tensor_of_sizes(wanted) if _is_sizes(wanted) else plain(wanted)
+    shape = tensor_of_sizes(wanted) if is_sizes(wanted) else plain(wanted)
     both = tf.broadcast_dynamic_shape(tf.shape(data, tf.int64), tf.cast(shape, tf.int64))
     static = tf.get_static_value(both)
     return tf.broadcast_to(data, both if static is None else static)
@@ -368,32 +282,6 @@ def _space_to_depth(call: Call) -> Result:
     return tf.reshape(moved, [batch, channels * block**2, height // block, width // block])
 
 
-def _one_hot(call: Call) -> Result:
-    import tensorflow as tf
-
-    depth, ends = numbers(call[1], "depth")[0], plain(call[2])
-    indices = tf.cast(plain(call[0]), tf.int64)
-    indices = tf.where(indices < 0, indices + depth, indices)
-    axis = int(call.node.get("axis", -1)) % (len(indices.shape) + 1)
-    return tf.one_hot(indices, depth, ends[1], ends[0], axis=axis)
-
-
-def _trilu(call: Call) -> Result:
-    import tensorflow as tf
-
-    tensor, k = plain(call[0]), call.known(1, "diagonal")
-    shift = 0 if k is None else int(k)
-    rows, columns = tensor.shape[-2:]
-    if rows is None or columns is None:
-        raise ValueError("the size of its matrices is unknown")
-    mask = (
-        np.tri(rows, columns, shift - 1, dtype=bool)
-        if call.node.get("upper", 1)
-        else ~np.tri(rows, columns, shift, dtype=bool)
-    )
-    return tf.where(mask, tf.zeros_like(tensor), tensor)
-
-
 RULES: Mapping[str, Rule] = {
     "Concat": _concat,
     "Constant": _constant,
@@ -401,22 +289,15 @@ RULES: Mapping[str, Rule] = {
     "DepthToSpace": _depth_to_space,
     "Expand": _expand,
     "Flatten": _flatten,
-    "Gather": _gather,
-    "GatherElements": _gather_elements,
-    "GatherND": _gather_nd,
-    "OneHot": _one_hot,
     "Pad": _pad,
     "Range": _range,
     "Reshape": _reshape,
-    "ScatterND": _scatter_nd,
     "Shape": _shape,
     "Size": _size,
-    "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Squeeze": _squeeze,
     "Tile": _tile,
     "Transpose": _transpose,
-    "Trilu": _trilu,
     "Unsqueeze": _unsqueeze,
 }

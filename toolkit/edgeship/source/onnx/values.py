@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -44,6 +44,11 @@ class Tensor:
 
 
 Value = Tensor | Known
+
+
+def is_sizes(value: Value) -> TypeGuard[Known]:
+    """Whether a value is an array of sizes."""
+    return isinstance(value, np.ndarray) and value.dtype == object
 
 
 def moved_last(rank: int) -> list[int]:
