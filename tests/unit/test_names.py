@@ -24,3 +24,7 @@ def test_safe_names(names: list[str], expected: tuple[str, ...]) -> None:
 
 def test_slug_is_one_safe_folder_name() -> None:
     assert artifact_slug("tflite/int8", "litert") == "tflite__int8__litert"
+    assert artifact_slug("tfjs/uint8", "browser:chromium") == "tfjs__uint8__browser%3Achromium"
+    slug = artifact_slug("tflite/foreign:a/model.tflite#2", 'ssh://pi@board<>"|?*')
+    assert not set(slug) & set('<>:"/\\|?*')
+    assert artifact_slug("a:b") != artifact_slug("a%3Ab")

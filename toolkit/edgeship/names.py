@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 
 def safe_names(names: Sequence[str], fallback: str, taken: Iterable[str] = ()) -> tuple[str, ...]:
@@ -31,8 +32,11 @@ def safe_names(names: Sequence[str], fallback: str, taken: Iterable[str] = ()) -
 
 
 def artifact_slug(*parts: str) -> str:
-    """A folder name for an artifact (and runtime): `tflite/int8`, `litert` -> `tflite__int8__litert`."""
-    return "__".join(part.replace("/", "__") for part in parts)
+    """A folder name for an artifact (and runtime): `tflite/int8`, `litert` -> `tflite__int8__litert`.
+
+    What some file systems refuse is written as in addresses of pages: `browser:chromium` -> `browser%3Achromium`.
+    """
+    return "__".join(quote(part.replace("/", "__"), safe="@+=,#() ") for part in parts)
 
 
 def unique(name: str, taken: set[str], *, ignore_case: bool = False) -> str:

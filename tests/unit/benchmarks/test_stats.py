@@ -8,36 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.latencies import gamma, measured
 
 from edgeship.errors import InputError
-from edgeship.types import DeviceInfo, Measurement
 from edgeship_benchmarks import intervals, stats
-
-
-def measured(rounds: list[np.ndarray], **facts: str) -> Measurement:
-    return Measurement(
-        artifact="tflite/int8",
-        artifact_sha256="0" * 64,
-        target="local",
-        runtime="litert",
-        latency_ms=tuple(float(v) for part in rounds for v in part),
-        round_lengths=tuple(len(part) for part in rounds),
-        warmup_runs=20,
-        import_ms=1.0,
-        load_ms=1.0,
-        first_inference_ms=1.0,
-        peak_memory_mib=None,
-        size_bytes=1,
-        gzip_bytes=1,
-        brotli_bytes=1,
-        zstd_bytes=1,
-        threads=1,
-        device=DeviceInfo("local", "measured", facts),
-    )
-
-
-def gamma(seed: int, count: int = 200, scale: float = 1.0) -> np.ndarray:
-    return scale * (1 + 0.02 * np.random.default_rng(seed).gamma(2.0, size=count))
 
 
 def ar1(rng: np.random.Generator, count: int, rho: float) -> np.ndarray:

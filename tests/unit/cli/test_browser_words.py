@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from tests.latencies import measured
 
 from edgeship.cli import results, ui
-from edgeship.types import OPEN_PAGE, DeviceInfo, Measurement, PageStart, Progress
+from edgeship.types import OPEN_PAGE, Measurement, PageStart, Progress
 
 ADDRESS = "http://192.0.2.7:40123/token/"
 
@@ -30,24 +34,10 @@ def test_a_terminal_gets_a_code_to_scan(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def _row(runtime: str, **facts: str) -> Measurement:
-    return Measurement(
-        artifact="tflite/float32",
-        artifact_sha256="0" * 64,
+    return replace(
+        measured([np.full(20, 1.5)] * 2, **facts),
         target="browser:chromium",
         runtime=runtime,
-        latency_ms=(1.5,) * 40,
-        round_lengths=(20, 20),
-        warmup_runs=20,
-        import_ms=300.0,
-        load_ms=5.0,
-        first_inference_ms=9.0,
-        peak_memory_mib=None,
-        size_bytes=1000,
-        gzip_bytes=900,
-        brotli_bytes=800,
-        zstd_bytes=850,
-        threads=1,
-        device=DeviceInfo("browser:chromium", "measured", facts),
         group=runtime,
         page=PageStart(2_359_531, 286_672, "br", 12.0, 555.0, 197.0, None),
     )
@@ -59,5 +49,5 @@ def test_what_a_page_pays_and_software_that_stands_for_a_gpu(capsys: pytest.Capt
     assert "software GPU" in shown
     assert "what a web page pays" in shown
     line = next(line for line in shown.splitlines() if "2,359,531" in line)
-    assert line.split() == ["tflite/float32", "litert-web-wasm", "2,359,531", "286,672", "br", "555", "197"]
+    assert line.split() == ["tflite/int8", "litert-web-wasm", "2,359,531", "286,672", "br", "555", "197"]
     assert "faster" not in shown  # rows of two runtimes were not interleaved

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests import report_builder, result_rows
+from tests.latencies import measured
 
 from edgeship.report import page, read, results, view, write
-from edgeship.types import Energy, Report, Throughput
+from edgeship.types import Energy, Measurement, Report, Throughput
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +133,55 @@ def test_verdicts_are_about_what_was_measured_side_by_side(made: Report) -> None
     html, markdown = page.pages(made)
     assert "tflite/int8 is" in sections(html)["Latency"]
     assert "## Which is faster" in markdown
+
+
+def rising(repeats: int, scale: float) -> Measurement:
+    """Ten rounds of a start, through which a file becomes half as slow again."""
+    rounds = [np.full(20, scale * (1 + 0.05 * (n % 10))) for n in range(10 * repeats)]
+    return measured(rounds, repeats)
+
+
+def test_an_unstable_row_gets_no_verdict_from_few_starts() -> None:
+    first, second = (replace(rising(5, scale), artifact=name) for name, scale in (("a", 1.0), ("b", 1.3)))
+    assert results.verdicts([first, second]) == [
+        "local: no verdict on b against a: b and a were unstable; stop other work, raise --repeats"
+    ]
+
+
+def test_from_six_starts_on_it_says_what_holds() -> None:
+    first, second = (replace(rising(6, scale), artifact=name) for name, scale in (("a", 1.0), ("b", 1.3)))
+    (sentence,) = results.verdicts([first, second])
+    assert sentence.startswith("local: b is 1.30x slower than a, 99 % interval ")
+    assert "(b and a were unstable: the ratio is of rounds that both met" in sentence
+
+
+def test_verdicts_name_the_runtime_where_a_target_has_several() -> None:
+    rows = [
+        replace(
+            measured([np.full(20, scale)] * 10),
+            artifact=name,
+            target="browser:chromium",
+            runtime=runtime,
+            group=runtime,
+        )
+        for runtime in ("tfjs-wasm", "tfjs-webgl")
+        for name, row in (("a", measured([np.full(20, 1.0)] * 10)), ("b", measured([np.full(20, 1.3)] * 10)))
+    ]
+    found = results.verdicts(rows)
+    assert found[0].startswith("browser:chromium, tfjs-wasm: b is 1.30x slower than a")
+    assert found[1].startswith("browser:chromium, tfjs-webgl: b is 1.30x slower than a")
+
+
+def test_drawings_tell_the_runtimes_of_one_file_apart(made: Report) -> None:
+    """Also where there are as many formats as runtimes."""
+    rows = [m for m in made.measurements if m.artifact in ("tflite/int8", "onnx/int8")]
+    assert len(rows) == 2
+    browser = [
+        replace(rows[0], target="browser:chromium", runtime=name) for name in ("litert-web-wasm", "litert-webgpu")
+    ]
+    html = page.pages(replace(made, measurements=(*made.measurements, *browser)))[0]
+    drawings = [text for text in re.findall(r"<figure>.*?</figure>", html, re.DOTALL) if "browser:chromium" in text]
+    assert len(drawings) == 2  # against the metric, and the distributions
+    assert "tflite/int8 litert-web" in drawings[0]
+    assert ">tflite/int8 litert-web-wasm<" in drawings[1]
+    assert ">tflite/int8 litert-webgpu<" in drawings[1]

@@ -71,7 +71,7 @@ def test_padding_never_gives_an_empty_scale(values):
 def point(x, y, verification="passed"):
     artifact = Artifact(None, "tflite", "int8", (), (), (), "0" * 64, verification=verification)
     status = "UNVERIFIED" if verification == "UNVERIFIED" else "pass"
-    return Point(Row(artifact, status, y, None, (), (), None, False), x, y)
+    return Point(Row(artifact, status, y, None, (), (), None, False), x, y, artifact.id)
 
 
 def test_the_front_by_hand():

@@ -128,7 +128,7 @@ def inspect(file: Path, **given: Any) -> int:
 @click.option(
     "--scale", type=float, metavar="FACTOR", help="Multiplies image pixels (0..255). Default: as recorded in the build."
 )
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to show.")
+@options.counted("--top", 5, "How many classes to show.")
 @ui.json_option
 def predict(file: Path, **given: Any) -> int:
     """Run an exported FILE on your own INPUT.

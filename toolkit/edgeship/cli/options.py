@@ -159,20 +159,21 @@ _limits = together(
     ),
     click.option("--memory-limit", type=int, metavar="MIB", help="For each child. Default: this machine's memory."),
 )
+
+
+def counted(name: str, default: int, help_text: str) -> Callable[[F], F]:
+    """An option that takes a number of 1 or more, and shows its default."""
+    return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=help_text)
+
+
 force = click.option("--force", is_flag=True, help="Replace another build in --out.")
 measuring = together(
-    click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the runtime."),
-    click.option("--min-runs", type=click.IntRange(1), default=100, show_default=True, help="Inferences to time."),
+    counted("--threads", 1, "Of the runtime."),
+    counted("--min-runs", 100, "Inferences to time."),
     click.option("--min-seconds", type=float, default=1.0, show_default=True, help="Time to keep timing."),
 )
 comparing = together(
-    click.option(
-        "--repeats",
-        type=click.IntRange(1),
-        default=6,
-        show_default=True,
-        help="Starts of each file, which a verdict rests on.",
-    ),
+    counted("--repeats", 6, "Starts of each file, which a verdict rests on."),
     click.option(
         "--cool-down",
         "cool_down_seconds",

@@ -29,13 +29,7 @@ settings = options.together(
     click.option(
         "--max-drop", type=float, default=0.5, show_default=True, metavar="POINTS", help="Most the metric may drop."
     ),
-    click.option(
-        "--samples",
-        type=click.IntRange(1),
-        default=1000,
-        show_default=True,
-        help="Most validation samples for each value of the metric.",
-    ),
+    options.counted("--samples", 1000, "Most validation samples for each value of the metric."),
     click.option(
         "--sparsity",
         type=click.FloatRange(0.01, 0.99),

@@ -84,7 +84,7 @@ def _by_place(table: tuple[Row, ...]) -> dict[str, list[tuple[Row, Timing]]]:
 def _size_charts(report: Report, table: tuple[Row, ...]) -> list[Chart]:
     rows = [row for row in table if row.metric is not None]
     sizes = report.compared_bytes(row.artifact for row in rows)
-    points = [p for p in (_point(row, float(sizes[row.artifact.id])) for row in rows) if p]
+    points = [p for p in (_point(row, float(sizes[row.artifact.id]), row.label) for row in rows) if p]
     return plots.trade_off(points, _axes(report, _size_title(rows), view.kilobytes)) if points else []
 
 
@@ -93,19 +93,21 @@ def _size_title(rows: Sequence[Row]) -> str:
 
 
 def _latency_chart(report: Report, timed: list[tuple[Row, Timing]]) -> list[Chart]:
+    """Each file in the runtime in which it is fastest there."""
+    names = plots.named([(row, timing.measurement.runtime) for row, timing in timed])
     fastest: dict[str, plots.Point] = {}
-    for row, timing in sorted(timed, key=lambda item: -item[1].summary.median_ms):
-        point = _point(row, timing.summary.median_ms)
+    for (row, timing), name in sorted(zip(timed, names, strict=True), key=lambda item: -item[0][1].summary.median_ms):
+        point = _point(row, timing.summary.median_ms, name)
         if point:
             fastest[row.artifact.id] = point
     axes = _axes(report, "median latency in ms", plots.short)
     return plots.trade_off(list(fastest.values()), axes) if fastest else []
 
 
-def _point(row: Row, cost: float) -> plots.Point | None:
+def _point(row: Row, cost: float, name: str) -> plots.Point | None:
     if row.metric is None or not math.isfinite(row.metric) or cost <= 0:
         return None
-    return plots.Point(row, cost, row.metric)
+    return plots.Point(row, cost, row.metric, name)
 
 
 def _axes(report: Report, x: str, x_text: Callable[[float], str]) -> plots.Axes:

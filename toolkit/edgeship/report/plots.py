@@ -22,11 +22,12 @@ MAX_LAYERS = 14
 
 @dataclass(frozen=True)
 class Point:
-    """A file in a trade-off: cost (bytes or milliseconds) against the metric."""
+    """A file in a trade-off: cost (bytes or milliseconds) against the metric; `name` is what stands beside it."""
 
     row: Row
     x: float
     y: float
+    name: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _trade_off(points: Sequence[Point], axes: Axes, width: float, kind: str) -> 
             near = min(max(place[0], label.box[0]), label.box[2])
             chart.line(place, (near, label.at[1] - 4), "leader")
     for point, place, label, text in zip(points, places, labels, texts, strict=True):
-        title = f"{point.row.label}: {axes.x_text(point.x)}, {axes.y_text(point.y)}"
+        title = f"{point.name}: {axes.x_text(point.x)}, {axes.y_text(point.y)}"
         chart.mark(place, FORMS.get(point.row.artifact.format, "triangle"), style_of(point.row), title)
         if label is not None:
             chart.text(label.at, text, "label", label.anchor)
@@ -117,7 +118,7 @@ def _beyond(value: float, axes: Axes) -> bool:
 
 
 def _point_text(point: Point, axes: Axes) -> str:
-    name = shortened(point.row.label, 32)
+    name = shortened(point.name, 32)
     return f"{name} ({axes.y_text(point.y)}, off scale)" if _beyond(point.y, axes) else name
 
 
@@ -195,9 +196,14 @@ def drops(gates: Sequence[tuple[Row, Gate]], metric: str) -> list[Chart]:
     return [_drops(gates, metric, kind) for kind in ("wide", "narrow")]
 
 
+def named(ran: Sequence[tuple[Row, str]]) -> list[str]:
+    """What files are called that ran in these runtimes: with the runtime where one file ran in several."""
+    several = len({row.artifact.id for row, _ in ran}) < len({(row.artifact.id, runtime) for row, runtime in ran})
+    return [f"{row.label} {runtime}" if several else row.label for row, runtime in ran]
+
+
 def _drops(gates: Sequence[tuple[Row, Gate]], metric: str, kind: str) -> Chart:
-    several = len({g.runtime for _, g in gates}) > len({r.artifact.format for r, _ in gates})
-    names = [f"{r.label} {g.runtime}" if several else r.label for r, g in gates]
+    names = named([(row, gate.runtime) for row, gate in gates])
     lines = [Line(shortened(n, 34), drop_text(g, unit=False)) for n, (_, g) in zip(names, gates, strict=True)]
     label = f"Drop of {metric} by file, with 95 % intervals and limits"
     chart, left, right, middles = lined(lines, kind, label, 36)
@@ -227,8 +233,7 @@ def latencies(timings: Sequence[tuple[Row, Timing]], where: str) -> list[Chart]:
 
 
 def _latencies(timings: Sequence[tuple[Row, Timing]], where: str, kind: str) -> Chart:
-    several = len({t.measurement.runtime for _, t in timings}) > len({r.artifact.format for r, _ in timings})
-    names = [f"{r.label} {t.measurement.runtime}" if several else r.label for r, t in timings]
+    names = named([(row, timing.measurement.runtime) for row, timing in timings])
     lines = [Line(shortened(n, 34), t.text) for n, (_, t) in zip(names, timings, strict=True)]
     chart, left, right, middles = lined(lines, kind, f"Latency distributions {where}", 36)
     lows = [min(t.measurement.latency_ms) for _, t in timings]
@@ -236,13 +241,13 @@ def _latencies(timings: Sequence[tuple[Row, Timing]], where: str, kind: str) -> 
     log = max(highs) > 6 * min(lows)
     x = Scale(*padded([*lows, *highs], log=log, share=0.03), left + 8, right - 8, log=log)
     axis(chart, x, short, "milliseconds per inference" + (" (logarithmic)" if log else ""))
-    for (row, timing), middle in zip(timings, middles, strict=True):
+    for (row, timing), name, middle in zip(timings, names, middles, strict=True):
         color = style_of(row).replace("mark", "density")
         outline = density(timing.measurement.latency_ms, x)
         upper = [(px, middle - 12 * share) for px, share in outline]
         lower = [(px, middle + 12 * share) for px, share in reversed(outline)]
         s = timing.summary
-        title = f"{row.label}: median {timing.text}, p90 {digits(s.p90_ms)} ms, {s.n} runs"
+        title = f"{name}: median {timing.text}, p90 {digits(s.p90_ms)} ms, {s.n} runs"
         chart.path([*upper, *lower], color, closed=True, title=title)
         low, high = map(x, timing.interval)
         chart.rect((low, middle - 4), (high - low, 8), "ci")

@@ -18,28 +18,49 @@ _ONE_START = (
 def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """On each file against the first that was interleaved with it, in sentences; none where nothing was.
 
+    Of an unstable row there is no verdict with fewer than six starts. From six on, what moved while measuring moved
+    both, and a start that was disturbed is left out (docs/adr/0008): the ratio holds, and the sentence says that the
+    milliseconds do not.
+
     `labels`: how artifacts are called, where it is not by their ids.
     """
-    from edgeship_benchmarks.comparison import verdict
-
     firsts: dict[tuple[str, str], Measurement] = {}
     found = []
     for m in measurements:
         first = firsts.setdefault((m.target, m.group), m)
         if first is m:
             continue
-        names = tuple(labels.get(row.artifact, row.artifact) for row in (m, first))
+        names = [labels.get(row.artifact, row.artifact) for row in (m, first)]
         if m.artifact == first.artifact:
-            names = (f"{names[0]} in {m.runtime}", f"{names[1]} in {first.runtime}")
-        try:
-            said = verdict(m, first)
-        except InputError as error:
-            found.append(f"{m.target}: {names[0]} cannot be compared: {error.message}")
-            continue
-        found.append(f"{m.target}: {said.sentence(*names)}")
+            names = [f"{name} in {row.runtime}" for name, row in zip(names, (m, first), strict=True)]
+        found.append(f"{_place(m, first)}: {_verdict(m, first, names)}")
     if found and any(m.repeats == 1 for m in measurements):
         found.append(_ONE_START)
     return found
+
+
+def _place(measured: Measurement, first: Measurement) -> str:
+    """The target; with the runtime where a target has several, which then are groups of their own."""
+    grouped = measured.group and measured.runtime == first.runtime
+    return f"{measured.target}, {measured.runtime}" if grouped else measured.target
+
+
+def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) -> str:
+    from edgeship_benchmarks.comparison import verdict
+    from edgeship_benchmarks.intervals import TRIMMED_MIN_VALUES
+    from edgeship_benchmarks.stats import summary
+
+    try:
+        said = verdict(measured, first)
+    except InputError as error:
+        return f"{names[0]} cannot be compared: {error.message}"
+    shaken = [name for name, row in zip(names, (measured, first), strict=True) if summary(row).unstable]
+    if not shaken:
+        return said.sentence(*names)
+    words = f"{' and '.join(shaken)} {'was' if len(shaken) == 1 else 'were'} unstable"
+    if measured.repeats < TRIMMED_MIN_VALUES:  # none of them is left out
+        return f"no verdict on {names[0]} against {names[1]}: {words}; stop other work, raise --repeats"
+    return f"{said.sentence(*names)} ({words}: the ratio is of rounds that both met, their milliseconds do not hold)"
 
 
 def throughput_text(measurement: Measurement) -> str:

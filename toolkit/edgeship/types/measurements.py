@@ -114,11 +114,39 @@ class PageStart:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class _Of:
+    """What a result is of, and where.
+
+    Attributes:
+        artifact: `Artifact.id`.
+        artifact_sha256: `Artifact.sha256`.
+    """
+
+    artifact: str
+    artifact_sha256: str
+    target: str
+    runtime: str
+
+
+class _Weighed:
+    """A result that says what its artifact weighs, in bytes over all files."""
+
+    size_bytes: int
+    gzip_bytes: int
+    brotli_bytes: int
+    zstd_bytes: int
+
+    @property
+    def wire_bytes(self) -> int:
+        """As the artifact is delivered: the smaller of brotli and zstd where that pays; see `on_the_wire`."""
+        return on_the_wire(self.size_bytes, self.brotli_bytes, self.zstd_bytes)
+
+
+@dataclass(frozen=True)
+class Measurement(_Of, _Weighed):
     """One artifact in one runtime on one target, timed on the thing itself. Statistics are derived from the samples.
 
     Attributes:
-        artifact_sha256: `Artifact.sha256`.
         latency_ms: every sample of the steady state, in order, milliseconds per inference of one sample.
         round_lengths: how many samples each interleaved round gave, in order.
         peak_memory_mib: resident peak of the whole measuring process; None where the target cannot tell.
@@ -138,10 +166,6 @@ class Measurement:
 
     provenance: ClassVar[Literal["measured"]] = "measured"
 
-    artifact: str
-    artifact_sha256: str
-    target: str
-    runtime: str
     latency_ms: tuple[float, ...]
     round_lengths: tuple[int, ...]
     warmup_runs: int
@@ -166,11 +190,6 @@ class Measurement:
     group: str = ""
     parity: Parity | None = None
     page: PageStart | None = None
-
-    @property
-    def wire_bytes(self) -> int:
-        """As the artifact is delivered: the smaller of brotli and zstd where that pays; see `on_the_wire`."""
-        return on_the_wire(self.size_bytes, self.brotli_bytes, self.zstd_bytes)
 
 
 @dataclass(frozen=True)
@@ -208,11 +227,10 @@ class Instructions:
 
 
 @dataclass(frozen=True)
-class Emulation:
+class Emulation(_Of, _Weighed):
     """One artifact in one runtime on an emulated processor: what it computes and takes, never how long it takes.
 
     Attributes:
-        artifact_sha256: `Artifact.sha256`.
         instructions: None where they cannot be counted.
         arena_bytes: the smallest working memory that it ran in; None where the runtime has no arena.
         size_bytes, gzip_bytes, brotli_bytes, zstd_bytes: of all files of the artifact.
@@ -222,10 +240,6 @@ class Emulation:
 
     provenance: ClassVar[Literal["emulated"]] = "emulated"
 
-    artifact: str
-    artifact_sha256: str
-    target: str
-    runtime: str
     device: DeviceInfo
     parity: Parity
     instructions: Instructions | None
@@ -237,20 +251,14 @@ class Emulation:
     notes: tuple[str, ...] = ()
     key: str = ""
 
-    @property
-    def wire_bytes(self) -> int:
-        """As the artifact is delivered; see `on_the_wire`."""
-        return on_the_wire(self.size_bytes, self.brotli_bytes, self.zstd_bytes)
-
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(_Of):
     """What a latency would be on a target that was not there: a lower bound, or a fit on measurements of the user's.
 
     Exactly one of the two is given; anything else raises InputError.
 
     Attributes:
-        artifact_sha256: `Artifact.sha256`.
         basis: what it rests on, in words.
         at_least_ms: no inference can be faster.
         fitted_ms: by a model that was fitted on other measurements.
@@ -261,10 +269,6 @@ class Estimate:
 
     provenance: ClassVar[Literal["estimated"]] = "estimated"
 
-    artifact: str
-    artifact_sha256: str
-    target: str
-    runtime: str
     device: DeviceInfo
     basis: str
     at_least_ms: float | None = None
