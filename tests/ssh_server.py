@@ -124,6 +124,17 @@ class Server:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    def agents(self) -> list[int]:
+        """Process ids of what runs in folders of runs on the board."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if (folder / "cwd").readlink().is_relative_to(self.tmp):
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+        return found
+
     def stop(self) -> None:
         if self.process is not None:
             self.cut()
