@@ -6,22 +6,18 @@ import itertools
 import re
 import tarfile
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from edgeship.child import Child, Limits
-from edgeship.errors import ChildCrashed, ConnectionLost, EdgeshipError, TargetUnavailable, UnavailableError
+from edgeship.errors import ChildCrashed, EdgeshipError, TargetUnavailable, UnavailableError
 from edgeship_benchmarks.packing import packed_agent
 from edgeship_benchmarks.session import AgentSession, Turns
+from edgeship_benchmarks.transports import link
 from edgeship_benchmarks.transports.address import Address
 from edgeship_benchmarks.transports.ssh import SSH_FAILED, Connection
 
-#: How long a board is waited for that was lost: it may be starting again.
-RECONNECT_SECONDS = 90
-_RETRY_SECONDS = 2
 #: What an agent may write for one call.
 _OUTPUT_BYTES = 4 << 30
 #: Longest silence of an agent on a board.
@@ -31,40 +27,14 @@ LIMITS = Limits(seconds=900)
 _START = """cd "$1" || exit 1; : > "pid.$$" || exit 1; export PYTHONPATH="$2"; exec "$3" agent.pyz"""
 
 
-class Link:
-    """The connection to a board, made anew when it was lost. Use as a context manager."""
+class Link(link.Link[Connection]):
+    """The connection to a board, with the agent in its folder. Use as a context manager."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._connection = self._open()
-        self._given_up: UnavailableError | None = None
+        super().__init__(self._with_agent)
 
-    def connection(self) -> Connection:
-        """A connection that stands, as far as is known.
-
-        Raises ConnectionLost where a lost one cannot be had again within 90 s; it is not tried twice.
-        """
-        if self._given_up is not None:
-            raise self._given_up
-        if self._connection.alive:
-            return self._connection
-        self._connection.close()
-        deadline = time.monotonic() + RECONNECT_SECONDS
-        while True:
-            try:
-                self._connection = self._open()
-            except UnavailableError as error:
-                if time.monotonic() < deadline:
-                    time.sleep(_RETRY_SECONDS)
-                    continue
-                self._given_up = ConnectionLost(
-                    f"the connection was lost, and not to be had again for {RECONNECT_SECONDS} s: {error.message}",
-                    remedy=error.remedy,
-                )
-                raise self._given_up from error
-            return self._connection
-
-    def _open(self) -> Connection:
+    def _with_agent(self) -> Connection:
         connection = Connection(self.address)
         try:
             connection.put(packed_agent(), f"{connection.board.folder}/agent.pyz")
@@ -72,18 +42,6 @@ class Link:
             connection.close()
             raise
         return connection
-
-    def close(self) -> None:
-        """End it, and let the board clean up; safe to call twice."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class BoardFiles:
