@@ -9,10 +9,11 @@ import numpy as np
 
 from edgeship import plugins
 from edgeship.errors import ArtifactError, EdgeshipError
-from edgeship.types import Artifact, Parity
+from edgeship.types import Artifact
+from edgeship_benchmarks.parity import parity
 
 if TYPE_CHECKING:
-    from edgeship.types import Array, Tensors
+    from edgeship.types import Array, Parity, Tensors
     from edgeship_benchmarks.session import AgentSession
 
 #: Samples that are compared.
@@ -61,18 +62,15 @@ class Expected:
             raise ArtifactError(
                 f"it has {len(found)} outputs in the browser and {len(self._outputs)} in {self.reference}"
             )
-        pairs = list(zip(self._outputs.values(), _in_order(found, self._outputs), strict=True))
-        shares = [_share(a, b, self.reference) for a, b in pairs]
+        ordered = dict(zip(self._outputs, _in_order(found, self._outputs), strict=True))
+        shares = [_share(array, ordered[name], self.reference) for name, array in self._outputs.items()]
         if max(shares) > LIMIT:
             raise ArtifactError(
                 f"it computes something else than in {self.reference}: outputs differ by {100 * max(shares):.0f} % of "
                 "what the inputs change in them",
                 remedy="Use another runtime: this backend has a kernel that is wrong for the file.",
             )
-        difference = max(float(np.abs(np.subtract(a, b, dtype=np.float64)).max()) for a, b in pairs)
-        identical = all(np.array_equal(a, b) for a, b in pairs)
-        parity = Parity(f"{self.reference} on this machine", len(next(iter(found.values()))), identical, difference)
-        return parity, self._notes(max(shares))
+        return parity(ordered, self._outputs, f"{self.reference} on this machine"), self._notes(max(shares))
 
     def _notes(self, share: float) -> tuple[str, ...]:
         notes = []
