@@ -157,13 +157,7 @@ def test_from_six_starts_on_it_says_what_holds() -> None:
 
 def test_verdicts_name_the_runtime_where_a_target_has_several() -> None:
     rows = [
-        replace(
-            measured([np.full(20, scale)] * 10),
-            artifact=name,
-            target="browser:chromium",
-            runtime=runtime,
-            group=runtime,
-        )
+        replace(row, artifact=name, target="browser:chromium", runtime=runtime, group=runtime)
         for runtime in ("tfjs-wasm", "tfjs-webgl")
         for name, row in (("a", measured([np.full(20, 1.0)] * 10)), ("b", measured([np.full(20, 1.3)] * 10)))
     ]
