@@ -36,6 +36,8 @@ _RANDOM = re.compile(r"Random|Multinomial|TruncatedNormal|StatelessSampleDistort
 _DT_STRING = 7  # tensorflow.DataType.DT_STRING
 #: What Keras prints errors in bold with.
 _COLOUR = re.compile(r"\x1b\[\d*m")
+#: Larger graphs are made anew for each conversion.
+_MOST_REMEMBERED_BYTES = 256 << 20
 #: A GraphDef is one protocol buffer message, which holds less than 2 GiB.
 _MAX_BYTES = 2**31 - 1
 
@@ -90,12 +92,34 @@ def freeze(
         fake_quant: keep the fake quantization of quantization-aware training; False gives the same network in plain
             float layers, its weights on the quantization grid.
         unroll: replace the loops of recurrent layers by their steps.
-        prepare: what is done to the loaded model first; it keeps inputs and outputs.
+        prepare: what is done to the loaded model first; it keeps inputs and outputs. Without it the graph may be one
+            that is shared with other conversions of the model: nobody changes it.
 
     Raises:
         UnsupportedModelError: the model keeps state or tables, or its loops cannot be unrolled.
         SourceError: the model cannot be loaded.
     """
+    if prepare is not None or source.code_sha256 is None:
+        return _freeze(source, static_batch, fake_quant, unroll, prepare)
+    frozen = _remembered(source, static_batch, fake_quant, unroll)
+    if frozen.graph_def.ByteSize() > _MOST_REMEMBERED_BYTES:
+        _remembered.cache_clear()
+    return frozen
+
+
+@functools.lru_cache(maxsize=4)
+def _remembered(source: Source, static_batch: int | None, fake_quant: bool, unroll: bool) -> FrozenGraph:
+    """The variants of a build start from few graphs, and loading and tracing a model takes as long as converting it."""
+    return _freeze(source, static_batch, fake_quant, unroll, None)
+
+
+def _freeze(
+    source: Source,
+    static_batch: int | None,
+    fake_quant: bool,
+    unroll: bool,
+    prepare: Callable[[Any], Any] | None,
+) -> FrozenGraph:
     _check_names(source)
     _forget_earlier_models()
     model = _loaded(source)

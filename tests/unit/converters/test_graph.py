@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from edgeship import plugins
 from edgeship.errors import SourceError, UnsupportedModelError
 from edgeship.source import inspect, save_live
-from edgeship.types import Source, TensorSpec
+from edgeship.types import ConvertOptions, Source, TensorSpec
 from edgeship_converters.graph.frozen import FrozenGraph, freeze
+
+#: Batch and unrolling, as the formats want it.
+_WAYS = ((None, False), (1, False), (None, True), (1, True))
 
 
 def run(frozen: FrozenGraph, source: Source, count: int) -> None:
@@ -26,6 +30,11 @@ def run(frozen: FrozenGraph, source: Source, count: int) -> None:
 
 def content(frozen: FrozenGraph) -> bytes:
     return bytes(frozen.graph_def.SerializeToString(deterministic=True))
+
+
+def unremembered(source: Source) -> Source:
+    """A source whose graph is made anew each time, as of one whose code nobody can know."""
+    return replace(source, code_sha256=None)
 
 
 def test_carries_the_names_of_the_model_and_its_layers(tmp_path: Path) -> None:
@@ -56,10 +65,26 @@ def test_computes_what_the_model_computes(tmp_path: Path, build: Callable[[], An
 
 @pytest.mark.parametrize("build", [zoo.cnn, zoo.lstm, zoo.shared])
 def test_bytes_do_not_depend_on_what_came_before(tmp_path: Path, build: Callable[[], Any]) -> None:
-    source = zoo.save(build(), tmp_path)
+    source = unremembered(zoo.save(build(), tmp_path))
     first = content(freeze(source, static_batch=None, fake_quant=False))
     freeze(zoo.save(zoo.bidirectional_gru(), tmp_path, "other"), static_batch=1, fake_quant=False)
     assert content(freeze(source, static_batch=None, fake_quant=False)) == first
+
+
+def test_conversions_share_a_graph_and_leave_it_as_it_was(tmp_path: Path) -> None:
+    source = zoo.save(zoo.lstm(), tmp_path)
+    graphs = [freeze(source, static_batch=batch, fake_quant=False, unroll=unroll) for batch, unroll in _WAYS]
+    assert [graph.has_loops() for graph in graphs] == [not unroll for _, unroll in _WAYS]
+    before = [content(graph) for graph in graphs]
+    for name in ("onnx", "savedmodel", "tfjs", "tflite"):
+        folder = tmp_path / name
+        folder.mkdir()
+        plugins.converter(name).convert(source, "float32", ConvertOptions(), folder)
+    after = [freeze(source, static_batch=batch, fake_quant=False, unroll=unroll) for batch, unroll in _WAYS]
+    assert all(a is b for a, b in zip(graphs, after, strict=True))
+    assert [content(graph) for graph in after] == before
+    other = zoo.save(zoo.lstm(), tmp_path, "model")  # another model at the same place
+    assert content(freeze(other, static_batch=1, fake_quant=False)) not in before
 
 
 @pytest.mark.parametrize("build", [zoo.lstm, zoo.bidirectional_gru])
@@ -96,7 +121,7 @@ def test_a_saved_model(tmp_path: Path) -> None:
     run(frozen, source, 1)
     first = content(frozen)
     freeze(zoo.save(zoo.cnn(), tmp_path), static_batch=1, fake_quant=False)
-    assert content(freeze(source, static_batch=1, fake_quant=False)) == first
+    assert content(freeze(unremembered(source), static_batch=1, fake_quant=False)) == first
     unrolled = freeze(source, static_batch=1, fake_quant=False, unroll=True)
     assert not unrolled.has_loops()
     run(unrolled, source, 1)
