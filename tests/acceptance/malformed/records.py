@@ -21,7 +21,7 @@ BLOCK = 250
 _CODE = (
     Path(__file__).parent,
     *(ROOT / "toolkit" / "edgeship" / name for name in ("source", "inspection", "edgetpu", "artifact.py", "child.py")),
-    ROOT / "benchmarks",
+    *(ROOT / "benchmarks" / "edgeship_benchmarks" / name for name in ("agent", "runtimes", "session.py", "node.py")),
 )
 _CHILD = ("ChildCrashed", "ChildTimeout", "ChildOutOfMemory")
 
