@@ -7,19 +7,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeship.errors import ConnectionLost, EdgeshipError
 from edgeship.types import CHANGING_FACTS, Artifact, DeviceInfo, Measurement, NotMeasured, Plan, ProgressCallback
 from edgeship_benchmarks import stats
-from edgeship_benchmarks.plan import Timing, execute
+from edgeship_benchmarks.plan import Session, Timing, execute
 from edgeship_benchmarks.sizes import sizes
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
-    from edgeship_benchmarks.session import AgentSession
 
-Opener = Callable[[Artifact], "AgentSession"]
+Opener = Callable[[Artifact], Session]
+
+
+@dataclass(frozen=True)
+class Job:
+    """An artifact in one runtime.
+
+    Attributes:
+        runtime: as the row of one that cannot be opened names it; empty where the opener chooses it.
+        opener: a new session with the artifact loaded; it is closed after measuring.
+    """
+
+    artifact: Artifact
+    runtime: str
+    opener: Opener
 
 
 def measure(
@@ -43,28 +57,36 @@ def measure(
     Raises:
         InputError: for a plan that measures nothing.
     """
-    rows: list[Measurement | NotMeasured | None] = [None] * len(artifacts)
+    return measure_jobs(target, [Job(artifact, "", opener) for artifact in artifacts], inputs, plan, progress)
+
+
+def measure_jobs(
+    target: str, jobs: Sequence[Job], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
+) -> list[Measurement | NotMeasured]:
+    """As `measure`, for artifacts of which some are measured in several runtimes; one row for each job."""
+    rows: list[Measurement | NotMeasured | None] = [None] * len(jobs)
     with contextlib.ExitStack() as stack:
-        opened: list[tuple[int, AgentSession, Mapping[str, str]]] = []
-        for number, artifact in enumerate(artifacts):
+        opened: list[tuple[int, Session, Mapping[str, str]]] = []
+        for number, job in enumerate(jobs):
             try:
-                session = stack.enter_context(opener(artifact))
+                session = job.opener(job.artifact)
+                stack.callback(session.close)
                 opened.append((number, session, session.describe()))
             except EdgeshipError as error:
-                rows[number] = not_measured(artifact, target, error)
+                rows[number] = not_measured(job.artifact, target, error, job.runtime)
         timings = execute([session for _, session, _ in opened], inputs, plan, progress)
         for (number, session, before), timing in zip(opened, timings, strict=True):
             try:
                 if isinstance(timing, EdgeshipError):
                     raise timing
                 facts = both(before, _afterwards(session))
-                rows[number] = measurement(artifacts[number], target, session, timing, plan, facts)
+                rows[number] = measurement(jobs[number].artifact, target, session, timing, plan, facts)
             except EdgeshipError as error:
-                rows[number] = not_measured(artifacts[number], target, error, session.label)
+                rows[number] = not_measured(jobs[number].artifact, target, error, session.label)
     return [row for row in rows if row is not None]
 
 
-def _afterwards(session: AgentSession) -> dict[str, str]:
+def _afterwards(session: Session) -> dict[str, str]:
     """Facts after measuring; a connection that breaks only now costs nothing."""
     try:
         return session.describe()
@@ -84,7 +106,7 @@ def not_measured(artifact: Artifact, target: str, error: EdgeshipError, runtime:
 
 
 def measurement(
-    artifact: Artifact, target: str, session: AgentSession, timing: Timing, plan: Plan, facts: Mapping[str, str]
+    artifact: Artifact, target: str, session: Session, timing: Timing, plan: Plan, facts: Mapping[str, str]
 ) -> Measurement:
     """The row of an artifact that was measured; `facts` are of the device, before and after (`both`)."""
     loaded, size = session.loaded, sizes(artifact)

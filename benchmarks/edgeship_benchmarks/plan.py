@@ -15,7 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgeship.errors import ArtifactError, ConnectionLost, EdgeshipError, InputError
 from edgeship.types import Energy, Plan, Progress, ProgressCallback
@@ -23,7 +23,7 @@ from edgeship_benchmarks.session import WarmUp
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors, Throughput
-    from edgeship_benchmarks.session import AgentSession, Loaded, Processing
+    from edgeship_benchmarks.session import Loaded, Processing
 
 #: Runs before each round that are not counted: the session was idle, its caches cold, while the others ran.
 REWARM_RUNS = 10
@@ -31,6 +31,50 @@ REWARM_RUNS = 10
 MOST_RESTARTS = 3
 #: How long throughput is measured, for each kind that was asked for.
 THROUGHPUT_SECONDS = 0.5
+
+
+class Session(Protocol):
+    """A file that is open somewhere and can be run, as `edgeship_benchmarks.session.AgentSession` has it."""
+
+    energy: Energy | None
+    runtime: str
+
+    @property
+    def label(self) -> str:
+        """The runtime, as rows name it."""
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is known about the open file."""
+
+    def restart(self) -> Loaded:
+        """Open the file in a new process. May raise ConnectionLost."""
+
+    def warm_up(self, inputs: Tensors, max_runs: int) -> WarmUp:
+        """Infer until latency is stable."""
+
+    def memory(self) -> float | None:
+        """Peak resident memory of the process in MiB."""
+
+    def measure(self, inputs: Tensors, min_runs: int, min_seconds: float) -> tuple[float, ...]:
+        """Milliseconds for one sample, at least one."""
+
+    def describe(self) -> dict[str, str]:
+        """Facts about the machine at this moment."""
+
+    def close(self) -> None:
+        """End it; safe to call twice."""
+
+
+@runtime_checkable
+class Thorough(Protocol):
+    """What a session may have beside these, where `loaded.operations` names it."""
+
+    def processing(self, inputs: Tensors) -> Processing:
+        """What it takes to turn a sample into what the file takes, and its outputs back."""
+
+    def throughput(self, inputs: Tensors, batch: int, min_seconds: float) -> Throughput:
+        """Samples a second."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +126,7 @@ def orders(count: int, plan: Plan) -> list[list[int]]:
 
 
 def execute(
-    sessions: Sequence[AgentSession], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
+    sessions: Sequence[Session], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
 ) -> list[Timing | EdgeshipError]:
     """Measure every loaded session; the results are in the order of `sessions`.
 
@@ -130,7 +174,7 @@ def _check(plan: Plan) -> None:
 class _Course:
     """What one session has given so far, or why it gives no more."""
 
-    def __init__(self, session: AgentSession, inputs: Tensors, plan: Plan) -> None:
+    def __init__(self, session: Session, inputs: Tensors, plan: Plan) -> None:
         self._session, self._inputs, self._plan = session, inputs, plan
         self._error: EdgeshipError | None = None
         self._loads: list[Loaded] = []
@@ -190,17 +234,18 @@ class _Course:
     def finish(self) -> None:
         """What is no part of a latency."""
         plan, can = self._plan, self._session.loaded.operations
-        if "processing" in can:
-            self._processing = self._session.processing(self._inputs)
+        thorough = self._session if isinstance(self._session, Thorough) else None
+        if thorough is not None and "processing" in can:
+            self._processing = thorough.processing(self._inputs)
         for word, wanted, size in (("batch", plan.batch > 1, plan.batch), ("streaming", plan.streaming, 1)):
-            if wanted:
-                self._throughputs[word] = self._throughput(word, size) if "throughput" in can else None
-                if "throughput" not in can:
-                    self._notes.append(f"no {word} throughput: {self._session.runtime} does not measure it here")
+            if wanted and thorough is not None and "throughput" in can:
+                self._throughputs[word] = self._throughput(thorough, word, size)
+            elif wanted:
+                self._notes.append(f"no {word} throughput: {self._session.runtime} does not measure it here")
 
-    def _throughput(self, word: str, size: int) -> Throughput | None:
+    def _throughput(self, session: Thorough, word: str, size: int) -> Throughput | None:
         try:
-            found = self._session.throughput(self._inputs, size, THROUGHPUT_SECONDS)
+            found = session.throughput(self._inputs, size, THROUGHPUT_SECONDS)
         except ArtifactError as error:
             self._notes.append(f"no {word} throughput with {size} samples in an inference: {error.message}")
             return None

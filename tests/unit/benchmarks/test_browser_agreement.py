@@ -11,7 +11,7 @@ import pytest
 
 from edgeship.errors import ArtifactError
 from edgeship.types import Array, Artifact, FileEntry
-from edgeship_benchmarks.targets.browser.agreement import Expected
+from edgeship_benchmarks.agreement import Expected
 from edgeship_benchmarks.targets.local import timed_runtime
 
 

@@ -16,8 +16,8 @@ from edgeship_benchmarks.targets.browser.starts import Cold, Starter
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
+    from edgeship_benchmarks.agreement import Expected
     from edgeship_benchmarks.plan import Timing
-    from edgeship_benchmarks.targets.browser.agreement import Expected
     from edgeship_benchmarks.targets.browser.pages import Pages
     from edgeship_benchmarks.targets.browser.worker import PageSession
 

@@ -11,8 +11,8 @@ import numpy as np
 from edgeship.errors import EdgeshipError, TargetUnavailable
 from edgeship.types import Artifact, Measurement, NotMeasured, Plan, Progress, ProgressCallback
 from edgeship_benchmarks import stats
+from edgeship_benchmarks.agreement import Expected
 from edgeship_benchmarks.measuring import not_measured
-from edgeship_benchmarks.targets.browser.agreement import Expected
 from edgeship_benchmarks.targets.browser.backend import Backend
 from edgeship_benchmarks.targets.browser.pages import Pages
 from edgeship_benchmarks.targets.browser.runtimes import RUNTIMES

@@ -15,7 +15,7 @@ from edgeship_benchmarks.targets.browser.worker import PageSession
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
-    from edgeship_benchmarks.targets.browser.agreement import Expected
+    from edgeship_benchmarks.agreement import Expected
 
 #: Addresses as browsers write them: those that a service worker kept must be those that are asked for.
 _UNQUOTED = "/@!*'()"

@@ -1,9 +1,9 @@
-"""Whether a browser computes what the same file computes here: a fast backend that answers nonsense has no latency."""
+"""Whether a device computes what the same file computes here: a fast backend that answers nonsense has no latency."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from edgeship_benchmarks.parity import parity
 
 if TYPE_CHECKING:
     from edgeship.types import Array, Parity, Tensors
-    from edgeship_benchmarks.session import AgentSession
 
 #: Samples that are compared.
 SAMPLES = 8
@@ -25,8 +24,18 @@ LIMIT = 0.05
 WORTH_A_NOTE = 1e-3
 
 
+class Runs(Protocol):
+    """What is compared: a session, for instance."""
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Outputs by name for N samples of each input."""
+
+
 class Expected:
     """What an artifact computes on this machine, for a few samples.
+
+    Args:
+        where: the file is compared, in words.
 
     Attributes:
         inputs: the first samples that are given; the first of them mirrored, so that there are always two inputs that
@@ -34,7 +43,8 @@ class Expected:
         reference: the runtime that computed them; empty where none could, and `why` says why.
     """
 
-    def __init__(self, artifact: Artifact, inputs: Tensors) -> None:
+    def __init__(self, artifact: Artifact, inputs: Tensors, where: str = "in the browser") -> None:
+        self.where = where
         self.inputs = {name: _probes(np.asarray(value)) for name, value in inputs.items()}
         self.reference, self.why = "", "no runtime here opens it"
         self._outputs: dict[str, Array] = {}
@@ -50,20 +60,24 @@ class Expected:
             self.reference = runtime.name
             return
 
-    def compare(self, session: AgentSession) -> tuple[Parity | None, tuple[str, ...]]:
+    def compare(self, session: Runs) -> tuple[Parity | None, tuple[str, ...]]:
         """How the session's outputs compare, and notes. Raises ArtifactError where they are something else."""
         found = session.run(self.inputs)
-        _check_finite_and_sensitive(found)
+        _check_finite_and_sensitive(found, self.where)
         if not self.reference:
             if not any(map(_spread, found.values())):
-                raise ArtifactError("its outputs in the browser do not depend on its inputs")
+                raise ArtifactError(f"its outputs {self.where} do not depend on its inputs")
             return None, (f"outputs were not compared with those of another runtime: {self.why}",)
         if len(found) != len(self._outputs):
             raise ArtifactError(
-                f"it has {len(found)} outputs in the browser and {len(self._outputs)} in {self.reference}"
+                f"it has {len(found)} outputs {self.where} and {len(self._outputs)} in {self.reference}"
             )
         ordered = dict(zip(self._outputs, _in_order(found, self._outputs), strict=True))
-        shares = [_share(array, ordered[name], self.reference) for name, array in self._outputs.items()]
+        for name, array in self._outputs.items():
+            if array.shape != ordered[name].shape:
+                shapes = f"{ordered[name].shape} {self.where} and {array.shape} in {self.reference}"
+                raise ArtifactError(f"an output has the shape {shapes}")
+        shares = [_share(array, ordered[name]) for name, array in self._outputs.items()]
         if max(shares) > LIMIT:
             raise ArtifactError(
                 f"it computes something else than in {self.reference}: outputs differ by {100 * max(shares):.0f} % of "
@@ -89,15 +103,15 @@ def _probes(value: Array) -> Array:
     return probes
 
 
-def _check_finite_and_sensitive(found: Mapping[str, Array]) -> None:
+def _check_finite_and_sensitive(found: Mapping[str, Array], where: str) -> None:
     """What can be said without any reference: outputs that are numbers and depend on the input and on nothing else."""
     if not all(np.isfinite(value).all() for value in found.values()):
-        raise ArtifactError("it computes NaN or infinite values in the browser")
+        raise ArtifactError(f"it computes NaN or infinite values {where}")
     for value in found.values():
         spread = _spread(value)
         if float(np.abs(np.subtract(value[0], value[-1], dtype=np.float64)).max(initial=0.0)) > LIMIT * spread:
             raise ArtifactError(
-                "the same sample gives different outputs in the browser the second time",
+                f"the same sample gives different outputs {where} the second time",
                 remedy="The runtime keeps state between inferences; use another one for this file.",
             )
 
@@ -108,9 +122,7 @@ def _spread(value: Array) -> float:
     return float((wide.max(axis=0) - wide.min(axis=0)).max(initial=0.0))
 
 
-def _share(expected: Array, found: Array, reference: str) -> float:
-    if expected.shape != found.shape:
-        raise ArtifactError(f"an output has the shape {found.shape} in the browser and {expected.shape} in {reference}")
+def _share(expected: Array, found: Array) -> float:
     difference = float(np.abs(np.subtract(expected, found, dtype=np.float64)).max(initial=0.0))
     scale = _spread(expected) or float(np.abs(expected).max(initial=0.0)) or 1.0
     return difference / scale
