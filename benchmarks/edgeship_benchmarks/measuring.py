@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeship.errors import ConnectionLost, EdgeshipError
@@ -80,10 +80,26 @@ def measure_jobs(
                 if isinstance(timing, EdgeshipError):
                     raise timing
                 facts = both(before, _afterwards(session))
-                rows[number] = measurement(jobs[number].artifact, target, session, timing, plan, facts)
+                row = measurement(jobs[number].artifact, target, session, timing, plan, facts)
+                rows[number] = _profiled(row, session, jobs[number].artifact, inputs, progress) if plan.profile else row
             except EdgeshipError as error:
                 rows[number] = not_measured(jobs[number].artifact, target, error, session.label)
     return [row for row in rows if row is not None]
+
+
+def _profiled(
+    row: Measurement, session: Session, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None
+) -> Measurement:
+    """With where the time goes; a note where that cannot be had."""
+    from edgeship_benchmarks.profiling.operators import profile
+    from edgeship_benchmarks.session import AgentSession
+
+    if not isinstance(session, AgentSession):
+        return replace(row, notes=(*row.notes, f"no profile: {session.label} says nothing about operators"))
+    try:
+        return replace(row, profile=profile(session, artifact, inputs, progress))
+    except EdgeshipError as error:
+        return replace(row, notes=(*row.notes, f"no profile: {error.message}"))
 
 
 def _afterwards(session: Session) -> dict[str, str]:

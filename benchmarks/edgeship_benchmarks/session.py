@@ -45,7 +45,8 @@ class Loaded:
         batch: the batch that the file fixes; None where it is dynamic.
         warnings: with their remedy.
         arena_bytes: the smallest arena that the file runs in, and did run in; of TensorFlow Lite Micro only.
-        operations: what this agent can do beyond what all can: `processing`, `throughput`.
+        operations: what this agent can do beyond what all can: `processing`, `throughput`, and for a profile `trace`
+            or `prefixes`.
     """
 
     import_ms: float
@@ -74,6 +75,20 @@ class Processing:
 
     preprocessing_ms: float
     postprocessing_ms: float
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a runtime says about operators, in milliseconds of each round.
+
+    Attributes:
+        operators: name, type and times of each, in the order in which they ran.
+        traced_ms, whole_ms: of an inference, while it is traced and while it is not.
+    """
+
+    operators: tuple[tuple[str, str, tuple[float, ...]], ...]
+    traced_ms: tuple[float, ...]
+    whole_ms: tuple[float, ...]
 
 
 class Files(Protocol):
@@ -282,6 +297,35 @@ class AgentSession:
         request = {"op": "throughput", "inputs": self._samples(inputs), "batch": batch, "min_seconds": min_seconds}
         return from_data(Throughput, self._request(request))
 
+    def prefixes(
+        self, inputs: Tensors, files: Sequence[Path], progress: ProgressCallback | None = None
+    ) -> tuple[list[tuple[float, ...]], tuple[float, ...]]:
+        """Milliseconds of each file in each round, which do parts of what the loaded file does, and of itself."""
+        sent = [self._files.send(file) for file in files]
+        answer = self._request({"op": "prefixes", "inputs": self._samples(inputs), "files": sent}, progress)
+        parts = answer.get("prefix_ms") if isinstance(answer, dict) else None
+        whole = _times(answer, "whole_ms")
+        if not isinstance(parts, list) or len(parts) != len(files):
+            raise ChildCrashed(f"the agent gave no times of {len(files)} files")
+        times = [_times({"ms": part}, "ms") for part in parts]
+        if any(len(part) != len(whole) for part in times):
+            raise ChildCrashed("the agent gave times of different rounds")
+        return times, whole
+
+    def trace(self, inputs: Tensors, progress: ProgressCallback | None = None) -> Trace:
+        """What the runtime says about the operators of the loaded file."""
+        answer = self._request({"op": "trace", "inputs": self._samples(inputs)}, progress)
+        found = answer.get("operators") if isinstance(answer, dict) else None
+        if not isinstance(found, list) or not 0 < len(found) <= _MOST_TEXTS:
+            raise ChildCrashed("the agent gave no operators")
+        rows = []
+        for row in found:
+            if not isinstance(row, dict):
+                raise ChildCrashed("the agent gave no operators")
+            name, kind = (str(row.get(key, ""))[:_LONGEST_TEXT] for key in ("name", "type"))
+            rows.append((name, kind, _times(row, "ms")))
+        return Trace(tuple(rows), _times(answer, "traced_ms"), _times(answer, "whole_ms"))
+
     def memory(self) -> float | None:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""
         answer = self._request({"op": "memory"})
@@ -336,8 +380,8 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _times(answer: Any) -> tuple[float, ...]:
-    found = answer.get("latency_ms") if isinstance(answer, dict) else None
+def _times(answer: Any, key: str = "latency_ms") -> tuple[float, ...]:
+    found = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(found, list) or not found:
         raise ChildCrashed("the agent gave no times")
     return tuple(map(_number, found))

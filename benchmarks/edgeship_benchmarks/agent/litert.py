@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgeship_benchmarks.agent import edgetpu
@@ -45,7 +45,11 @@ class LiteRT:
     LiteRT's own kernels, without XNNPACK.
     """
 
+    #: What `profile` of the agent needs for this runtime: files cut after each operator.
+    profiled_by = "prefixes"
+
     def __init__(self, file: str, threads: int, delegate: str = "") -> None:
+        self._settings = threads, delegate
         started = time.perf_counter()
         lite, self.versions, self.warnings = runtime()
         self.import_ms = (time.perf_counter() - started) * 1e3
@@ -115,3 +119,17 @@ class LiteRT:
             self._lite.set_tensor(tensor.index, feed)
         self._lite.invoke()
         return [self._lite.get_tensor(tensor.index) for tensor in self.outputs]
+
+    def steps(self, files: Sequence[str], feeds: Sequence[Any]) -> list[Callable[[], None]]:
+        """Inferences of other files with the same inputs, without setting them and without copying outputs."""
+        found = []
+        for file in files:
+            part = LiteRT(file, *self._settings)
+            part.prepare(feeds)
+            part.infer(feeds)
+            found.append(part.invoke)
+        return found
+
+    def invoke(self) -> None:
+        """Infer with the inputs that are set."""
+        self._lite.invoke()

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeship_benchmarks.agent import edgetpu, energy, facts, litert
+from edgeship_benchmarks.agent import edgetpu, energy, facts, litert, profiles
 from edgeship_benchmarks.agent.arrays import NUMPY_MISSING, NUMPY_MS, np, read_array
 from edgeship_benchmarks.agent.faults import Fault
 from edgeship_benchmarks.agent.litert import LiteRT
@@ -68,7 +69,7 @@ class Agent:
             "batch": engine.fixed_batch,
             "warnings": engine.warnings,
             "arena_bytes": getattr(engine, "arena_bytes", None),
-            "operations": ["processing", "throughput"],
+            "operations": ["processing", "throughput", *self._profiled_by(delegate)],
         }
 
     def run(self, inputs: dict[str, str], outputs: str, batch: int = DEFAULT_BATCH) -> dict[str, Any]:
@@ -171,6 +172,59 @@ class Agent:
             count += size
         return {"batch": size, "per_second": count / (time.perf_counter() - started)}
 
+    def _profiled_by(self, delegate: str) -> list[str]:
+        """Files cut into pieces are not those that an Edge TPU's compiler made."""
+        word = getattr(self._loaded, "profiled_by", "")
+        return [word] if word and delegate in ("", "none") else []
+
+    def prefixes(
+        self, inputs: dict[str, str], files: list[str], rounds: int = 21, seconds: float = 10.0
+    ) -> dict[str, Any]:
+        """Median milliseconds of `files` in each round, which do parts of the loaded file's work with its inputs.
+
+        The files are timed without setting inputs and copying outputs; `whole_ms` is the loaded file with both.
+        """
+        feeds = self._feeds(inputs)[0]
+        self._prepare(feeds)
+        self._infer(feeds)
+        steps = [*self._attempt(lambda fed: self._engine.steps(files, fed), feeds), lambda: self._engine.infer(feeds)]
+        *parts, whole = profiles.collect(profiles.alternating(steps, rounds, seconds), self._tell_of(rounds))
+        size = len(feeds[0])
+        return {"prefix_ms": [[ms / size for ms in part] for part in parts], "whole_ms": [ms / size for ms in whole]}
+
+    def trace(self, inputs: dict[str, str], rounds: int = 21, seconds: float = 10.0) -> dict[str, Any]:
+        """What the runtime says of its operators: mean milliseconds in each round, in the order in which they ran.
+
+        `traced_ms`: medians of an inference while it is traced. `whole_ms`: of the loaded file, which is not, in the
+        same rounds.
+        """
+        feeds = self._feeds(inputs)[0]
+        self._infer(feeds)
+        with tempfile.TemporaryDirectory() as folder:
+            traced = self._engine.traced(str(Path(folder) / "trace"))
+            steps = [lambda: traced.infer(feeds), lambda: self._engine.infer(feeds)]
+            while_traced, whole = profiles.collect(profiles.alternating(steps, rounds, seconds), self._tell_of(rounds))
+            runs = profiles.read_trace(traced.end_trace())
+        usual = [run for run in runs if [row[:2] for row in run] == [row[:2] for row in runs[-1]]]
+        size = len(feeds[0])
+        chunks = [usual[k * len(usual) // rounds : (k + 1) * len(usual) // rounds] for k in range(rounds)]
+        operators = [
+            {
+                "name": name,
+                "type": kind,
+                "ms": [_middle([run[k][2] for run in chunk]) / size for chunk in chunks if chunk],
+            }
+            for k, (name, kind, _) in enumerate(usual[-1])
+        ]
+        return {
+            "operators": operators,
+            "traced_ms": [ms / size for ms in while_traced],
+            "whole_ms": [ms / size for ms in whole],
+        }
+
+    def _tell_of(self, rounds: int) -> Callable[[int], None]:
+        return lambda done: self._send({"progress": {"stage": "profile", "done": done, "total": rounds}})
+
     def delegate(self, name: str) -> dict[str, Any]:
         """Open the device of a delegate of LiteRT (see `LiteRT`) without a model, and let it go."""
         lite, versions, _ = litert.runtime()
@@ -266,3 +320,10 @@ class Agent:
         except Exception as error:  # the runtimes raise classes of their own
             raise self._fault(error) from error
         return (time.perf_counter_ns() - started) / 1e6 / len(feeds[0])
+
+
+def _middle(values: list[float]) -> float:
+    """Mean of the middle three fifths: a median of whole microseconds would know no parts of them."""
+    ordered = sorted(values)
+    cut = len(ordered) // 5
+    return float(np.mean(ordered[cut : len(ordered) - cut]))

@@ -47,6 +47,8 @@ def main() -> None:
         "measure": agent.measure,
         "processing": agent.processing,
         "throughput": agent.throughput,
+        "prefixes": agent.prefixes,
+        "trace": agent.trace,
         "delegate": agent.delegate,
         "memory": agent.memory,
         "describe": agent.describe,

@@ -42,6 +42,7 @@ from edgeship.types.models import (
     Source,
     TensorSpec,
 )
+from edgeship.types.profiles import OperatorProfile, OperatorTime
 from edgeship.types.reports import Attempt, Change, Failure, Gate, GateStatus, Prediction, Report, Stage, StageFile
 
 __all__ = [
@@ -69,6 +70,8 @@ __all__ = [
     "Instructions",
     "Measurement",
     "NotMeasured",
+    "OperatorProfile",
+    "OperatorTime",
     "PageStart",
     "Parity",
     "Plan",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from edgeship.errors import InputError
+from edgeship.types.profiles import OperatorProfile
 
 Provenance = Literal["measured", "emulated", "estimated"]
 
@@ -49,6 +50,7 @@ class Plan:
         xnnpack: whether LiteRT uses XNNPACK, which is its default.
         batch: samples in an inference when throughput in batches is measured; 0: it is not.
         streaming: whether throughput one sample after another is measured.
+        profile: whether operators are timed too, after all that is measured.
     """
 
     threads: int = 1
@@ -62,6 +64,7 @@ class Plan:
     xnnpack: bool = True
     batch: int = 0
     streaming: bool = False
+    profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ class Measurement(_Of, _Weighed):
         group: rows of one target and one group were interleaved; ratios are made of such rows only.
         parity: how its outputs compare with those of the same file elsewhere; None where nobody looked.
         page: of a browser only.
+        profile: where the time goes, from a run of its own; None where it was not asked for, or cannot be had.
     """
 
     provenance: ClassVar[Literal["measured"]] = "measured"
@@ -190,6 +194,7 @@ class Measurement(_Of, _Weighed):
     group: str = ""
     parity: Parity | None = None
     page: PageStart | None = None
+    profile: OperatorProfile | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""An operator profile of the file that a session has loaded."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeship.child import Limits, Worker
+from edgeship.errors import EdgeshipError, TargetUnavailable
+from edgeship.inspection.kinds import kind_of
+from edgeship.inspection.opening import MEMORY_MIB
+from edgeship.types import Artifact, OperatorProfile, OperatorTime, ProgressCallback
+from edgeship_benchmarks.intervals import trimmed_mean_interval
+from edgeship_benchmarks.profiling import cutting
+from edgeship_benchmarks.profiling.cutting import Part
+
+if TYPE_CHECKING:
+    from edgeship.types import Tensors
+    from edgeship_benchmarks.session import AgentSession
+
+#: Level of the intervals of operators.
+LEVEL = 0.95
+#: What ONNX Runtime adds to the name of a node that it has changed.
+_ENDINGS = ("_nchwc", "/MatMulAddFusion", "_quant")
+#: Times of an inference that is profiled, over those of one that is not, from which on it is said.
+SLOWED = 1.05
+#: What lies between the last cut and the caller: inputs are set, outputs are copied.
+ENDS = "inputs and outputs"
+_COARSE = "the runtime cuts its times to whole microseconds: what takes less is hardly seen"
+
+
+def profile(
+    session: AgentSession, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None = None
+) -> OperatorProfile:
+    """Where the time of an inference goes, from a run that times nothing else.
+
+    Raises TargetUnavailable where the session's runtime has no profile and its file cannot be cut, or what goes wrong.
+    """
+    can = session.loaded.operations
+    if "trace" in can:
+        return _traced(session, artifact, inputs, progress)
+    if "prefixes" in can:
+        return _split(session, artifact, inputs, progress)
+    raise TargetUnavailable(
+        f"{session.label} says nothing about operators here", remedy="Profile a .tflite or .onnx file."
+    )
+
+
+def _split(
+    session: AgentSession, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None
+) -> OperatorProfile:
+    """Differences of the times of files cut after each operator."""
+    with tempfile.TemporaryDirectory(prefix="edgeship-") as folder, Worker(Limits(memory_mib=MEMORY_MIB)) as worker:
+        parts = worker.call(cutting.cut, path=artifact.entry, folder=Path(folder))
+        worker.close()  # its memory is not needed while times are taken
+        # Each in a folder of its own: what a session carries over is the folder of a file.
+        files = [_alone(Path(folder), number) for number in range(len(parts) + 1)]
+        times, whole = session.prefixes(inputs, files, progress)
+    return of_prefixes(parts, times, whole, session.loaded.batch or 1)
+
+
+def _alone(folder: Path, number: int) -> Path:
+    place = folder / str(number)
+    place.mkdir()
+    return (folder / f"{number}.tflite").rename(place / "model.tflite")
+
+
+def of_prefixes(
+    parts: Sequence[Part], times: Sequence[Sequence[float]], whole: Sequence[float], batch: int = 1
+) -> OperatorProfile:
+    """The profile from times of prefixes (parts + 1, rounds) and of the whole file with its inputs and outputs.
+
+    A part's time is the trimmed mean over the rounds of the difference of the two prefixes that it is between.
+    """
+    rows = np.asarray(times, np.float64)
+    found = [
+        _operator(
+            part.name, part.type, after - before, None if part.macs is None else part.macs / batch, part.operators
+        )
+        for part, before, after in zip(parts, rows[:-1], rows[1:], strict=True)
+    ]
+    found.append(_operator(ENDS, "", np.asarray(whole, np.float64) - rows[-1] + rows[0], None, 0))
+    return OperatorProfile("split", tuple(found), statistics.median(whole), len(whole))
+
+
+def _each(macs: int | None, batch: int) -> float | None:
+    return None if macs is None else macs / batch
+
+
+def _traced(
+    session: AgentSession, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None
+) -> OperatorProfile:
+    """As the runtime says itself."""
+    found, works = session.trace(inputs, progress), _works(artifact)
+    batch = session.loaded.batch or 1
+    operators = [
+        _operator(name, kind, np.asarray(ms), _each(_of(works, name, kind), batch), 1)
+        for name, kind, ms in found.operators
+    ]
+    traced, whole = statistics.median(found.traced_ms), statistics.median(found.whole_ms)
+    notes = [_COARSE] if session.runtime == "onnxruntime" else []
+    if traced > SLOWED * whole:
+        notes.append(
+            f"while the runtime profiles itself, an inference takes {traced:.4g} ms instead of {whole:.4g} ms: short "
+            "operators look longer than they are"
+        )
+    return OperatorProfile("runtime", tuple(operators), whole, len(found.whole_ms), tuple(notes))
+
+
+def _works(artifact: Artifact) -> Mapping[str, Mapping[str, int]]:
+    """See `cutting.works`; empty where the file cannot be looked into."""
+    try:
+        with Worker(Limits(memory_mib=MEMORY_MIB)) as worker:
+            return worker.call(cutting.works, path=artifact.entry)
+    except EdgeshipError:
+        return {}
+
+
+def _of(works: Mapping[str, Mapping[str, int]], name: str, kind: str) -> int | None:
+    """Multiply-accumulates of an operator as the runtime names it."""
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    return works.get(name, {}).get(kind_of(kind))
+
+
+def _operator(name: str, kind: str, ms: np.ndarray, macs: float | None, operators: int) -> OperatorTime:
+    value, low, high = trimmed_mean_interval(ms, LEVEL)
+    return OperatorTime(name, kind, value, (low, high) if len(ms) > 1 else None, macs, operators)
