@@ -42,3 +42,12 @@ def test_an_unknown_class_becomes_the_root(kind: str) -> None:
 
 def test_without_a_remedy_the_text_is_the_message() -> None:
     assert str(EdgeshipError("only this")) == "only this"
+
+
+def test_a_message_without_end_is_cut_in_the_middle() -> None:
+    found = from_wire({"type": "SourceError", "message": "begin" + 100_000 * "a" + "end", "remedy": 5000 * "b"})
+    assert found.message.startswith("begin")
+    assert found.message.endswith("end")
+    assert "[... 97,008 characters ...]" in found.message
+    assert len(found.message) < 3100
+    assert len(found.remedy) < 3100

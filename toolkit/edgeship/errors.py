@@ -9,7 +9,8 @@
     │   ├── RecipeError               2  unknown recipe, key, value or variant
     │   ├── OutputError               2  the output folder is foreign or cannot be written
     │   ├── ArtifactError             2  an exported file is missing, broken or not what its sidecar says
-    │   └── UnsupportedModelError     2  a format cannot hold this model (names the layer or op and the reason)
+    │   ├── UnsupportedModelError     2  a format cannot hold this model (names the layer or op and the reason)
+    │   └── HistoryError              2  the store of earlier results cannot be read or written
     ├── TimeSpent                     1  training would take longer than the recipe allows
     ├── UnavailableError              3  something needed is not here; the remedy is the command that gets it
     │   ├── MissingPackageError       3  a Python or Node package
@@ -28,6 +29,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
+
+#: Of a message from another process, in characters.
+_LONGEST_MESSAGE = 3000
 
 
 class EdgeshipError(Exception):
@@ -90,6 +94,10 @@ class UnsupportedModelError(InputError):
     """A format cannot hold this model; the message names the layer or op and the reason."""
 
 
+class HistoryError(InputError):
+    """The store of earlier results is damaged, held by others, not to be written, or of a newer edgeship."""
+
+
 class TimeSpent(EdgeshipError):
     """Training would take longer than the recipe allows; only the attempt that trains is lost."""
 
@@ -149,4 +157,12 @@ def from_wire(data: Mapping[str, str]) -> EdgeshipError:
     """Decode an error from another process; an unknown type becomes `EdgeshipError`."""
     found = globals().get(data.get("type", ""))
     cls = found if isinstance(found, type) and issubclass(found, EdgeshipError) else EdgeshipError
-    return cls(data.get("message", "unknown error"), remedy=data.get("remedy", ""))
+    return cls(_readable(data.get("message", "unknown error")), remedy=_readable(data.get("remedy", "")))
+
+
+def _readable(text: str) -> str:
+    """A message for a person: files have names without end, and libraries quote whole files."""
+    if len(text) <= _LONGEST_MESSAGE:
+        return text
+    half = _LONGEST_MESSAGE // 2
+    return f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"

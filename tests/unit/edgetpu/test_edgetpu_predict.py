@@ -181,3 +181,11 @@ def test_cut_and_overwritten_files_give_a_report_or_an_error_of_ours(tmp_path: P
         except ArtifactError:
             outcomes.add("refused")
     assert outcomes == {"predicted", "refused"}
+
+
+def test_an_operator_without_its_tensors_is_a_broken_file(tmp_path: Path) -> None:
+    builder = Builder()
+    tensor = builder.tensor(IMAGE)
+    builder.operator("RESHAPE", [tensor], [])
+    with pytest.raises(ArtifactError, match="is broken: RESHAPE has 1 inputs and 0 outputs"):
+        predict(written(tmp_path, builder.file([tensor], [tensor])))

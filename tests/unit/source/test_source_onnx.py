@@ -202,6 +202,22 @@ def test_an_operator_without_a_rule_is_named(tmp_path: Path) -> None:
     assert "--to onnx" in caught.value.remedy
 
 
+def test_damaged_weights_and_types_are_named(tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(onnx_files.network(tmp_path / "net.onnx"))
+    name = model.graph.initializer[0].name
+    model.graph.initializer[0].dims[:] = [7, 7, 7]
+    onnx.save(model, tmp_path / "weights.onnx")
+    with pytest.raises(SourceError, match=rf"weights\.onnx.*{name}"):
+        source.inspect(tmp_path / "weights.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    model.graph.input[0].type.tensor_type.elem_type = -1
+    onnx.save(model, tmp_path / "type.onnx")
+    with pytest.raises(SourceError, match=f"{model.graph.input[0].name} is no tensor of numbers"):
+        source.inspect(tmp_path / "type.onnx")
+
+
 def test_damaged_files_are_typed_errors(tmp_path: Path) -> None:
     content = onnx_files.network(tmp_path / "net.onnx").read_bytes()
     rng = np.random.default_rng(0)

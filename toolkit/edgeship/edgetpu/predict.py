@@ -13,7 +13,7 @@ from edgeship.edgetpu.placement import Placement, Program, Report
 from edgeship.edgetpu.refusals import refusals
 from edgeship.edgetpu.requirements import Finding
 from edgeship.edgetpu.rules import judge
-from edgeship.errors import InputError
+from edgeship.errors import ArtifactError, InputError
 
 #: What the compiler's logs say of the memory that keeps parameters on the chip (8 MiB with the program itself): none
 #: reported less than 6.08 MiB used when it was full, none more than 7.98 MiB free.
@@ -108,8 +108,18 @@ def _programs(graph: Graph) -> tuple[Program, ...]:
     )
 
 
+def _judged(path: Path, operator: Operator) -> Finding | None:
+    try:
+        return judge(operator)
+    except IndexError as error:  # rules look at the inputs and outputs that a kind of operator has
+        tensors = f"{len(operator.inputs)} inputs and {len(operator.outputs)} outputs"
+        raise ArtifactError(
+            f"{path} is broken: {operator.kind} has {tensors}", remedy="Copy or convert it again."
+        ) from error
+
+
 def _predicted(path: Path, graph: Graph) -> Report:
-    findings = [judge(operator) for operator in graph.operators]
+    findings = [_judged(path, operator) for operator in graph.operators]
     parts = partition(graph.operators, ["tpu" if found is None else found.place for found in findings])
     operators = tuple(
         _placement(operator, _explained(found, part, graph.operators))

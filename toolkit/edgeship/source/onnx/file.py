@@ -54,7 +54,7 @@ def inspect_onnx(path: Path) -> Source:
         sha256=hashlib.sha256(plain.SerializeToString(deterministic=True)).hexdigest(),
         inputs=inputs,
         outputs=outputs,
-        parameters=check_weights(path.name, _weights(model)),
+        parameters=check_weights(path.name, _weights(path, model)),
         trainable=False,
     )
 
@@ -201,13 +201,23 @@ def _outside(path: Path, name: str, said: dict[str, str], size: int) -> bytes:
         return file.read(length)
 
 
-def _weights(model: Any) -> Iterator[tuple[str, Any]]:
+def _weights(path: Path, model: Any) -> Iterator[tuple[str, Any]]:
     from onnx import numpy_helper
 
     for tensor in model.graph.initializer:
-        array = numpy_helper.to_array(tensor)
+        try:
+            array = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError) as error:
+            raise SourceError(f"{path.name}: the weight {tensor.name} is damaged: {error}", remedy=_REMEDY) from error
         if array.dtype.kind in "fV":
             yield tensor.name, array
+
+
+def _numbers() -> set[int]:
+    """The types of elements that are numbers."""
+    import onnx
+
+    return set(onnx.TensorProto.DataType.values()) - {onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING}
 
 
 def _specs(path: Path, values: list[Any], fallback: str) -> tuple[TensorSpec, ...]:
@@ -216,7 +226,7 @@ def _specs(path: Path, values: list[Any], fallback: str) -> tuple[TensorSpec, ..
     found = []
     for name, value in zip(safe_names([v.name for v in values], fallback), values, strict=True):
         kind = value.type.tensor_type
-        if not value.type.HasField("tensor_type") or kind.elem_type in (0, onnx.TensorProto.STRING):
+        if not value.type.HasField("tensor_type") or kind.elem_type not in _numbers():
             raise SourceError(f"{path.name}: {value.name} is no tensor of numbers", remedy="Export it without that.")
         if not kind.HasField("shape"):
             raise SourceError(f"{path.name}: the shape of {value.name} is not known", remedy="Export it with shapes.")
