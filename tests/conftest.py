@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes that run beside each other, and the children of their tests, share the cores instead of each taking all.
     for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests measure is no part of the user's history; commands that they start inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGESHIP_HISTORY", str(tmp_path_factory.mktemp("history") / "history.sqlite3"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import bundles, files, info, main_job
+from edgeship.cli import bundles, files, history, info, main_job
 from edgeship.cli import targets as places
 
 
@@ -44,6 +44,7 @@ for _command in (
     files.benchmark,
     files.inspect,
     files.predict,
+    history.history,
     bundles.report,
     bundles.bundle,
     info.recipes,

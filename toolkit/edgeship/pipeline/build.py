@@ -22,6 +22,7 @@ from edgeship.errors import (
     UnavailableError,
 )
 from edgeship.files import storage_errors
+from edgeship.history.remembering import remember
 from edgeship.pipeline import checks, exports, folder, precision, results, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
@@ -77,7 +78,9 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
         place = "local" if "local" in request.targets else request.targets[0]
         stages = timed(stages, request.out, place, made.base.dataset, request.plan, progress)
     failures = (*made.failures, *(f for c in checked for f in c.failures), *results.failures(rows))
-    found = compose(request, Results(replace(made, stages=stages), tuple(checked), rows, failures))
+    of = {artifact.id: artifact for artifact in artifacts}
+    notes = remember("build", [(of[row.artifact], row) for row in rows if isinstance(row, Result)])
+    found = compose(request, Results(replace(made, stages=stages), tuple(checked), rows, failures, notes))
     report.write(found, request.out)
     return found
 
@@ -129,12 +132,13 @@ def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
 
 @dataclass(frozen=True)
 class Results:
-    """What the steps of one build gave."""
+    """What the steps of one build gave; `notes` are about the build itself."""
 
     made: Made
     checked: tuple[Checked, ...]
     rows: tuple[Result | NotMeasured, ...]
     failures: tuple[Failure, ...]
+    notes: tuple[str, ...] = ()
 
 
 def open_inputs(
@@ -265,7 +269,7 @@ def compose(request: Request, given: Results) -> Report:
 def _warnings(results: Results) -> tuple[str, ...]:
     made = results.made
     of_files = (*_left_out(results.failures), *_swollen(results), *_said(results))
-    return (*made.choice.notes, *made.plan.notes, *made.stages.notes, *of_files)
+    return (*made.choice.notes, *made.plan.notes, *made.stages.notes, *of_files, *results.notes)
 
 
 def _left_out(failures: Sequence[Failure]) -> list[str]:

@@ -1,0 +1,62 @@
+"""Puts what was just found into the history; that it cannot be done costs a note."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from edgeship.cache import versions
+from edgeship.errors import HistoryError, InputError
+from edgeship.history import store
+from edgeship.history.records import Session, record
+from edgeship.types import Artifact, Result
+
+#: What `--compare` takes for the newest session.
+LAST = "last"
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,99}")
+
+
+def remember(
+    source: Literal["benchmark", "build"], found: Sequence[tuple[Artifact, Result]], label: str = ""
+) -> tuple[str, ...]:
+    """Append results, each with what it is of, as one session; returns notes: why they could not be."""
+    session = Session(
+        datetime.now(UTC).isoformat(timespec="microseconds"), source, label, revision(), versions().get("edgeship", "")
+    )
+    try:
+        store.append([record(session, artifact, result) for artifact, result in found])
+    except HistoryError as error:
+        return (f"these results are not in the history: {error.message}. {error.remedy}",)
+    return ()
+
+
+def check_label(label: str) -> None:
+    """Raise InputError for a label that could not be given to `--compare`."""
+    if label == LAST or not _LABEL.fullmatch(label):
+        raise InputError(
+            f"{label!r} is no label for a session",
+            remedy=f"Use letters, digits and . + / _ -, at most 100 of them, and not {LAST!r}.",
+        )
+
+
+def revision() -> str:
+    """The commit of the working directory, with `-dirty` where files of it differ; empty outside of a repository."""
+    return _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+
+
+def commit_of(word: str) -> str:
+    """The commit that a branch, a tag or the like names in the repository of the working directory; empty if none."""
+    return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{word}^{{commit}}")
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *words], capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
