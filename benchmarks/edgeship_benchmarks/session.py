@@ -82,11 +82,12 @@ class Trace:
     """What a runtime says about operators, in milliseconds of each round.
 
     Attributes:
-        operators: name, type and times of each, in the order in which they ran.
+        operators: name, type and times of each, in the order in which they ran, and its multiply-accumulates for a
+            sample where the agent can tell.
         traced_ms, whole_ms: of an inference, while it is traced and while it is not.
     """
 
-    operators: tuple[tuple[str, str, tuple[float, ...]], ...]
+    operators: tuple[tuple[str, str, tuple[float, ...], float | None], ...]
     traced_ms: tuple[float, ...]
     whole_ms: tuple[float, ...]
 
@@ -323,7 +324,8 @@ class AgentSession:
             if not isinstance(row, dict):
                 raise ChildCrashed("the agent gave no operators")
             name, kind = (str(row.get(key, ""))[:_LONGEST_TEXT] for key in ("name", "type"))
-            rows.append((name, kind, _times(row, "ms")))
+            macs = row.get("macs")
+            rows.append((name, kind, _times(row, "ms"), None if macs is None else _number(macs)))
         return Trace(tuple(rows), _times(answer, "traced_ms"), _times(answer, "whole_ms"))
 
     def memory(self) -> float | None:

@@ -99,8 +99,8 @@ def _traced(
     found, works = session.trace(inputs, progress), _works(artifact)
     batch = session.loaded.batch or 1
     operators = [
-        _operator(name, kind, np.asarray(ms), _each(_of(works, name, kind), batch), 1)
-        for name, kind, ms in found.operators
+        _operator(name, kind, np.asarray(ms), _each(_of(works, name, kind), batch) if macs is None else macs, 1)
+        for name, kind, ms, macs in found.operators
     ]
     traced, whole = statistics.median(found.traced_ms), statistics.median(found.whole_ms)
     notes = [_COARSE] if session.runtime == "onnxruntime" else []

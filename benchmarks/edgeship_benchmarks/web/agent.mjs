@@ -85,7 +85,7 @@ async function main() {
   const send = (message) => fs.writeSync(1, `${JSON.stringify(message)}\n`);
   const write = (folder, k, dtype, shape) => new NpyWriter(path.join(folder, `${k}.npy`), dtype, shape);
   const agent = new NodeAgent({ send, open, read: openFile, write });
-  const operations = new Set(['load', 'run', 'warm_up', 'measure', 'throughput', 'memory', 'describe']);
+  const operations = new Set(['load', 'run', 'warm_up', 'measure', 'throughput', 'trace', 'memory', 'describe']);
   for await (const line of readline.createInterface({ input: process.stdin })) {
     try {
       const { op, ...request } = JSON.parse(line);

@@ -10,6 +10,8 @@ import { ARRAYS, Fault, NpyReader } from './npy.mjs';
 const WINDOW_RUNS = 10;
 const WINDOW_TOLERANCE = 0.05;
 const DEFAULT_BATCH = 64;
+/** Inferences of a round that are traced, at most: each keeps a row for every operator. */
+const MOST_TRACED = 200;
 /** A time must be this many steps of the clock long: rounding to a step is then an error of 5 % at most, of no bias. */
 const CLOCK_STEPS = 20;
 
@@ -47,7 +49,7 @@ export class Agent {
     const described = (specs) => specs.map((spec) => ({ ...spec, quantization: null }));
     return {
       import_ms: engine.import_ms, load_ms: engine.load_ms, inputs: described(engine.inputs), outputs: described(engine.outputs),
-      versions: engine.versions, batch: engine.fixedBatch, warnings: engine.warnings, operations: ['throughput'],
+      versions: engine.versions, batch: engine.fixedBatch, warnings: engine.warnings, operations: ['throughput', ...(engine.profile ? ['trace'] : [])],
     };
   }
 
@@ -132,6 +134,46 @@ export class Agent {
     let count = 0;
     for (; performance.now() - started < min_seconds * 1e3; count += size) await this.infer(feeds);
     return { batch: size, per_second: (count / (performance.now() - started)) * 1e3 };
+  }
+
+  /**
+   * What the runtime says of its operators: milliseconds in each round, in the order in which they ran. `traced_ms`:
+   * medians of an inference while it is traced; `whole_ms`: of one that is not, in turn with them.
+   */
+  async trace({ inputs, rounds = 21, seconds = 10 }) {
+    const [feeds] = await this.feeds(inputs);
+    const size = feeds[0].shape[0];
+    await this.infer(feeds);
+    const first = await this.profiled(feeds);
+    const times = first.map(() => []);
+    const found = { traced_ms: [], whole_ms: [] };
+    for (let round = 0; round < rounds; round++) {
+      const runs = { traced: [], whole: [], kernels: [] };
+      const end = performance.now() + (seconds * 1e3) / rounds;
+      do {
+        const started = performance.now();
+        await this.infer(feeds);
+        const between = performance.now();
+        runs.kernels.push(await this.profiled(feeds));
+        runs.whole.push(between - started);
+        runs.traced.push(performance.now() - between);
+      } while (performance.now() < end && runs.kernels.length < MOST_TRACED);
+      if (runs.kernels.some((kernels) => kernels.length !== first.length)) throw new Fault('ArtifactError', `${this.file} does not run the same operators each time`);
+      for (const [k, row] of times.entries()) row.push(middle(runs.kernels.map((kernels) => kernels[k].ms)) / size);
+      found.traced_ms.push(median(runs.traced) / size);
+      found.whole_ms.push(median(runs.whole) / size);
+      this.here.send({ progress: { stage: 'profile', done: round + 1, total: rounds } });
+    }
+    const operators = first.map(({ name, macs }, k) => ({ name: `${name} ${k}`, type: name, macs: macs === null ? null : macs / size, ms: times[k] }));
+    return { operators, ...found };
+  }
+
+  async profiled(feeds) {
+    try {
+      return await this.engine.profile(feeds);
+    } catch (error) {
+      throw error instanceof Fault ? error : new Fault('ArtifactError', `${this.file} cannot be profiled: ${error?.message ?? error}`);
+    }
   }
 
   /** Open the inputs in the model's order: by name, or the only one whatever its name. */
@@ -235,6 +277,14 @@ function store(values, reader, spec) {
 
 function unfit(reader, spec) {
   return new Fault('DataError', `input '${reader.name}': ${reader.dtype} values do not fit ${spec.dtype}`);
+}
+
+/** Mean of the middle three fifths: a median of steps of a clock would know no parts of them. @param {number[]} values */
+function middle(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const cut = Math.floor(sorted.length / 5);
+  const kept = sorted.slice(cut, sorted.length - cut);
+  return kept.reduce((a, b) => a + b, 0) / kept.length;
 }
 
 /** @param {number[]} values */

@@ -1,7 +1,8 @@
 /**
  * TF.js graph models as engines of the agent, in Node and in browsers.
  *
- * An engine has: `inputs` and `outputs` (`Spec[]`), `fixedBatch` (number|null), `versions`, `warnings`, `load_ms`, `infer`, `dispose`.
+ * An engine has: `inputs` and `outputs` (`Spec[]`), `fixedBatch` (number|null), `versions`, `warnings`, `load_ms`, `infer`, `dispose`,
+ * and `profile` where its runtime can be asked for the times of operators.
  */
 import { ARRAYS, Fault } from './npy.mjs';
 
@@ -56,9 +57,35 @@ export class TFJSEngine {
     }
   }
 
+  /**
+   * Kernels of one inference in the order in which they ran, timed by the backend.
+   * @param {{values: ArrayBufferView, shape: number[]}[]} feeds
+   * @returns {Promise<{name: string, ms: number, macs: number|null}[]>}
+   */
+  async profile(feeds) {
+    this.tf.env().set('CHECK_COMPUTATION_FOR_ERRORS', false); // it would read the outputs of every kernel
+    const { kernels } = await this.tf.profile(() => this.infer(feeds));
+    const own = kernels.filter(({ name }) => !name.endsWith('__op')); // those of others are in them
+    return own.map(({ name, kernelTimeMs, inputShapes, outputShapes }) => {
+      if (!Number.isFinite(kernelTimeMs)) throw new Fault('TargetUnavailable', 'TF.js cannot time kernels in this backend here', 'Profile the wasm backend.');
+      return { name, ms: Math.max(0, kernelTimeMs), macs: multiplications(name, inputShapes, outputShapes[0]) };
+    });
+  }
+
   dispose() {
     this.model.dispose();
   }
+}
+
+/** Multiply-accumulates of a kernel of TF.js, from the shapes of its inputs; null where its name does not say. */
+function multiplications(kernel, [first, second], output) {
+  const product = (sizes) => sizes.reduce((a, b) => a * b, 1);
+  if (!first || !second || !output) return /Conv|MatMul|Einsum/.test(kernel) ? null : 0;
+  if (/^(Fused)?Conv2D$/.test(kernel)) return product(output) * product(second.slice(0, 3));
+  if (/^(Fused)?DepthwiseConv2d?(D|Native)?$/i.test(kernel)) return product(output) * product(second.slice(0, 2));
+  // Each number of the result is a sum over the axis that the factors share: |A| |B| = (rows k)(k columns).
+  if (/^(_FusedMatMul|BatchMatMul)$/.test(kernel)) return product(output) * Math.sqrt((product(first.slice(-2)) * product(second.slice(-2))) / product(output.slice(-2)));
+  return /Conv|MatMul|Einsum/.test(kernel) ? null : 0;
 }
 
 /**

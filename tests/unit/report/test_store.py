@@ -211,15 +211,20 @@ LATER = {
     "Preprocessing": {"mean", "std", "value_range"},
     "Report": {"attempts", "emulations", "estimates", "unmeasured"},
     "Measurement": {"preprocessing_ms", "postprocessing_ms", "batch", "streaming", "energy", "repeats"}
-    | {"group", "parity", "page"},
+    | {"group", "parity", "page", "profile"},
 }
 
 
 def test_the_schema_names_exactly_the_fields_of_the_types():
     names = {"TensorSpec": "tensor", "FileEntry": "file", "DeviceInfo": "device", "StageFile": "stage_file"}
-    names |= {"NotMeasured": "not_measured", "PageStart": "page_start"}
+    names |= {
+        "NotMeasured": "not_measured",
+        "PageStart": "page_start",
+        "OperatorProfile": "operator_profile",
+        "OperatorTime": "operator_time",
+    }
     kinds = set(dataclasses_in(Report)) - {Report}
-    assert len(kinds) == 24
+    assert len(kinds) == 26
     for kind in kinds:
         definition = SCHEMA["$defs"][names.get(kind.__name__, kind.__name__.lower())]
         tag = [kind.provenance] if kind in (Measurement, Emulation, Estimate) else []

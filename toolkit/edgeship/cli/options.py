@@ -171,6 +171,7 @@ measuring = together(
     counted("--threads", 1, "Of the runtime."),
     counted("--min-runs", 100, "Inferences to time."),
     click.option("--min-seconds", type=float, default=1.0, show_default=True, help="Time to keep timing."),
+    click.option("--profile", is_flag=True, help="Time the operators too, in a run of its own."),
 )
 comparing = together(
     counted("--repeats", 6, "Starts of each file, which a verdict rests on."),
@@ -222,5 +223,5 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
     """The plan that the options of `measuring`, and of `comparing` where a command has them, say."""
     from edgeship.types import Plan
 
-    names = ("threads", "min_runs", "min_seconds", "repeats", "cool_down_seconds", "xnnpack", "streaming")
+    names = ("threads", "min_runs", "min_seconds", "repeats", "cool_down_seconds", "xnnpack", "streaming", "profile")
     return Plan(batch=given.get("batch") or 0, **{name: given[name] for name in names if name in given})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeship.cli import ui
+from edgeship.cli import profiles, ui
 
 if TYPE_CHECKING:
     from edgeship.pipeline.results import ByProvenance
@@ -43,6 +43,7 @@ def _measured(rows: Sequence[Measurement]) -> None:
     ui.print_table(made)
     _parts(rows)
     _pages(rows)
+    profiles.print_profiles(rows)
     for sentence in results.verdicts(rows):
         ui.say(sentence)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
-from edgeship.report import plots, results, stages, view
+from edgeship.report import plots, profiles, results, stages, view
 from edgeship.report.svg import Chart
 from edgeship.report.view import Row, Timing, clean
 from edgeship.types import Report
@@ -66,8 +66,23 @@ def _charts(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "distributions": {place: plots.latencies(timed, f"on {clean(place)}") for place, timed in places.items()},
         "drop_charts": [plots.drops([d for d in drops if d[1].unit == u], clean(report.metric)) for u in units],
         "stage_charts": stages.charts(stages.stage_rows(report), clean(report.metric or "the metric")),
+        "profiles": _profiles(report, table),
         "layers": [(found, plots.bars(found) if found.sizes else []) for found in map(view.layers, table)],
     }
+
+
+def _profiles(report: Report, table: tuple[Row, ...]) -> list[dict[str, Any]]:
+    labels = {row.artifact.id: row.label for row in table}
+    return [
+        {
+            "measurement": m,
+            "name": labels.get(m.artifact, m.artifact),
+            "charts": profiles.chart(m, found, labels.get(m.artifact, m.artifact)),
+            "lines": profiles.lines(found),
+            "sentences": profiles.sentences(m, found),
+        }
+        for m, found in profiles.profiled(report.measurements)
+    ]
 
 
 def _by_place(table: tuple[Row, ...]) -> dict[str, list[tuple[Row, Timing]]]:

@@ -17,6 +17,8 @@ MAX_ITEMS = 256
 #: A day, in milliseconds: no time of a page is longer. No rate is higher either.
 MAX_MS = 86_400_000.0
 MAX_SIZE = 1 << 31
+MAX_OPERATORS = 10_000
+MAX_MACS = 1e15
 
 _ERRORS = ("ArtifactError", "DataError", "InputError", "EdgeshipError", "TargetUnavailable", "ChildCrashed")
 
@@ -139,6 +141,21 @@ def _spec(value: Any) -> dict[str, Any]:
     return {"name": text(value["name"]), "shape": sizes, "dtype": text(value["dtype"]), "quantization": None}
 
 
+def _operators(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_OPERATORS:
+        _refuse("list of operators")
+    return [_operator(item) for item in value]
+
+
+def _operator(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or value.keys() != {"name", "type", "macs", "ms"}:
+        _refuse("operator")
+    macs = value["macs"]
+    if macs is not None and (isinstance(macs, bool) or not isinstance(macs, int | float) or not 0 <= macs <= MAX_MACS):
+        _refuse("number of multiplications")
+    return {"name": text(value["name"]), "type": text(value["type"]), "macs": macs, "ms": _times(value["ms"])}
+
+
 def _refuse(what: str) -> NoReturn:
     raise ChildCrashed(f"the page sent no valid {what[:100]}")
 
@@ -160,6 +177,7 @@ _FIELDS: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
     "warm_up": {"first_inference_ms": _ms, "runs": _count, "stable": _flag},
     "measure": {"latency_ms": _times, "inferences_per_time": _count},
     "throughput": {"batch": _count, "per_second": _ms},
+    "trace": {"operators": _operators, "traced_ms": _times, "whole_ms": _times},
     "memory": {"peak_memory_mib": _nothing},
     "describe": {"facts": _facts},
 }

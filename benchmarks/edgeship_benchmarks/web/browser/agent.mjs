@@ -21,7 +21,7 @@ const RUNTIMES = {
   'ort-web-wasm-threads': [startONNX, ONNXEngine.open, { provider: 'wasm', threaded: true }],
   'ort-web-webgpu': [startONNX, ONNXEngine.open, { provider: 'webgpu' }],
 };
-const OPERATIONS = new Set(['load', 'run', 'warm_up', 'measure', 'throughput', 'memory', 'describe']);
+const OPERATIONS = new Set(['load', 'run', 'warm_up', 'measure', 'throughput', 'trace', 'memory', 'describe']);
 
 /** How often a long measurement says that it goes on. */
 const TOLD_MS = 5000;
