@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeship.types import Measurement
-from edgeship_benchmarks.intervals import median_interval, rounds_of, samples_of
+from edgeship_benchmarks.intervals import TRIMMED_MIN_VALUES, median_interval, rounds_of, samples_of
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -73,6 +73,16 @@ def summary(measurement: Measurement) -> Summary:
         drift=drift(x, measurement.round_lengths),
         unstable=bool(_instabilities(x, measurement.round_lengths, measurement.device.facts)),
     )
+
+
+def may_be_compared(measurement: Measurement) -> bool:
+    """Whether ratios to what was interleaved with it may be trusted: it is stable, or has six starts or more.
+
+    From six on, what moved while measuring moved both in the same rounds, and a start that was disturbed as a whole is
+    left out: of 46 trials beside a load that came and went 44 were unstable, and every verdict was right or undecided
+    (`python -m tests.acceptance.benchmarks`).
+    """
+    return measurement.repeats >= TRIMMED_MIN_VALUES or not summary(measurement).unstable
 
 
 def drift(samples: Array, round_lengths: Sequence[int]) -> float:

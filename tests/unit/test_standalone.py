@@ -15,7 +15,7 @@ from tests import tiny_tflite
 from edgeship import inspection, standalone
 from edgeship.artifact import hash_files, read_artifact, write_sidecar
 from edgeship.errors import DataError, MissingPackageError
-from edgeship.types import Artifact, Plan, Preprocessing, Progress, TensorSpec
+from edgeship.types import Artifact, Preprocessing, Progress, TensorSpec
 
 COLOURS = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [100, 110, 200]]], np.uint8)
 
@@ -111,22 +111,6 @@ def test_a_verdict_beside_a_file_is_shown_as_a_claim(tmp_path: Path, picture: Pa
     facts = inspection.inspect(folder / "model.tflite").facts
     assert facts["verification"] == "UNVERIFIED: there is no artifact.json"
     assert facts["preprocessing"] == "nothing is recorded"
-
-
-def test_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
-    places = [tmp_path / part / "model" for part in ("a", "b")]
-    for place in places:
-        place.mkdir(parents=True)
-        (place / "model.tflite").write_bytes(tiny_tflite.model_bytes())
-    files = [place / "model.tflite" for place in (*places, places[0])]
-    plan = Plan(min_runs=4, min_seconds=0.01, rounds=2, warmup_max_runs=4)
-    found = standalone.benchmark(files, ("local",), None, plan, quiet)
-    assert [m.artifact for m in found] == [
-        "tflite/foreign:a/model/model.tflite",
-        "tflite/foreign:b/model/model.tflite",
-        "tflite/foreign:a/model/model.tflite#2",
-    ]
-    assert standalone.benchmark(files[:1], ("local",), None, plan, quiet)[0].artifact == "tflite/foreign"
 
 
 def test_a_scale_that_is_none_is_refused_in_a_sidecar(tmp_path: Path) -> None:

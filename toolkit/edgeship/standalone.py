@@ -1,8 +1,7 @@
-"""What the commands verify, benchmark and predict do with exported files, ours or foreign, outside a build."""
+"""What the commands verify and predict do with exported files, ours or foreign, outside a build."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -12,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from edgeship import artifact as sidecar
-from edgeship import machines, plugins
+from edgeship import plugins
 from edgeship.child import Limits, Worker
-from edgeship.contracts import Target
 from edgeship.data import DataOptions
 from edgeship.data.readers import CHANNELS, decode_image
-from edgeship.errors import ArtifactError, DataError, InputError, UnavailableError
+from edgeship.errors import ArtifactError, DataError, InputError
 from edgeship.pipeline import checks, steps
 from edgeship.pipeline.baking import prepared_for, same_values
 from edgeship.pipeline.checks import Baseline
@@ -29,11 +27,8 @@ from edgeship.types import (
     Artifact,
     Failure,
     Gate,
-    NotMeasured,
-    Plan,
     Preprocessing,
     ProgressCallback,
-    Result,
     TensorSpec,
 )
 from edgeship.verify import GatePolicy
@@ -156,52 +151,7 @@ def _as_ours(artifact: Artifact, base: Baseline, variant: str | None) -> Artifac
     return replace(artifact, variant=variant or ("int8" if quantized else "float32"), outputs=outputs)
 
 
-def benchmark(
-    files: Sequence[Path], targets: Sequence[str], inputs: Path | None, plan: Plan, progress: ProgressCallback
-) -> tuple[Result | NotMeasured, ...]:
-    """Measure files interleaved on each target, on several boards at once; samples from a file, else seeded noise.
-
-    Of a target that is not there, and of a file that it cannot run, the rows say why; the others go on.
-    """
-    places = [plugins.target(address) for address in targets]
-    artifacts = _distinct(find_artifacts(files))
-    first = artifacts[0].inputs
-    arrays = _load_inputs(inputs, first) if inputs is not None else _noise(first, plan.seed)
-
-    def measure(place: Target) -> Sequence[Result | NotMeasured]:
-        try:
-            return place.measure(artifacts, arrays, plan, progress)
-        except UnavailableError as error:
-            why = (place.name, "", error.message, error.remedy, type(error).__name__)
-            return [NotMeasured(artifact.id, *why) for artifact in artifacts]
-
-    return tuple(row for rows in machines.each(places, measure) for row in rows)
-
-
-def _distinct(artifacts: list[Artifact]) -> list[Artifact]:
-    """Ids that tell files of the same format and variant apart: by what differs in their paths, else by number."""
-    found: list[Artifact] = []
-    for artifact in artifacts:
-        alike = [a.entry.absolute() for a in artifacts if a.id == artifact.id]
-        shared = Path(os.path.commonpath([entry.parent for entry in alike]))
-        name = "" if len(alike) == 1 else f":{artifact.entry.absolute().relative_to(shared).as_posix()}"
-        again = sum(a.entry.absolute() == artifact.entry.absolute() for a in found)
-        number = f"#{again + 1}" if again else ""
-        found.append(replace(artifact, variant=f"{artifact.variant}{name}{number}"))
-    return found
-
-
-def _noise(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
-    rng = np.random.default_rng(seed)
-    arrays: dict[str, Array] = {}
-    for spec in specs:
-        shape = (steps.BENCHMARK_SAMPLES, *(1 if d is None else d for d in spec.shape[1:]))
-        real = np.dtype(spec.dtype).kind == "f" or spec.quantization is not None
-        arrays[spec.name] = rng.random(shape, np.float32) if real else rng.integers(0, 2, shape).astype(spec.dtype)
-    return arrays
-
-
-def _load_inputs(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
+def load_inputs(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
     """Samples from a .npy file (a model with one input), or an .npz file with an array for each input."""
     names = ", ".join(spec.name for spec in specs)
     try:
@@ -290,7 +240,7 @@ def predict(file: Path, given: Path, scale: float | None, top: int) -> Predicted
     done: Preprocessing | None = None
     assumed: tuple[str, ...] = ()
     if given.suffix in (".npy", ".npz"):
-        inputs = _load_inputs(given, artifact.inputs)
+        inputs = load_inputs(given, artifact.inputs)
     else:
         done, assumed = _image_preprocessing(artifact, scale)
         inputs = _image(given, artifact.inputs[0], done)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests import report_builder, result_rows
 
-from edgeship import plugins, standalone
+from edgeship import benchmarking, plugins
 from edgeship.cli import cli
 from edgeship.cli.failures import run
 from edgeship.errors import InputError, TargetUnavailable
@@ -98,7 +98,7 @@ def test_a_target_that_is_not_there_costs_only_its_rows(
 ) -> None:
     made = report_builder.build(tmp_path)
     first = made.artifacts[0]
-    monkeypatch.setattr(standalone, "find_artifacts", lambda _: [first])
+    monkeypatch.setattr(benchmarking, "find_artifacts", lambda _: list(made.artifacts[:2]))
     local = plugins.target("local")
     monkeypatch.setattr(type(local), "measure", lambda *_: list(made.measurements[:2]))
     assert run(cli, ["benchmark", str(first.entry), "--target", "local", "--target", "board"]) == 3
@@ -117,7 +117,7 @@ def test_each_provenance_has_its_table(
         *made.measurements[:2],
         *(result_rows.emulation(), result_rows.micro(), result_rows.bound(), result_rows.fit(), result_rows.refused()),
     ]
-    monkeypatch.setattr(standalone, "benchmark", lambda *_: tuple(rows))
+    monkeypatch.setattr(benchmarking, "benchmark", lambda *_: benchmarking.Found(tuple(rows)))
     assert run(cli, ["benchmark", "any.tflite"]) == 3  # of the browser there is nothing at all
     shown = capsys.readouterr().out
     measured, _, rest = shown.partition("emulated")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import edgetpu, inspection, options, preparing, results, sensitivity, ui
+from edgeship.cli import comparing, edgetpu, inspection, options, preparing, results, sensitivity, ui
 
 
 @click.command()
@@ -67,26 +67,39 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
 @options.targets
 @options.measuring
 @options.comparing
+@comparing.settings
 @click.option("--input", "inputs", type=options.MODEL, metavar="X.npy", help="Samples to run. Default: seeded noise.")
 @ui.json_option
 def benchmark(files: tuple[Path, ...], **given: Any) -> int:
     """Measure exported FILES side by side, interleaved.
 
     FILES are exported files or build folders. What was measured, emulated and estimated stands in tables of its own.
+    Results are kept in the history of this machine; see: edgeship history.
+
+    With --compare, the exit code is 1 where a file is slower than the baseline's beyond the noise, or larger. A
+    BASELINE that is a build folder or an exported file is measured again, interleaved: the surest way. To results of
+    another session, intervals are held that carry the noise between sessions.
 
     \b
-    Example:
+    Examples:
       edgeship benchmark a.tflite b.tflite --target local
+      edgeship benchmark builds/new --compare builds/old
+      edgeship benchmark builds/new --compare last
     """
-    from edgeship import standalone
+    from edgeship.benchmarking import benchmark as run
     from edgeship.pipeline.results import divide, failures
 
-    plan = options.make_plan(given)
+    wanted = comparing.wanted(files, given)
     with ui.progress_bars() as progress:
-        rows = standalone.benchmark(files, given["targets"] or ("local",), given["inputs"], plan, progress)
-    found = divide(rows)
-    ui.emit(found, given["as_json"], lambda: results.print_results(found))
-    return ui.outcome((), failures(rows))
+        found = run(wanted, progress)
+    divided = divide(found.rows)
+
+    def show() -> None:
+        results.print_results(divided)
+        comparing.show(found)
+
+    ui.emit(comparing.document(found, divided), given["as_json"], show)
+    return max(ui.outcome((), failures(found.rows)), comparing.outcome(found))
 
 
 @click.command()

@@ -47,8 +47,7 @@ def _place(measured: Measurement, first: Measurement) -> str:
 
 def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) -> str:
     from edgeship_benchmarks.comparison import verdict
-    from edgeship_benchmarks.intervals import TRIMMED_MIN_VALUES
-    from edgeship_benchmarks.stats import summary
+    from edgeship_benchmarks.stats import may_be_compared, summary
 
     try:
         said = verdict(measured, first)
@@ -58,7 +57,7 @@ def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) ->
     if not shaken:
         return said.sentence(*names)
     words = f"{' and '.join(shaken)} {'was' if len(shaken) == 1 else 'were'} unstable"
-    if measured.repeats < TRIMMED_MIN_VALUES:  # none of them is left out
+    if not (may_be_compared(measured) and may_be_compared(first)):
         return f"no verdict on {names[0]} against {names[1]}: {words}; stop other work, raise --repeats"
     return f"{said.sentence(*names)} ({words}: the ratio is of rounds that both met, their milliseconds do not hold)"
 
