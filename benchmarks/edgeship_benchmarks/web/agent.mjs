@@ -13,7 +13,7 @@ import path from 'node:path';
 import readline from 'node:readline';
 
 import { NpyWriter, openFile } from './files.mjs';
-import { Fault } from './npy.mjs';
+import { Fault, asFault } from './npy.mjs';
 import { Agent } from './operations.mjs';
 import { readModel, TFJSEngine } from './tfjs.mjs';
 
@@ -93,7 +93,8 @@ async function main() {
       send({ result: await agent[op](request) });
     } catch (error) {
       if (!(error instanceof Fault)) console.error(error);
-      send({ error: { type: error.kind ?? 'EdgeshipError', message: error.message, remedy: error.remedy ?? '' } });
+      const told = error instanceof WebAssembly.RuntimeError ? asFault(error, 'TF.js crashed') : error;
+      send({ error: { type: told.kind ?? 'EdgeshipError', message: told.message, remedy: told.remedy ?? '' } });
     }
   }
 }

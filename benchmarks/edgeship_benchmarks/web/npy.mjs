@@ -13,6 +13,16 @@ export class Fault extends Error {
   }
 }
 
+/**
+ * What a runtime threw, as an error for the caller. A trap leaves the memory of WebAssembly as it was in the middle of
+ * something: the caller hears that the agent crashed, and starts another one.
+ */
+export function asFault(error, words, remedy = '') {
+  if (error instanceof Fault) return error;
+  const kind = error instanceof WebAssembly.RuntimeError ? 'ChildCrashed' : 'ArtifactError';
+  return new Fault(kind, `${words}: ${error?.message ?? error}`, remedy);
+}
+
 /** Type code in a header -> NumPy name and the array that holds it. All little endian. */
 const TYPES = {
   '<f4': ['float32', Float32Array], '<f8': ['float64', Float64Array],

@@ -4,7 +4,7 @@
  * An engine has: `inputs` and `outputs` (`Spec[]`), `fixedBatch` (number|null), `versions`, `warnings`, `load_ms`, `infer`, `dispose`,
  * and `profile` where its runtime can be asked for the times of operators.
  */
-import { ARRAYS, Fault } from './npy.mjs';
+import { ARRAYS, Fault, asFault } from './npy.mjs';
 
 /** Ops that only the asynchronous executor runs; models of ours have none, others may. */
 const ASYNC_OPS = /^(Stateless(If|While)|If|While|Where|Switch|Merge|Enter|Exit|NextIteration|LoopCond|NonMaxSuppressionV\d|TensorArray\w+|TensorList\w+|ListDiff|Unique(V2)?)$/;
@@ -31,7 +31,7 @@ export class TFJSEngine {
       /** @type {Spec[]} */
       engine.outputs = specs(artifacts.signature?.outputs, engine.model.outputs);
     } catch (error) {
-      throw new Fault('ArtifactError', `TF.js cannot open ${file}: ${error.message}`, 'The file is broken or made for another version; convert it again.');
+      throw asFault(error, `TF.js cannot open ${file}`, 'The file is broken or made for another version; convert it again.');
     }
     engine.fixedBatch = engine.inputs[0]?.shape[0] ?? null;
     engine.warnings = [];

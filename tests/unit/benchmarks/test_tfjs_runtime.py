@@ -398,3 +398,21 @@ def test_our_list_of_ops_is_that_of_the_packages() -> None:
     for op, known_op in OPS.items():
         assert op in known
         assert set(known_op.attributes) <= set(known[op]), op
+
+
+def test_a_trap_of_webassembly_is_a_crash_and_other_errors_are_of_the_file() -> None:
+    """After a trap the agent's memory is no longer what the next file would need."""
+    code = (
+        "const { Fault, asFault } = await import(process.argv[1]);"
+        "const trap = new WebAssembly.RuntimeError('out of bounds');"
+        "const thrown = [trap, new Error('no kernel'), new Fault('DataError', 'x')];"
+        "const kinds = thrown.map((error) => asFault(error, 'm.json cannot be run'));"
+        "console.log(JSON.stringify(kinds.map((fault) => [fault.kind, fault.message])));"
+    )
+    command = [node.executable() or "node", "--input-type=module", "--eval", code, (node.WEB / "npy.mjs").as_uri()]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert json.loads(said) == [
+        ["ChildCrashed", "m.json cannot be run: out of bounds"],
+        ["ArtifactError", "m.json cannot be run: no kernel"],
+        ["DataError", "x"],
+    ]
