@@ -22,10 +22,11 @@ def report(build: Path, as_json: bool) -> int:
       edgeship report builds/demo
     """
     from edgeship import report as reports
+    from edgeship.history.remembering import earlier
 
     found = reports.read(build)
     reports.check_files(found.artifacts)
-    reports.write(found, build)
+    reports.write(found, build, earlier(found.artifacts))
 
     def show() -> None:
         ui.print_report(found)

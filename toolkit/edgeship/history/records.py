@@ -71,10 +71,10 @@ def record(session: Session, artifact: Artifact, result: Result) -> Record:
 
 
 def condensed(measurement: Measurement) -> Measurement:
-    """With the median of each round in place of its samples."""
+    """With the median of each round in place of its samples, and without its operators."""
     parts = rounds_of(samples_of(measurement.latency_ms), measurement.round_lengths)
     medians = tuple(float(np.median(part)) for part in parts)
-    return replace(measurement, latency_ms=medians, round_lengths=(1,) * len(medians))
+    return replace(measurement, latency_ms=medians, round_lengths=(1,) * len(medians), profile=None)
 
 
 def settings(result: Result) -> dict[str, str]:

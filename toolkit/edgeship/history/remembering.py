@@ -11,11 +11,13 @@ from typing import Literal
 from edgeship.cache import versions
 from edgeship.errors import HistoryError, InputError
 from edgeship.history import store
-from edgeship.history.records import Session, record
+from edgeship.history.records import Record, Session, name_of, record
 from edgeship.types import Artifact, Result
 
 #: What `--compare` takes for the newest session.
 LAST = "last"
+#: Sessions that are drawn over time.
+_DRAWN = 40
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,99}")
 
 
@@ -31,6 +33,15 @@ def remember(
     except HistoryError as error:
         return (f"these results are not in the history: {error.message}. {error.remedy}",)
     return ()
+
+
+def earlier(artifacts: Sequence[Artifact]) -> tuple[Record, ...]:
+    """Results of the newest sessions of these builds and files; none where the history cannot be read."""
+    names = tuple(dict.fromkeys(map(name_of, artifacts)))
+    try:
+        return tuple(store.read(names=names, sessions=_DRAWN)) if names else ()
+    except HistoryError:
+        return ()
 
 
 def check_label(label: str) -> None:

@@ -22,7 +22,7 @@ from edgeship.errors import (
     UnavailableError,
 )
 from edgeship.files import storage_errors
-from edgeship.history.remembering import remember
+from edgeship.history.remembering import earlier, remember
 from edgeship.pipeline import checks, exports, folder, precision, results, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
@@ -81,7 +81,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     of = {artifact.id: artifact for artifact in artifacts}
     notes = remember("build", [(of[row.artifact], row) for row in rows if isinstance(row, Result)])
     found = compose(request, Results(replace(made, stages=stages), tuple(checked), rows, failures, notes))
-    report.write(found, request.out)
+    report.write(found, request.out, earlier(artifacts))
     return found
 
 

@@ -10,6 +10,9 @@ from edgeship.errors import MissingPackageError
 from edgeship.report.store import NAME, check_files, read, to_document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgeship.history.records import Record
     from edgeship.types import Report
 
 __all__ = ["check_files", "missing", "read", "require", "to_document", "write"]
@@ -28,10 +31,11 @@ def require() -> None:
         )
 
 
-def write(report: Report, folder: Path) -> None:
+def write(report: Report, folder: Path, past: Sequence[Record] = ()) -> None:
     """Write `report.json`, `report.md` and `report.html` of a build into its folder; each appears whole or not at all.
 
-    The pages are made from what `report.json` says, and that file comes last, so that it vouches for the others.
+    The pages are made from what `report.json` says, and that file comes last, so that it vouches for the others. Only
+    the drawings over time are from elsewhere: `past`, results of the history, the newest session first.
     Raises InputError for a report outside the schema, MissingPackageError, OutputError, StorageFullError.
     """
     from edgeship.files import write_text
@@ -39,7 +43,7 @@ def write(report: Report, folder: Path) -> None:
 
     text = store.dumps(to_document(report, folder))
     shown = store.loads(text, folder)
-    html, markdown = page.pages(shown)
+    html, markdown = page.pages(shown, past)
     write_text(folder / "report.html", html)
     write_text(folder / "report.md", markdown)
     write_text(folder / NAME, text)

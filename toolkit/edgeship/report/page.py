@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
-from edgeship.report import plots, profiles, results, stages, view
+from edgeship.report import over_time, plots, profiles, results, stages, view
 from edgeship.report.svg import Chart
 from edgeship.report.view import Row, Timing, clean
 from edgeship.types import Report
@@ -17,19 +17,24 @@ from edgeship.types import Report
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from edgeship.history.records import Record
+
 #: How far beyond the limit a file's drop may lie and still be drawn to scale, in limits.
 _SCALE_LIMITS = 8.0
 
 
-def pages(report: Report) -> tuple[str, str]:
-    """The HTML page and the Markdown page; equal reports (and files) give equal pages.
+def pages(report: Report, past: Sequence[Record] = ()) -> tuple[str, str]:
+    """The HTML page and the Markdown page; equal reports (and files, and `past`) give equal pages.
+
+    `past`: results of the history for drawings over time (`edgeship.report.over_time`); only HTML has them.
 
     HTML is self-contained: no script, no network, a light and a dark scheme. Markdown, in GitHub's flavour, has the
     verdict and the tables.
     """
     table = view.rows(report)
     content = _content(report, table)
-    html = _environment(markup=True).get_template("report.html.j2").render(**content, **_charts(report, table))
+    charts = {**_charts(report, table), "over_time": over_time.charts(report, past)}
+    html = _environment(markup=True).get_template("report.html.j2").render(**content, **charts)
     markdown = _environment(markup=False).get_template("report.md.j2").render(**content)
     return html, re.sub(r"\n{3,}", "\n\n", markdown)
 
