@@ -54,7 +54,7 @@ class SavedModelConverter:
         """Write `saved_model.pb` (see `edgeship.contracts.Converter`).
 
         Raises:
-            UnsupportedModelError: a weight that float16 cannot hold; larger than the 2 GiB of one message.
+            UnsupportedModelError: larger than the 2 GiB of one message.
         """
         from edgeship_converters.usage import add_collections
 
@@ -100,14 +100,28 @@ def _halved(graph_def: GraphDef) -> GraphDef:
     """The graph with its weights in half precision, cast back before they are used."""
     result = type(graph_def)()
     result.CopyFrom(graph_def)
-    result.node.extend(_stored(result.node))
+    for cast, constant in _stored(result.node):
+        cast.input.append(constant.name)
+        result.node.append(constant)
     for function in result.library.function:
-        function.node_def.extend(_stored(function.node_def))
+        stored = _stored(function.node_def)
+        # In a function a tensor goes by the name of the result too: `output` of a constant, `y` of a cast.
+        renamed = {f"{cast.name}:output:0": f"{cast.name}:y:0" for cast, _ in stored}
+        for node in function.node_def:
+            node.input[:] = [renamed.get(tensor, tensor) for tensor in node.input]
+        for name, tensor in function.ret.items():
+            function.ret[name] = renamed.get(tensor, tensor)
+        for cast, constant in stored:
+            cast.input.append(f"{constant.name}:output:0")
+            function.node_def.append(constant)
     return result
 
 
-def _stored(nodes: Iterable[NodeDef]) -> list[NodeDef]:
-    """Turn weights among the nodes into casts; returns the constants that the casts read."""
+def _stored(nodes: Iterable[NodeDef]) -> list[tuple[NodeDef, NodeDef]]:
+    """Turn weights among the nodes into casts; these, and for each the constant that it is to read.
+
+    Numbers that float16 cannot hold, such as those of a mask, stay float32.
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -118,20 +132,14 @@ def _stored(nodes: Iterable[NodeDef]) -> list[NodeDef]:
         if node.op != "Const" or node.attr["dtype"].type != tf.float32.as_datatype_enum:
             continue
         values: Any = tf.make_ndarray(node.attr["value"].tensor)
-        if values.size < _MIN_VALUES:
+        if values.size < _MIN_VALUES or np.abs(values).max() > _FLOAT16_MAX:
             continue
-        if np.abs(values).max() > _FLOAT16_MAX:
-            raise UnsupportedModelError(
-                f"savedmodel/float16: {node.name} has values above {_FLOAT16_MAX:g}, which float16 cannot hold",
-                remedy="Use float32.",
-            )
         stored = type(node)(name=unique(f"{node.name}/float16", taken), op="Const")
         stored.attr["dtype"].type = tf.float16.as_datatype_enum
         stored.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values.astype(np.float16)))
-        found.append(stored)
         node.op = "Cast"
         node.attr.clear()
         node.attr["SrcT"].type, node.attr["DstT"].type = tf.float16.as_datatype_enum, tf.float32.as_datatype_enum
         node.attr["Truncate"].b = False
-        node.input.append(stored.name)
+        found.append((node, stored))
     return found
