@@ -28,7 +28,7 @@ def encode(array: Array, variant: str, *, precise: bool) -> tuple[Array, dict[st
     """A float32 weight as stored, and its `quantization` entry in the manifest (None: stored as it is).
 
     Args:
-        array: float32, finite.
+        array: float32.
         variant: `float32`, `float16`, `uint8` or `uint16`.
         precise: keep more than 8 bits: for what is small in bytes and large in effect, where channels differ in range.
     """
@@ -38,6 +38,8 @@ def encode(array: Array, variant: str, *, precise: bool) -> tuple[Array, dict[st
         if np.abs(array).max() > _HALF_MAX:
             return array, None
         return array.astype(np.float16), {"dtype": "float16", "original_dtype": "float32"}
+    if not np.isfinite(array).all():  # a mask: steps between infinities are none
+        return array, None
     dtype = "uint16" if variant == "uint16" or precise else "uint8"
     stored, scale, minimum = quantize(array, _LEVELS[dtype])
     entry = {"dtype": dtype, "min": minimum, "original_dtype": "float32", "scale": scale}

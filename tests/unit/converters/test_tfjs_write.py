@@ -173,6 +173,13 @@ def test_half_precision_is_not_used_where_it_would_overflow() -> None:
     np.testing.assert_array_equal(stored, array)
 
 
+@pytest.mark.parametrize("variant", ["float16", "uint8", "uint16"])
+def test_masks_of_infinities_stay_as_they_are(variant: str) -> None:
+    mask = np.triu(np.full((6, 6), -np.inf, np.float32), 1)
+    stored, quantization = weights.encode(mask, variant, precise=False)
+    assert (stored.dtype, quantization) == (np.float32, None)
+
+
 def test_shards_are_4_mib(tmp_path: Path) -> None:
     data = np.random.default_rng(0).bytes(weights.SHARD_BYTES * 2 + 5)
     names = weights.write_shards(data, tmp_path)
