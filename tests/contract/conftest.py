@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 from contract_models import Exported
 from tests.sharing import Shared
+from tests.ssh_server import free_port
+from tests.standins.adbd import Adbd
+from tests.standins.phone import AdbServer, make_root, write_tool
 
 from edgeship import plugins
 from edgeship.child import Limits, Worker
@@ -32,6 +36,27 @@ def exported(shared: Shared) -> Mapping[str, Exported]:
         outputs = {spec: np.load(folder / f"{name}.y.{spec}.npy") for spec in made["outputs"]}
         found[name] = Exported(artifacts, inputs, outputs)
     return found
+
+
+@pytest.fixture(scope="session")
+def a_phone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A stand-in for a phone, at an adb server of its own; without adb there is none."""
+    if shutil.which("adb") is None:
+        yield
+        return
+    folder = tmp_path_factory.mktemp("phone")
+    make_root(folder / "root")
+    server = AdbServer(folder / "server", free_port())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANDROID_ADB_SERVER_PORT", str(server.port))
+        patch.setenv("EDGESHIP_BENCHMARK_MODEL", str(write_tool(folder / "benchmark_model")))
+        patch.setattr("edgeship_benchmarks.android.tool.WARM_UP_SECONDS", 0.01)
+        server.start()
+        try:
+            server.connect(Adbd(folder / "root"))
+            yield
+        finally:
+            server.stop()
 
 
 def _export(folder: Path) -> None:

@@ -22,7 +22,25 @@ def on_the_wire(size_bytes: int, *encoded_bytes: int) -> int:
 
 
 #: Facts of a target that differ from one moment to the next.
-CHANGING_FACTS = ("frequency_mhz", "temperature_c", "throttled", "load_average", "disk_free_mib")
+CHANGING_FACTS = (
+    "frequency_mhz",
+    "temperature_c",
+    "throttled",
+    "load_average",
+    "disk_free_mib",
+    # of phones
+    "thermal_status",
+    "cpu_temperature_c",
+    "gpu_temperature_c",
+    "skin_temperature_c",
+    "battery_temperature_c",
+    "battery_percent",
+    "battery_status",
+    "powered_by",
+    "screen",
+    "clocks_mhz",
+    "clock_limits_mhz",
+)
 
 
 @dataclass(frozen=True)

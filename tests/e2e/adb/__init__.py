@@ -1,0 +1,1 @@
+"""The ssh target against a real OpenSSH server."""
