@@ -160,6 +160,36 @@ def name_ends(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> bool
     return True
 
 
+def restore_halves(model: Any) -> bool:
+    """Give weights that are stored in half precision their float32 back; False where there are none.
+
+    Such files have a DEQUANTIZE behind each, so that no operator has constant float weights; quantizers look for those.
+    """
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    names, changed = kinds(model), False
+    for graph in model.subgraphs:
+        kept, restored = [], set()
+        for operator in graph.operators:
+            stored = graph.tensors[operator.inputs[0]] if names[operator.opcodeIndex] == "DEQUANTIZE" else None
+            half = stored is not None and stored.type == schema.TensorType.FLOAT16 and stored.sparsity is None
+            data = model.buffers[stored.buffer].data if stored is not None and half else None
+            if data is None:
+                kept.append(operator)
+                continue
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(np.frombuffer(bytes(data), "<f2").astype("<f4").tobytes(), np.uint8)
+            graph.tensors[operator.outputs[0]].buffer = len(model.buffers)
+            model.buffers.append(buffer)
+            restored.add(int(operator.inputs[0]))
+        graph.operators, changed = kept, changed or bool(restored)
+        read_still = {int(index) for operator in kept for index in operator.inputs} | set(map(int, graph.outputs))
+        for index in restored - read_still:
+            graph.tensors[index].type, graph.tensors[index].buffer = schema.TensorType.FLOAT32, 0
+    return changed
+
+
 def modernize(model: Any) -> None:
     """Give operators the code that new tools read: files from before 2020 have only the old field, of one byte."""
     for code in model.operatorCodes:

@@ -25,7 +25,7 @@ from edgeship_converters.tflite import aeq
 def to_tflite(source: Source, variant: str, options: ConvertOptions) -> bytes:
     """The file in another precision, with a signature that names inputs and outputs as the Source does.
 
-    float32 is the file itself, byte for byte where it has that signature.
+    float32 is the file itself, byte for byte where it has that signature and holds no weights in half precision.
 
     Raises:
         UnsupportedModelError: the quantizer can do nothing for it.
@@ -41,7 +41,8 @@ def to_tflite(source: Source, variant: str, options: ConvertOptions) -> bytes:
         return aeq.quantize(_prepared(source, short=False), {}, precision, samples, integer_io=integer_io)
     content = _content(source)
     model = flatfile.read(content)
-    return content if not _sign(model, source) else flatfile.write(model)
+    changed = [_sign(model, source), flatfile.restore_halves(model)]
+    return flatfile.write(model) if any(changed) else content
 
 
 def to_onnx(source: Source, opset: int) -> Any:
@@ -96,12 +97,15 @@ def _content(source: Source) -> bytes:
 
 
 def _prepared(source: Source, *, short: bool) -> bytes:
-    """The file as tools want it: inputs and outputs named as in the Source, each name used once, operators by new code.
+    """The file as tools want it: float32 weights, inputs and outputs named as in the Source, operators by new code.
+
+    Each name is used once.
 
     `short`: of `relu;batch_norm;conv/Conv2D`, the name of an operator that several were fused into, keep the last part.
     """
     model = flatfile.read(_content(source))
     _sign(model, source)
+    flatfile.restore_halves(model)
     _name_tensors(model, source, short=short)
     flatfile.modernize(model)
     return flatfile.write(model)
