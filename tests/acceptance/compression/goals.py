@@ -104,7 +104,17 @@ def _front(records: Sequence[Record]) -> Goal:
         for p in peers
         if (lead := domination(p, o)) is not None
     ]
-    return Goal(name, not beaten, "; ".join(beaten) or f"{len(front(ours))} files of ours, {len(peers)} of peers")
+    files = f"{len(front(ours))} files of ours, {len(peers)} of peers"
+    if beaten:
+        return Goal(name, False, "; ".join(beaten))
+    lacking = missing_peers(records)
+    return Goal(name, None, f"{files}; no records yet of {', '.join(lacking)}") if lacking else Goal(name, True, files)
+
+
+def missing_peers(records: Sequence[Record]) -> list[str]:
+    """Peers that have no record on the front's task; one that could not make a file has one that says so."""
+    known = {r.method for r in records if r.task == FRONT_TASK}
+    return [m.name for m in METHODS.values() if not m.ours and m.name not in known]
 
 
 def sides(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:

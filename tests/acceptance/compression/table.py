@@ -43,7 +43,7 @@ def page(kept: Sequence[Record]) -> str:
     ours, peers = goals.sides(kept)
     if ours and peers:
         parts += ["## Accuracy and bytes on the wire", "", "![Accuracy against bytes](compression-front.svg)", ""]
-        parts += [*_wins(ours, peers)]
+        parts += [*_wins(ours, peers, goals.missing_peers(kept))]
     for task in TASKS:
         parts += _task(kept, task)
     parts += _failures(kept)
@@ -60,7 +60,13 @@ def _goals(kept: Sequence[Record]) -> list[str]:
     return ["## Goals", "", "| goal | | found |", "|---|---|---|", *rows, ""]
 
 
-def _wins(ours: Sequence[Record], peers: Sequence[Record]) -> list[str]:
+def _wins(ours: Sequence[Record], peers: Sequence[Record], lacking: Sequence[str]) -> list[str]:
+    """Where a peer is ahead, and which peers nothing is known of yet."""
+    open_ones = [f"Not in this comparison yet: {', '.join(lacking)}.", ""] if lacking else []
+    return [*_ahead(ours, peers), *open_ones]
+
+
+def _ahead(ours: Sequence[Record], peers: Sequence[Record]) -> list[str]:
     won = [p for p in goals.front(peers) if goals.unmatched(p, ours)]
     if not won:
         each = "For each peer's file that keeps half of the base's accuracy"
