@@ -104,9 +104,7 @@ class AdbServer:
 
     def client(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, **self.env}
-        return subprocess.run(
-            [self.adb, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False
-        )
+        return subprocess.run([self.adb, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False)
 
     def connect(self, device: Adbd) -> None:
         self.devices.append(device)

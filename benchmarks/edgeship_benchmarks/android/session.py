@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from edgeship.errors import ConnectionLost, TargetUnavailable, UnavailableError
-from edgeship.types import Artifact, Energy
-from edgeship_benchmarks.android import state, tool
+from edgeship.types import Artifact, Energy, Progress, ProgressCallback
+from edgeship_benchmarks.android import state, tables, tool
 from edgeship_benchmarks.android.samples import Edges, sizes_of
-from edgeship_benchmarks.session import Loaded, WarmUp
+from edgeship_benchmarks.session import Loaded, Trace, WarmUp
 from edgeship_benchmarks.transports.adb import AdbConnection
 from edgeship_benchmarks.transports.leased import last_line
 from edgeship_benchmarks.transports.link import Link
@@ -34,6 +34,9 @@ _OUTPUT_BYTES = 1 << 28
 #: The flag that writes outputs, which tools before 2023 do not know.
 _OUTPUTS = "output_filepath"
 _SAID_BYTES = 1 << 20
+#: Starts of a profile, and inferences in each at least.
+_TRACES = 5
+_TRACED_RUNS = 20
 
 # What runs is named by a file pid.N, by which the lease ends it when the connection goes, and `_STOP` when it is late.
 _RUN = """cd "$1" || exit 1; shift
@@ -109,7 +112,7 @@ class ToolSession:
     def loaded(self) -> Loaded:
         """As of the last start that nothing was timed in."""
         assert self._trial is not None, "open comes first"
-        return Loaded(0.0, self._trial.init_ms, (), (), batch=self._edges.batch)
+        return Loaded(0.0, self._trial.init_ms, (), (), batch=self._edges.batch, operations=("trace",))
 
     def restart(self) -> Loaded:
         """Start the tool anew, for what it takes to start; on another connection where the last one was lost."""
@@ -122,7 +125,7 @@ class ToolSession:
         self.accelerators = said.accelerators
         if said.peak_memory_mib is not None:
             self._peak = max(said.peak_memory_mib, self._peak or 0.0)
-        return Loaded(0.0, said.init_ms, (), (), batch=self._edges.batch)
+        return self.loaded
 
     def warm_up(self, inputs: Tensors, max_runs: int) -> WarmUp:  # noqa: ARG002 - the tool warms up by itself
         """The first inference of the last start; each start warms up by itself, which `warm_up_runs` counts."""
@@ -141,6 +144,29 @@ class ToolSession:
         self.least_ms = min(self.least_ms, max(said.time_ms, 1e-3))
         self.medians = self.medians and said.is_median
         return (said.time_ms / self._edges.batch,)
+
+    def trace(self, inputs: Tensors, seconds: float, progress: ProgressCallback | None = None) -> Trace:
+        """What the tool says about operators, in starts that are profiled and others that are not, by turns."""
+        self._feed(inputs)
+        told = progress or (lambda _: None)
+        found: list[list[tables.Row]] = []
+        traced, whole = [], []
+        for number in range(_TRACES):
+            told(Progress("profile", number, _TRACES))
+            flags = tool.run_flags(_TRACED_RUNS, seconds / (2 * _TRACES), tool.WARM_UP_SECONDS)
+            whole.append(self._start(flags).time_ms)
+            said, text = self._ran(flags, "--enable_op_profiling=true")
+            traced.append(said.time_ms)
+            found.append(tables.operators_of(text))
+        told(Progress("profile", _TRACES, _TRACES))
+        if any([row[:2] for row in rows] != [row[:2] for row in found[0]] for rows in found):
+            raise TargetUnavailable("benchmark_model named other operators in each start")
+        batch = self._edges.batch
+        operators = [
+            (name, kind, tuple(rows[number][2] / batch for rows in found), None)
+            for number, (name, kind, _) in enumerate(found[0])
+        ]
+        return Trace(tuple(operators), tuple(ms / batch for ms in traced), tuple(ms / batch for ms in whole))
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
         """Outputs by name for N samples of each input, each in a start of its own.
@@ -186,7 +212,11 @@ class ToolSession:
         self._fed = inputs, files, sizes_of(stored)
 
     def _start(self, run_flags: list[str], *more: str) -> tool.Said:
-        """Run the tool to its end; what it said, of which the delegate is sure to have been part."""
+        """What the tool measured in one start, of which the delegate is sure to have been part."""
+        return self._ran(run_flags, *more)[0]
+
+    def _ran(self, run_flags: list[str], *more: str) -> tuple[tool.Said, str]:
+        """As `_start`, with all that the tool said."""
         connection = self._phone.link.connection()
         assert self._fed is not None, "the tool needs inputs"
         _, files, shapes = self._fed
@@ -201,7 +231,7 @@ class ToolSession:
             *self._delegate.flags,
             *more,
         ]
-        text, status = self._text(connection, [binary, *flags])
+        text, status = self._said(connection, [binary, *flags])
         if status:
             raise tool.failure(status, text, self._delegate)
         said = tool.read(text)
@@ -212,9 +242,9 @@ class ToolSession:
                 f"this benchmark_model does not know --{strange[0]}", remedy=tool.get_it(self._phone.abis)
             )
         self.warm_up_runs += said.warm_up_runs
-        return said
+        return said, text
 
-    def _text(self, connection: AdbConnection, command: list[str]) -> tuple[str, int]:
+    def _said(self, connection: AdbConnection, command: list[str]) -> tuple[str, int]:
         """What the tool said, and its exit status, which the shell writes at the end."""
         script = f'({_RUN}); status=$?; echo; echo "edgeship-tool=$status"'
         try:

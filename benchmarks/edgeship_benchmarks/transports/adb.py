@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,8 +157,8 @@ def ready(serial: str = "") -> Device:
     """The device that is meant and answers. Raises TargetUnavailable with what to do about one that does not."""
     deadline = time.monotonic() + _SETTLING_SECONDS
     known = devices_of(client("devices", "-l"))
-    if _NETWORK.fullmatch(serial) and all(device.serial != serial for device in known):
-        client("connect", serial)  # its word is not reliable: what counts is the list
+    if _NETWORK.fullmatch(serial) and serial not in [device.serial for device in known if device.state != "offline"]:
+        _connect(serial)
         known = devices_of(client("devices", "-l"))
     while True:
         device = choose(known, serial)
@@ -168,6 +169,13 @@ def ready(serial: str = "") -> Device:
     if device.state == _READY:
         return device
     raise _not_ready(device)
+
+
+def _connect(serial: str) -> None:
+    """Reach a device in the network, also one that adb holds for connected and is not; the list says whether it is."""
+    for word in ("disconnect", "connect"):
+        with suppress(TargetUnavailable):
+            client(word, serial)
 
 
 def _not_ready(device: Device) -> TargetUnavailable:
