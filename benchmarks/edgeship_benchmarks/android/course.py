@@ -27,6 +27,8 @@ _WHERE = "on the device"
 _OLD_NNAPI = 29
 #: A microsecond is more than 2 % of what is shorter than that.
 _COARSE_MS = 0.05
+#: As `edgeship_benchmarks.stats.notes` begins what it says about few samples.
+_P99 = "no p99"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Course:
             parity=one.parity,
             group=row.runtime,
             device=replace(row.device, facts=facts),
-            notes=(*filter(None, said), *one.notes, *state.notes_of(facts), *row.notes),
+            # What more runs would give is not to be had here.
+            notes=(*filter(None, said), *one.notes, *state.notes_of(facts), *(n for n in row.notes if _P99 not in n)),
         )
 
     def _nnapi_notes(self, row: Measurement) -> tuple[str, ...]:
@@ -138,6 +141,6 @@ def _times_note(session: ToolSession) -> str:
     if session.least_ms < _COARSE_MS:
         coarse = f"; it counts whole microseconds, {0.1 / session.least_ms:.0f} % of this time"
     return (
-        f"benchmark_model gives no single times: each time is the {kind} of about {session.inferences_per_time} "
-        f"inferences in a start of its own, and intervals and p90 are between starts{coarse}"
+        f"benchmark_model gives no single times, hence {_P99}: each time is the {kind} of about "
+        f"{session.inferences_per_time} inferences in a start of its own, and intervals and p90 are between starts{coarse}"
     )
