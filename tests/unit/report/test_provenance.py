@@ -121,7 +121,7 @@ def test_verdicts_are_about_what_was_measured_side_by_side(made: Report) -> None
     assert len(found) == 3
     assert found[0].startswith("local: tflite/float16 ")
     assert found[0].endswith("99 % interval " + found[0].rpartition("99 % interval ")[2])
-    assert found[2].startswith("From one start of each file")
+    assert found[2].startswith("On browser:chromium, local each file was started once")
     assert "browser:chromium: tflite/dynamic in onnx-web takes 1.000x the time of tflite/dynamic in litert" in found[1]
     coarse = replace(second, latency_ms=(0.0,) * len(second.latency_ms))
     sentence, _ = results.verdicts([first, coarse])
@@ -144,7 +144,17 @@ def rising(repeats: int, scale: float) -> Measurement:
 def test_an_unstable_row_gets_no_verdict_from_few_starts() -> None:
     first, second = (replace(rising(5, scale), artifact=name) for name, scale in (("a", 1.0), ("b", 1.3)))
     assert results.verdicts([first, second]) == [
-        "local: no verdict on b against a: b and a were unstable; stop other work, raise --repeats"
+        "local: no verdict on b against a: not all of them were stable; stop other work, raise --repeats"
+    ]
+
+
+def test_notes_that_differ_in_numbers_only_are_said_once() -> None:
+    said = (("load average 6.7 on 2 cores", "a fixed batch"), ("load average 0.9 on 2 cores",), ("no p99",))
+    rows = [replace(rising(1, 1.0), artifact=name, notes=notes) for name, notes in zip("abc", said, strict=True)]
+    assert results.notes(rows) == [
+        "a on local: load average 6.7 on 2 cores, and 1 more like it",
+        "a on local: a fixed batch",
+        "c on local: no p99",
     ]
 
 

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 def print_results(found: ByProvenance) -> None:
     """What was measured, emulated and estimated, what could not be, and the notes."""
+    from edgeship.report import results
+
     _measured(found.measurements)
     _emulated(found.emulations)
     _estimated(found.estimates)
     _unmeasured(found.unmeasured)
     rows: tuple[Result, ...] = (*found.measurements, *found.emulations, *found.estimates)
-    for row in rows:
-        for note in row.notes:
-            ui.say(f"note: {row.artifact} on {row.target}: {note}", err=True)
+    for note in results.notes(rows):
+        ui.say(f"note: {note}", err=True)
 
 
 def _measured(rows: Sequence[Measurement]) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from edgeship.errors import InputError
 from edgeship.report.view import DASH, digits
-from edgeship.types import Emulation, Estimate, Measurement, Parity
+from edgeship.types import Emulation, Estimate, Measurement, Parity, Result
 
-_ONE_START = (
-    "From one start of each file: this is about the processes that ran. Two starts of one file differ too; for a small "
-    "difference use edgeship benchmark, which starts files several times."
-)
+#: Numbers, which do not make another note.
+_NUMBER = re.compile(r"\d[\d.,]*")
 
 
 def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = MappingProxyType({})) -> list[str]:
@@ -25,7 +24,8 @@ def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = Ma
     `labels`: how artifacts are called, where it is not by their ids.
     """
     firsts: dict[tuple[str, str], Measurement] = {}
-    found = []
+    found: list[str] = []
+    undecided: dict[tuple[str, str], list[str]] = {}
     for m in measurements:
         first = firsts.setdefault((m.target, m.group), m)
         if first is m:
@@ -33,9 +33,38 @@ def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = Ma
         names = [labels.get(row.artifact, row.artifact) for row in (m, first)]
         if m.artifact == first.artifact:
             names = [f"{name} in {row.runtime}" for name, row in zip(names, (m, first), strict=True)]
-        found.append(f"{_place(m, first)}: {_verdict(m, first, names)}")
-    if found and any(m.repeats == 1 for m in measurements):
-        found.append(_ONE_START)
+        said = _verdict(m, first, names)
+        if said:
+            found.append(f"{_place(m, first)}: {said}")
+        else:
+            undecided.setdefault((_place(m, first), names[1]), []).append(names[0])
+    found += [
+        f"{place}: no verdict on {', '.join(names)} against {first}: not all of them were stable; stop other work, "
+        "raise --repeats"
+        for (place, first), names in undecided.items()
+    ]
+    return found + (_started_once(measurements) if found else [])
+
+
+def _started_once(measurements: Sequence[Measurement]) -> list[str]:
+    targets = sorted({m.target for m in measurements if m.repeats == 1})
+    if not targets:
+        return []
+    more = "" if all(target.startswith("browser:") for target in targets) else "; edgeship benchmark starts it again"
+    where = ", ".join(targets)
+    return [f"On {where} each file was started once, and two starts of one file differ: mistrust small ratios{more}."]
+
+
+def notes(rows: Sequence[Result]) -> list[str]:
+    """Notes of rows, each once: of notes that only differ in numbers the first, and how many rows have such a one."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for note in row.notes:
+            alike.setdefault(_NUMBER.sub("0", note), []).append((f"{row.artifact} on {row.target}", note))
+    found = []
+    for (place, note), *others in alike.values():
+        rest = f", and {len(others)} more like it" if others else ""
+        found.append(f"{place}: {note}{rest}")
     return found
 
 
@@ -46,6 +75,7 @@ def _place(measured: Measurement, first: Measurement) -> str:
 
 
 def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) -> str:
+    """In a sentence; empty where what was measured does not bear one."""
     from edgeship_benchmarks.comparison import verdict
     from edgeship_benchmarks.stats import may_be_compared, summary
 
@@ -58,7 +88,7 @@ def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) ->
         return said.sentence(*names)
     words = f"{' and '.join(shaken)} {'was' if len(shaken) == 1 else 'were'} unstable"
     if not (may_be_compared(measured) and may_be_compared(first)):
-        return f"no verdict on {names[0]} against {names[1]}: {words}; stop other work, raise --repeats"
+        return ""
     return f"{said.sentence(*names)} ({words}: the ratio is of rounds that both met, their milliseconds do not hold)"
 
 
