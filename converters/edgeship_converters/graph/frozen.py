@@ -180,7 +180,6 @@ def _forget_earlier_models() -> None:
 
 
 def _trace(model: Any, source: Source, static_batch: int | None, *, fake_quant: bool) -> FrozenGraph:
-    import tensorflow as tf
     from tensorflow.python.framework import convert_to_constants
 
     from edgeship.source import forward
@@ -188,15 +187,7 @@ def _trace(model: Any, source: Source, static_batch: int | None, *, fake_quant: 
     from edgeship_converters.graph.canonical import Output, canonical_graph
 
     inputs = tuple(_with_batch(spec, static_batch) for spec in source.inputs)
-    call = baked(forward(model, source), source, fake_quant=fake_quant)
-    call = tf.function(call, autograph=False)  # the layers bring theirs where they need it
-    with _still_randomness(source):
-        try:
-            traced = call.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
-        except EdgeshipError:
-            raise
-        except Exception as error:  # layers raise what they like
-            raise _untraceable(source, error) from error
+    traced = _traced(baked(forward(model, source), source, fake_quant=fake_quant), inputs, source)
     _refuse_state(traced.graph.as_graph_def())
     # convert_variables_to_constants_v2 without its last step: making a function again costs half the time.
     variables = convert_to_constants._FunctionConverterDataInEager(
@@ -222,6 +213,20 @@ def _trace(model: Any, source: Source, static_batch: int | None, *, fake_quant: 
     return FrozenGraph(
         graph_def, inputs, outputs, tuple(f"{i.name}:0" for i in inputs), tuple(f"{o.name}:0" for o in outputs)
     )
+
+
+def _traced(call: Callable[..., list[Any]], inputs: Sequence[TensorSpec], source: Source) -> Any:
+    """The ConcreteFunction of a model. Raises UnsupportedModelError where a layer cannot be part of a graph."""
+    import tensorflow as tf
+
+    function = tf.function(call, autograph=False)  # the layers bring theirs where they need it
+    with _still_randomness(source):
+        try:
+            return function.get_concrete_function(*(tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs))
+        except EdgeshipError:
+            raise
+        except Exception as error:  # layers raise what they like
+            raise _untraceable(source, error) from error
 
 
 def _inline_compiled(graph_def: GraphDef, outputs: Sequence[str]) -> GraphDef:

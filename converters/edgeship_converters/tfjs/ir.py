@@ -7,7 +7,6 @@ protocol buffers (`DT_FLOAT`), shapes are tuples with None for a dynamic axis, o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,13 +35,6 @@ class TensorType:
 
     shape: Shape | None
     dtype: str
-
-    @property
-    def known_size(self) -> int | None:
-        """Number of elements, None where an axis is dynamic."""
-        if self.shape is None or None in self.shape:
-            return None
-        return math.prod(d for d in self.shape if d is not None)
 
 
 def node_of(tensor: str) -> str:
