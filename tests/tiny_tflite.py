@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import flatbuffers
@@ -85,3 +86,26 @@ def expected(x: np.ndarray) -> np.ndarray:
     """The same in NumPy: (N, 4) -> (N, 3)."""
     scores = np.exp(x @ WEIGHTS.T + BIAS)
     return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def chain_bytes(sizes: Sequence[int], *, residual: bool = False) -> bytes:
+    """Dense layers from `sizes[0]` to `sizes[1]` and so on; `residual` adds the first layer's outputs to the last's."""
+    rng = np.random.default_rng(0)
+    connected = (tfl.BuiltinOptions.FullyConnectedOptions, tfl.FullyConnectedOptionsT())
+    graph, buffers = tfl.SubGraphT(), [_buffer()]
+    graph.tensors, graph.operators = [_tensor("x", (1, sizes[0]), 0)], []
+    for number, (wide, narrow) in enumerate(itertools.pairwise(sizes)):
+        given = len(graph.tensors) - 1
+        buffers.append(_buffer(rng.normal(size=(narrow, wide)).astype(np.float32)))
+        graph.tensors.append(_tensor(f"weights {number}", (narrow, wide), len(buffers) - 1))
+        graph.tensors.append(_tensor(f"dense {number}", (1, narrow), 0))
+        graph.operators.append(_operator(0, [given, given + 1, -1], given + 2, connected))
+    if residual:
+        last = len(graph.tensors)
+        graph.tensors.append(_tensor("sum", (1, sizes[-1]), 0))
+        graph.operators.append(_operator(1, [2, last - 1], last, (tfl.BuiltinOptions.AddOptions, tfl.AddOptionsT())))
+    graph.inputs, graph.outputs = [0], [len(graph.tensors) - 1]
+    model = tfl.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], buffers
+    model.operatorCodes = [_code(tfl.BuiltinOperator.FULLY_CONNECTED), _code(tfl.BuiltinOperator.ADD)]
+    return _packed(model)

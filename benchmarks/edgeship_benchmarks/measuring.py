@@ -19,6 +19,9 @@ from edgeship_benchmarks.sizes import sizes
 if TYPE_CHECKING:
     from edgeship.types import Tensors
 
+#: How much longer a profile takes than the timings of a file: it has many parts.
+PROFILED = 10.0
+
 Opener = Callable[[Artifact], Session]
 
 
@@ -81,23 +84,29 @@ def measure_jobs(
                     raise timing
                 facts = both(before, _afterwards(session))
                 row = measurement(jobs[number].artifact, target, session, timing, plan, facts)
-                rows[number] = _profiled(row, session, jobs[number].artifact, inputs, progress) if plan.profile else row
+                rows[number] = profiled(row, session, jobs[number].artifact, inputs, plan, progress)
             except EdgeshipError as error:
                 rows[number] = not_measured(jobs[number].artifact, target, error, session.label)
     return [row for row in rows if row is not None]
 
 
-def _profiled(
-    row: Measurement, session: Session, artifact: Artifact, inputs: Tensors, progress: ProgressCallback | None
+def profiled(
+    row: Measurement,
+    session: Session,
+    artifact: Artifact,
+    inputs: Tensors,
+    plan: Plan,
+    progress: ProgressCallback | None = None,
 ) -> Measurement:
-    """With where the time goes; a note where that cannot be had."""
-    from edgeship_benchmarks.profiling.operators import profile
-    from edgeship_benchmarks.session import AgentSession
+    """With where the time goes, if the plan asks for it; a note where that cannot be had."""
+    from edgeship_benchmarks.profiling.operators import Traced, profile
 
-    if not isinstance(session, AgentSession):
+    if not plan.profile:
+        return row
+    if not isinstance(session, Traced):
         return replace(row, notes=(*row.notes, f"no profile: {session.label} says nothing about operators"))
     try:
-        return replace(row, profile=profile(session, artifact, inputs, progress))
+        return replace(row, profile=profile(session, artifact, inputs, PROFILED * plan.min_seconds, progress))
     except EdgeshipError as error:
         return replace(row, notes=(*row.notes, f"no profile: {error.message}"))
 

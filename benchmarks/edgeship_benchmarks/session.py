@@ -299,11 +299,15 @@ class AgentSession:
         return from_data(Throughput, self._request(request))
 
     def prefixes(
-        self, inputs: Tensors, files: Sequence[Path], progress: ProgressCallback | None = None
+        self, inputs: Tensors, files: Sequence[Path], seconds: float = 10.0, progress: ProgressCallback | None = None
     ) -> tuple[list[tuple[float, ...]], tuple[float, ...]]:
-        """Milliseconds of each file in each round, which do parts of what the loaded file does, and of itself."""
+        """Milliseconds of each file in each round, which do parts of what the loaded file does, and of itself.
+
+        It takes about `seconds`.
+        """
         sent = [self._files.send(file) for file in files]
-        answer = self._request({"op": "prefixes", "inputs": self._samples(inputs), "files": sent}, progress)
+        request = {"op": "prefixes", "inputs": self._samples(inputs), "files": sent, "seconds": seconds}
+        answer = self._request(request, progress)
         parts = answer.get("prefix_ms") if isinstance(answer, dict) else None
         whole = _times(answer, "whole_ms")
         if not isinstance(parts, list) or len(parts) != len(files):
@@ -313,9 +317,9 @@ class AgentSession:
             raise ChildCrashed("the agent gave times of different rounds")
         return times, whole
 
-    def trace(self, inputs: Tensors, progress: ProgressCallback | None = None) -> Trace:
-        """What the runtime says about the operators of the loaded file."""
-        answer = self._request({"op": "trace", "inputs": self._samples(inputs)}, progress)
+    def trace(self, inputs: Tensors, seconds: float = 10.0, progress: ProgressCallback | None = None) -> Trace:
+        """What the runtime says about the operators of the loaded file, in about `seconds`."""
+        answer = self._request({"op": "trace", "inputs": self._samples(inputs), "seconds": seconds}, progress)
         found = answer.get("operators") if isinstance(answer, dict) else None
         if not isinstance(found, list) or not 0 < len(found) <= _MOST_TEXTS:
             raise ChildCrashed("the agent gave no operators")

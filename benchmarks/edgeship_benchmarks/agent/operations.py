@@ -180,7 +180,7 @@ class Agent:
     def prefixes(
         self, inputs: dict[str, str], files: list[str], rounds: int = 21, seconds: float = 10.0
     ) -> dict[str, Any]:
-        """Median milliseconds of `files` in each round, which do parts of the loaded file's work with its inputs.
+        """Milliseconds of `files` in each round, which do parts of the loaded file's work with its inputs.
 
         The files are timed without setting inputs and copying outputs; `whole_ms` is the loaded file with both.
         """
@@ -188,22 +188,22 @@ class Agent:
         self._prepare(feeds)
         self._infer(feeds)
         steps = [*self._attempt(lambda fed: self._engine.steps(files, fed), feeds), lambda: self._engine.infer(feeds)]
-        *parts, whole = profiles.collect(profiles.alternating(steps, rounds, seconds), self._tell_of(rounds))
+        *parts, whole = profiles.alternating(steps, rounds, seconds, self._tell)
         size = len(feeds[0])
         return {"prefix_ms": [[ms / size for ms in part] for part in parts], "whole_ms": [ms / size for ms in whole]}
 
     def trace(self, inputs: dict[str, str], rounds: int = 21, seconds: float = 10.0) -> dict[str, Any]:
         """What the runtime says of its operators: mean milliseconds in each round, in the order in which they ran.
 
-        `traced_ms`: medians of an inference while it is traced. `whole_ms`: of the loaded file, which is not, in the
-        same rounds.
+        `traced_ms`: of an inference while it is traced. `whole_ms`: of the loaded file, which is not, in the same
+        rounds.
         """
         feeds = self._feeds(inputs)[0]
         self._infer(feeds)
         with tempfile.TemporaryDirectory() as folder:
             traced = self._engine.traced(str(Path(folder) / "trace"))
             steps = [lambda: traced.infer(feeds), lambda: self._engine.infer(feeds)]
-            while_traced, whole = profiles.collect(profiles.alternating(steps, rounds, seconds), self._tell_of(rounds))
+            while_traced, whole = profiles.alternating(steps, rounds, seconds, self._tell)
             runs = profiles.read_trace(traced.end_trace())
         usual = [run for run in runs if [row[:2] for row in run] == [row[:2] for row in runs[-1]]]
         size = len(feeds[0])
@@ -222,8 +222,8 @@ class Agent:
             "whole_ms": [ms / size for ms in whole],
         }
 
-    def _tell_of(self, rounds: int) -> Callable[[int], None]:
-        return lambda done: self._send({"progress": {"stage": "profile", "done": done, "total": rounds}})
+    def _tell(self, done: int, total: int) -> None:
+        self._send({"progress": {"stage": "profile", "done": done, "total": total}})
 
     def delegate(self, name: str) -> dict[str, Any]:
         """Open the device of a delegate of LiteRT (see `LiteRT`) without a model, and let it go."""

@@ -1,56 +1,58 @@
 """Times of the operators of a file, taken apart from the times of the file: profiling costs time."""
 
-# ruff: noqa: B905 - zip(strict=) needs Python 3.10
 from __future__ import annotations
 
 import gc
 import json
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 #: Runs of each visit that are not counted: others ran in between.
-_REWARM_RUNS = 2
+_REWARM_RUNS = 1
 #: Of a visit; fewer say little, and more wait for a change of the machine.
 _LEAST_RUNS, _MOST_RUNS = 3, 200
+#: Of slow files there are fewer rounds, where all of them would take longer than so many times what was asked for.
+_LEAST_ROUNDS, _PATIENCE = 9, 3.0
 
 
-def alternating(steps: Sequence[Callable[[], None]], rounds: int, seconds: float) -> Iterator[list[float]]:
-    """Median milliseconds of each step, round by round.
+def alternating(
+    steps: Sequence[Callable[[], None]], rounds: int, seconds: float, told: Callable[[int, int], None]
+) -> list[list[float]]:
+    """Milliseconds of each step in each round: the lower quartile of its runs, which other work disturbs least.
 
     A round goes through all steps, forth and back in turn: what is compared, neighbours, meets the same machine.
-    `seconds` is about what all of it takes, where steps are not so slow that the fewest runs take longer.
+
+    Args:
+        steps: what is timed.
+        rounds: at most.
+        seconds: about what all of it takes, where steps are not so slow that the fewest runs take longer.
+        told: with the rounds that are done, and all of them.
     """
-    sweep = sum(_timed(step) for step in steps)
-    runs = int(min(_MOST_RUNS, max(_LEAST_RUNS, seconds * 1e3 / rounds / max(sweep, 1e-6) - _REWARM_RUNS)))
-    for number in range(rounds):
-        found = [0.0] * len(steps)
-        order = range(len(steps))
-        for k in order if number % 2 == 0 else reversed(order):
-            for _ in range(_REWARM_RUNS):
-                steps[k]()
-            found[k] = statistics.median(_timed(steps[k]) for _ in range(runs))
-        yield found
+    sweep = max(1e-6, sum(_timed(step) for step in steps)) / 1e3
+    affordable = int(_PATIENCE * seconds / sweep / (_REWARM_RUNS + _LEAST_RUNS))
+    rounds = min(rounds, max(_LEAST_ROUNDS, affordable))
+    runs = int(min(_MOST_RUNS, max(_LEAST_RUNS, seconds / rounds / sweep - _REWARM_RUNS)))
+    found: list[list[float]] = [[] for _ in steps]
+    gc.disable()  # Python's collector is part of no step
+    try:
+        for number in range(rounds):
+            order = range(len(steps))
+            for k in order if number % 2 == 0 else reversed(order):
+                for _ in range(_REWARM_RUNS):
+                    steps[k]()
+                times = sorted(_timed(steps[k]) for _ in range(runs))
+                found[k].append(times[len(times) // 4])
+            told(number + 1, rounds)
+    finally:
+        gc.enable()
+    return found
 
 
 def _timed(step: Callable[[], None]) -> float:
     started = time.perf_counter_ns()
     step()
     return (time.perf_counter_ns() - started) / 1e6
-
-
-def collect(rounds: Iterator[list[float]], told: Callable[[int], None]) -> list[list[float]]:
-    """Times by step: those of each round."""
-    gc.disable()  # Python's collector is part of no step
-    try:
-        found = []
-        for number, times in enumerate(rounds, start=1):
-            found.append(times)
-            told(number)
-    finally:
-        gc.enable()
-    return [list(column) for column in zip(*found)]
 
 
 def read_trace(file: str) -> list[list[tuple[str, str, float]]]:
