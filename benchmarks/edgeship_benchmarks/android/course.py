@@ -142,5 +142,5 @@ def _times_note(session: ToolSession) -> str:
         coarse = f"; it counts whole microseconds, {0.1 / session.least_ms:.0f} % of this time"
     return (
         f"benchmark_model gives no single times, hence {_P99}: each time is the {kind} of about "
-        f"{session.inferences_per_time} inferences in a start of its own, and intervals and p90 are between starts{coarse}"
+        f"{session.inferences_per_time} inferences in a start of its own; intervals and p90 are between starts{coarse}"
     )

@@ -109,6 +109,17 @@ def test_without_xnnpack_and_with_an_old_tool(phone: Phone, model: Artifact, inp
     assert any("each time is the mean of" in note for note in row.notes)
 
 
+def test_operators_as_the_tool_times_them(
+    phone: Phone, model: Artifact, inputs: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_TRACES", 2)
+    row = AdbTarget().measure([model], inputs, replace(PLAN, rounds=1, profile=True))[0]
+    assert isinstance(row, Measurement)
+    assert row.profile is not None
+    assert (row.profile.method, row.profile.rounds) == ("runtime", 2)
+    assert [operator.type for operator in row.profile.operators] == ["FULLY_CONNECTED", "SOFTMAX"]
+
+
 def test_heat_makes_a_row_unstable(phone: Phone, model: Artifact, inputs: dict[str, np.ndarray]) -> None:
     phone.say("dumpsys.thermalservice", "Thermal Status: 3\n")
     phone.say("dumpsys.power", "  mWakefulness=Asleep\n")
