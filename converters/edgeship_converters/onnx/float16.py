@@ -88,7 +88,7 @@ class _Halving:
         wide = {n for n, array in self._constants.items() if n in self._floats and np.abs(array).max(initial=0) > _MAX}
         kept = set()
         for node in self._graph.node:
-            if wide.intersection(node.input) and node.op_type not in _LIMITS:
+            if (wide.intersection(node.input) or _carries_wide(node)) and node.op_type not in _LIMITS:
                 kept.add(node.output[0])
                 if node.op_type not in _BOUNDED:
                     wide.update(name for name in node.output if name)
@@ -193,6 +193,14 @@ def _halve_attributes(node: NodeProto) -> None:
     for attribute in node.attribute:
         if attribute.HasField("t") and attribute.t.data_type == _FLOAT:
             attribute.t.CopyFrom(numpy_helper.from_array(halved(numpy_helper.to_array(attribute.t))))
+
+
+def _carries_wide(node: NodeProto) -> bool:
+    """Whether a constant that a node carries itself is beyond the range."""
+    from onnx import numpy_helper
+
+    own = (a.t for a in node.attribute if a.HasField("t") and a.t.data_type == _FLOAT)
+    return any(np.abs(numpy_helper.to_array(tensor)).max(initial=0) > _MAX for tensor in own)
 
 
 def _rename_captured(node: NodeProto, old: str, new: str) -> None:

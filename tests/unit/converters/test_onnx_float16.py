@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeship.types import Array
@@ -128,6 +129,20 @@ def test_an_output_that_others_read_and_constants_of_nodes() -> None:
     for found, wanted in zip(_run(to_float16(model), x=X), _run(model, x=X), strict=True):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, atol=5e-2)
+
+
+@pytest.mark.parametrize("kind", ["Constant", "ConstantOfShape"])
+def test_large_numbers_that_a_node_carries_itself_stay_float32(kind: str) -> None:
+    held = numpy_helper.from_array(np.array([-1e9], np.float32))
+    inputs = [] if kind == "Constant" else ["size"]
+    nodes = [
+        helper.make_node(kind, inputs, ["minus"], "minus", value=held),
+        helper.make_node("Mul", ["mask", "minus"], ["masked"], "masked"),
+        helper.make_node("Softmax", ["masked"], ["y"], "y"),
+    ]
+    model = _model(nodes, {"mask": FLOAT}, ["y"], size=np.array([1], np.int64))
+    (found,) = _run(to_float16(model), mask=np.zeros((4, 6), np.float32))
+    np.testing.assert_allclose(found, 1 / 6, atol=1e-3)  # in float16 it would be 0 * infinity
 
 
 def test_small_numbers_do_not_become_zero() -> None:
