@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import bundles, files, history, info, main_job
+from edgeship.cli import bundles, estimates, files, history, info, main_job
 from edgeship.cli import targets as places
 
 
@@ -42,6 +42,7 @@ for _command in (
     main_job.compress,
     files.verify,
     files.benchmark,
+    estimates.estimate,
     files.inspect,
     files.predict,
     history.history,
