@@ -30,6 +30,7 @@ _HIDDEN_NOTE = "the page was hidden while it measured, and browsers slow hidden 
 _NOT_ISOLATED_NOTE = (
     "the page is not cross-origin isolated, because http over a network is not: no threads, coarser clock"
 )
+_HARDLY = "operators that take less are hardly seen"
 _FEW_CORES = "this device has one core, which gives threads nothing to run on"
 
 
@@ -133,7 +134,8 @@ class Backend:
                 if isinstance(timing, EdgeshipError):
                     rows.append(self._failed(one, timing))
                 else:
-                    rows.append(self._measurement(one, session, timing, hidden=was_hidden))
+                    row = self._measurement(one, session, timing, hidden=was_hidden)
+                    rows.append(self._profiled(row, one, session, plan))
         return [self._offline(row, started) for row in rows]
 
     def _failed(self, one: _Started, error: EdgeshipError) -> NotMeasured:
@@ -161,6 +163,14 @@ class Backend:
             notes=(*row.notes, *one.cold.notes, *(note for note, applies in notes if applies)),
         )
 
+    def _profiled(self, row: Measurement, one: _Started, session: PageSession, plan: Plan) -> Measurement:
+        """With where the time goes, if the plan asks for it and the clock can see it."""
+        found = measuring.profiled(row, session, one.starter.artifact, self._inputs, plan)
+        if found.profile is None:
+            return found
+        coarse = f"the browser's clock goes in steps of {row.device.facts.get("clock_step_ms", "?")} ms: {_HARDLY}"
+        return replace(found, profile=replace(found.profile, notes=(*found.profile.notes, coarse)))
+
     def _offline(self, row: Measurement | NotMeasured, started: Sequence[_Started]) -> Measurement | NotMeasured:
         """The row with its starts; the service worker comes last, because from then on it answers for the network."""
         if isinstance(row, NotMeasured):
@@ -179,6 +189,7 @@ def _less(plan: Plan) -> Plan:
         min_runs=min(plan.min_runs, _SOFTWARE.min_runs),
         min_seconds=_SOFTWARE.min_seconds,
         repeats=_SOFTWARE.repeats,
+        profile=False,
     )
 
 
