@@ -168,7 +168,8 @@ class Backend:
         found = measuring.profiled(row, session, one.starter.artifact, self._inputs, plan)
         if found.profile is None:
             return found
-        coarse = f"the browser's clock goes in steps of {row.device.facts.get("clock_step_ms", "?")} ms: {_HARDLY}"
+        step = row.device.facts.get("clock_step_ms", "?")
+        coarse = f"the browser's clock goes in steps of {step} ms: {_HARDLY}"
         return replace(found, profile=replace(found.profile, notes=(*found.profile.notes, coarse)))
 
     def _offline(self, row: Measurement | NotMeasured, started: Sequence[_Started]) -> Measurement | NotMeasured:
