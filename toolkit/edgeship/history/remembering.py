@@ -64,9 +64,11 @@ def commit_of(word: str) -> str:
 
 
 def _git(*words: str) -> str:
+    # Nothing that a repository configures is run, and nothing in it is written.
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", *words]
     try:
         done = subprocess.run(
-            ["git", *words], capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+            command, capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -3,7 +3,8 @@
     sessions   one row for each call: when, label, revision, versions
     results    one row for each result: what, where, how, and the whole value as JSON
 
-`user_version` is the number of this schema. Nothing here decides over the work that it remembers: whoever appends
+`user_version` is the number of this schema, of the tables and of the values in them: a change after which old rows are
+no such values any more is a new number. Nothing here decides over the work that it remembers: whoever appends
 catches HistoryError and goes on.
 """
 
