@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeship.report.plots import Line, lined, shortened
+from edgeship.report.plots import FORMS, Line, lined, shortened
 from edgeship.report.svg import Chart, Scale
 from edgeship.report.view import DASH, digits
 from edgeship.types import Measurement, OperatorProfile, OperatorTime
@@ -107,9 +107,11 @@ def _chart(measurement: Measurement, shown: Sequence[ProfileLine], name: str, ki
     drawn, left, right, middles = lined(made, kind, label, 0)
     ends = [max(line.operator.ms, *(line.operator.interval_ms or (0.0,))) for line in shown]
     x = Scale(0.0, max([*ends, 1e-9]), left, right)
+    form = measurement.artifact.partition("/")[0]
+    color = f"bar f{list(FORMS).index(form) if form in FORMS else len(FORMS)}"
     for line, middle in zip(shown, middles, strict=True):
         operator = line.operator
-        style = "bar rest" if not operator.macs else "bar"
+        style = color if operator.macs else "bar rest"
         drawn.rect(
             (left, middle - 8), (x(operator.ms) - left, 16), style, f"{operator.name} {operator.type}: {line.ms} ms"
         )
