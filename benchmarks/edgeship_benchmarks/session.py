@@ -13,8 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from edgeship.child import Child, Limits
 from edgeship.codec import from_data
 from edgeship.errors import ChildCrashed, DataError
 from edgeship.types import Energy, ProgressCallback, TensorSpec, Throughput
+from edgeship_benchmarks.closing import Closing
 
 if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
@@ -173,7 +173,7 @@ class Turns:
         return was_paused
 
 
-class AgentSession:
+class AgentSession(Closing):
     """A running agent. Use as a context manager; leaving it ends the process.
 
     Every method raises the agent's own typed error (ArtifactError, DataError, MissingPackageError), or a ChildError
@@ -361,14 +361,6 @@ class AgentSession:
             folder = Path(tempfile.mkdtemp(dir=self._folder.name))
             self._sent = inputs, self._send(inputs, folder)
         return self._sent[1]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _texts(answer: Any, key: str) -> dict[str, str]:

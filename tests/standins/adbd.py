@@ -43,6 +43,7 @@ class Stream:
         for start in range(0, len(data), self._connection.most_data):
             self._may_write.acquire()
             if self.closed:
+                self._may_write.release()  # whoever else waits
                 raise ConnectionError("the stream is closed")
             part = data[start : start + self._connection.most_data]
             self._connection.send(WRTE, self.local, self.remote, part)
@@ -59,6 +60,7 @@ class Stream:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
+            self._may_write.release()
             with suppress(OSError):
                 self._connection.send(CLSE, self.local, self.remote)
 

@@ -11,8 +11,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from edgeship.errors import ConnectionLost, TargetUnavailable, UnavailableError
 from edgeship.types import Artifact, Energy, Progress, ProgressCallback
 from edgeship_benchmarks.android import state, tables, tool
 from edgeship_benchmarks.android.samples import Edges, sizes_of
+from edgeship_benchmarks.closing import Closing
 from edgeship_benchmarks.session import Loaded, Trace, WarmUp
 from edgeship_benchmarks.transports.adb import AdbConnection
 from edgeship_benchmarks.transports.leased import last_line
@@ -68,7 +68,7 @@ class Phone:
         return state.facts_of(self.link.connection().run(state.SCRIPT))
 
 
-class ToolSession:
+class ToolSession(Closing):
     """A file that runs. Use as a context manager. Methods are those of `AgentSession` that a plan needs.
 
     They raise what it raises, and TargetUnavailable where the delegate does not run the file.
@@ -265,11 +265,3 @@ class ToolSession:
     def close(self) -> None:
         """Nothing runs between starts; safe to call twice."""
         self._here.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -17,14 +17,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from edgeship.errors import ConnectionLost, EdgeshipError, StorageFullError, TargetUnavailable
+from edgeship_benchmarks.closing import Closing
 from edgeship_benchmarks.transports import lease
 from edgeship_benchmarks.transports.lease import Board
 
@@ -41,7 +41,7 @@ _SLOWEST_BYTES_PER_SECOND = 50_000
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 
-class LeasedConnection(ABC):
+class LeasedConnection(Closing):
     """An open connection. Use as a context manager; leaving it removes the folder on the other machine.
 
     Args:
@@ -235,14 +235,6 @@ class LeasedConnection(ABC):
         # Not only where ssh says so (255): with the connection gone it goes a way of its own, where the folder is gone.
         said = f"a command on {self.name} failed with status {status}: {last_line(text)}"
         return self.lost() or TargetUnavailable(said)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Tail:

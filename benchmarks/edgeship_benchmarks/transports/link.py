@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from edgeship.errors import ConnectionLost, UnavailableError
+from edgeship_benchmarks.closing import Closing
 from edgeship_benchmarks.transports.leased import LeasedConnection
 
 #: How long a machine is waited for that was lost: it may be starting again.
@@ -17,7 +17,7 @@ _RETRY_SECONDS = 2
 C = TypeVar("C", bound=LeasedConnection)
 
 
-class Link(Generic[C]):
+class Link(Closing, Generic[C]):
     """The connection to another machine, now and later. Use as a context manager.
 
     Args:
@@ -57,11 +57,3 @@ class Link(Generic[C]):
     def close(self) -> None:
         """End it, and let the other machine clean up; safe to call twice."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

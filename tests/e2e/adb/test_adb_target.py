@@ -192,9 +192,9 @@ def test_a_killed_command_leaves_nothing_behind(phone: Phone, edgeship: Script, 
     phone.say("tool", "hang")
     process = edgeship.start("benchmark", model.entry, "--target", "adb", **_env())
     deadline = time.monotonic() + 30
-    while not phone.running() and time.monotonic() < deadline:
+    while not phone.tools() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert phone.running()
+    assert phone.tools()
     process.send_signal(signal.SIGKILL)
     process.communicate()
     phone.settle()
