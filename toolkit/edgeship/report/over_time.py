@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeship.history.records import Record, conditions, settings
+from edgeship.history.records import Record, Session, conditions, settings
 from edgeship.report.plots import FORMS, NARROW, WIDE, short, shortened
 from edgeship.report.svg import Chart, Scale, padded
 from edgeship.report.view import clean, digits
@@ -57,7 +57,7 @@ def charts(report: Report, past: Sequence[Record]) -> list[tuple[str, list[Chart
             name = f"{artifact} in {runtime} on {target}"
             form = list(FORMS).index(mine[artifact].format) if mine[artifact].format in FORMS else len(FORMS)
             kinds = (("wide", WIDE), ("narrow", NARROW))
-            found.append((clean(name), [_chart(points, len(sessions), form, name, kind) for kind in kinds]))
+            found.append((clean(name), [_chart(points, sessions, form, name, kind) for kind in kinds]))
     return found
 
 
@@ -74,7 +74,9 @@ def _runtime(measurement: Measurement) -> str:
     return f"{measurement.runtime}, {threads} {'thread' if threads == '1' else 'threads'}"
 
 
-def _chart(points: Sequence[_Point], sessions: int, form: int, name: str, kind: tuple[str, float]) -> Chart:
+def _chart(
+    points: Sequence[_Point], sessions: Sequence[Session], form: int, name: str, kind: tuple[str, float]
+) -> Chart:
     word, width = kind
     count = len({point.place for point in points})
     chart = Chart(width, _HEIGHT, f"Median latency of {clean(name)} over {count} sessions", word)
@@ -82,7 +84,7 @@ def _chart(points: Sequence[_Point], sessions: int, form: int, name: str, kind: 
     ends = [end for point in points for end in point.interval_ms]
     ends.append(max(min(ends) * _SPAN, *ends))
     y = Scale(*padded(ends, share=0.12), bottom, _TOP)
-    x = Scale(-0.5, sessions - 0.5, _LEFT, width - 10)
+    x = Scale(-0.5, len(sessions) - 0.5, _LEFT, width - 10)
     for value in y.ticks(4):
         chart.line((x.start, y(value)), (x.end, y(value)), "grid")
         chart.text((x.start - 7, y(value) + 4), short(value), "tick", "end")
@@ -95,7 +97,7 @@ def _chart(points: Sequence[_Point], sessions: int, form: int, name: str, kind: 
         chart.line((at[0], y(low)), (at[0], y(high)), f"interval f{form}")
         style = f"mark f{form}{' hollow' if point.unstable else ''}"
         chart.mark(at, [*FORMS.values(), "circle"][form], style, point.title)
-    _days(chart, x, points)
+    _days(chart, x, sessions)
     return chart
 
 
@@ -113,10 +115,9 @@ def _conditions(point: _Point) -> Mapping[str, str]:
     return conditions(point.measurement.device)
 
 
-def _days(chart: Chart, x: Scale, points: Sequence[_Point]) -> None:
-    """The first and the last session by day, or by label."""
-    for point, anchor, end in ((points[0], "start", x.start), (points[-1], "end", x.end)):
-        session = point.record.session
+def _days(chart: Chart, x: Scale, sessions: Sequence[Session]) -> None:
+    """The first and the last session of the axis, which all drawings share."""
+    for session, anchor, end in ((sessions[0], "start", x.start), (sessions[-1], "end", x.end)):
         text = shortened(f"{_day(session.created)} {session.label}".strip(), 24)
         chart.text((end, chart.height - 8), text, "tick", anchor)
 
