@@ -2,7 +2,7 @@
 
 docs/cli.md comes from `--help` of every command, docs/api.md from the source of every name in `edgeship.__all__` (which
 is read, not imported: half of the API needs TensorFlow). In docs/verification.md the table of limits is filled in, in
-docs/tfjs.md that of ops.
+docs/tfjs.md that of ops. docs/benchmarks.md comes from the records of `make bench`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from click.testing import CliRunner
 import edgeship
 from edgeship import verify
 from edgeship.cli import cli
+from tests.acceptance.bench.page import page as benchmarks_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -187,6 +188,7 @@ def tfjs_page() -> str:
 PAGES = {
     DOCS / "cli.md": cli_page,
     DOCS / "api.md": api_page,
+    DOCS / "benchmarks.md": benchmarks_page,
     DOCS / "tfjs.md": tfjs_page,
     DOCS / "verification.md": verification_page,
 }
