@@ -164,7 +164,6 @@ class Adbd:
         self._connections: list[Connection] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
-        self.refusing = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -178,9 +177,6 @@ class Adbd:
             except OSError:
                 return
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.refusing:
-                link.close()
-                continue
             connection = Connection(self, link)
             self._connections.append(connection)
             threading.Thread(target=connection.run, daemon=True).start()
@@ -192,6 +188,7 @@ class Adbd:
         self._connections.clear()
 
     def stop(self) -> None:
-        self.refusing = True
-        self.cut()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # closing alone does not wake who waits in it
         self._listener.close()
+        self.cut()
