@@ -103,8 +103,10 @@ def test_the_command_compares_with_a_label_and_with_a_file(
         assert run(cli, ["benchmark", str(net), *QUICK, "--compare", "v1", "--json"]) == 0
         document = json.loads(capsys.readouterr().out)["comparison"]
         assert document["figures"][0]["verdict"] == "same"
-    assert run(cli, ["benchmark", other, *QUICK, "--compare", "v1", "--allow", "900"]) == 0
+    html = tmp_path / "page.html"
+    assert run(cli, ["benchmark", other, *QUICK, "--compare", "v1", "--allow", "900", "--html", str(html)]) == 0
     assert "nothing is worse" in capsys.readouterr().out
+    assert "Against " in html.read_text(encoding="utf-8")
     assert run(cli, ["benchmark", other, "--compare", "v2"]) == 2
     assert "There are last, v1" in capsys.readouterr().err
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -52,15 +53,19 @@ class Found:
     """Rows of all files, those of the baseline's too where they were measured beside them.
 
     Attributes:
+        artifacts: those of the rows, by the same ids.
         baseline: what it is, in words; empty without one.
         judged: against it.
         notes: what a person should know beside the rows.
+        created: when, in ISO 8601.
     """
 
     rows: Rows
+    artifacts: tuple[Artifact, ...] = ()
     baseline: str = ""
     judged: tuple[Judged, ...] = ()
     notes: tuple[str, ...] = ()
+    created: str = ""
 
 
 def benchmark(wanted: Wanted, progress: ProgressCallback) -> Found:
@@ -71,6 +76,7 @@ def benchmark(wanted: Wanted, progress: ProgressCallback) -> Found:
         DataError: the samples do not fit.
         InputError: the targets, the label or the baseline are none.
     """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     if wanted.label:
         check_label(wanted.label)
     plain = find_artifacts(wanted.files)
@@ -80,7 +86,8 @@ def benchmark(wanted: Wanted, progress: ProgressCallback) -> Found:
     baseline = None if wanted.baseline is None else find(wanted.baseline, names)
     pairs = _pairs(mine, baseline) if baseline is not None else {}
     others = {old.id: old for new, old in pairs.values() if new.sha256 != old.sha256}
-    rows = measure([*others.values(), *own], wanted, progress)
+    artifacts = (*others.values(), *own)
+    rows = measure(artifacts, wanted, progress)
     results = [(mine[row.artifact], row) for row in rows if row.artifact in mine and isinstance(row, Result)]
     judged: tuple[Judged, ...] = side_by_side(rows, pairs, wanted.allowed)
     notes: tuple[str, ...] = ()
@@ -88,7 +95,7 @@ def benchmark(wanted: Wanted, progress: ProgressCallback) -> Found:
         history, notes = _history(names)
         judged = recorded(results, baseline.records, history, wanted.allowed)
     notes += remember("benchmark", results, wanted.label)
-    return Found(rows, baseline.said if baseline is not None else "", judged, notes)
+    return Found(rows, artifacts, baseline.said if baseline is not None else "", judged, notes, started)
 
 
 def _history(names: Sequence[str]) -> tuple[list[Record], tuple[str, ...]]:

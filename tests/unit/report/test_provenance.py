@@ -93,7 +93,9 @@ def test_sizes_of_an_emulated_file_count(made: Report) -> None:
 
 
 def test_devices_say_what_they_are(made: Report) -> None:
-    assert {"local (measured)", "emulated:cortex-a72 (emulated)", "coral (estimated)"} <= set(view.devices(made))
+    assert {"local (measured)", "emulated:cortex-a72 (emulated)", "coral (estimated)"} <= set(
+        view.devices((*made.measurements, *made.emulations, *made.estimates))
+    )
 
 
 def test_throughput_and_energy_of_a_measurement(made: Report) -> None:

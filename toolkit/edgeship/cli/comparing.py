@@ -11,7 +11,6 @@ import click
 from edgeship.cli import options, ui
 
 if TYPE_CHECKING:
-    from edgeship.baselines import Judged
     from edgeship.benchmarking import Found, Wanted
     from edgeship.pipeline.results import ByProvenance
 
@@ -53,6 +52,8 @@ def wanted(files: tuple[Path, ...], given: Mapping[str, Any]) -> Wanted:
 
 def show(found: Found) -> None:
     """A table of what was judged, worst first, and the line that says what comes of it."""
+    from edgeship.report import results
+
     for note in found.notes:
         ui.say(f"note: {note}", err=True)
     if not found.baseline:
@@ -61,21 +62,11 @@ def show(found: Found) -> None:
         "file", "target", "runtime", "figure", ">before", ">now", ">ratio", "verdict", "how", title="compared"
     )
     for item in found.judged:
-        cells = (item.figure, _number(item.before, item), _number(item.now, item), _ratio(item), item.verdict, item.how)
+        figures = (results.figure_text(item.before, item), results.figure_text(item.now, item))
+        cells = (item.figure, *figures, results.judged_ratio_text(item), item.verdict, item.how)
         ui.row(made, item.artifact, item.target, item.runtime, *cells, style=_COLOURS.get(item.verdict, ""))
     ui.print_table(made)
     ui.say(f"against {found.baseline}: {_summed_up(found)}")
-
-
-def _number(value: float | None, item: Judged) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f} ms" if item.unit == "ms" else f"{value:,.0f} {item.unit}".rstrip()
-
-
-def _ratio(item: Judged) -> str:
-    interval = "" if item.interval is None else " [{:.3f}, {:.3f}]".format(*item.interval)
-    return "" if item.ratio is None else f"{item.ratio:.3f}{interval}"
 
 
 def _summed_up(found: Found) -> str:

@@ -69,6 +69,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
 @options.comparing
 @comparing.settings
 @click.option("--input", "inputs", type=options.MODEL, metavar="X.npy", help="Samples to run. Default: seeded noise.")
+@click.option("--html", type=options.MODEL, metavar="FILE", help="Write a page with pictures of the results.")
 @ui.json_option
 def benchmark(files: tuple[Path, ...], **given: Any) -> int:
     """Measure exported FILES side by side, interleaved.
@@ -85,6 +86,7 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
       edgeship benchmark a.tflite b.tflite --target local
       edgeship benchmark builds/new --compare builds/old
       edgeship benchmark builds/new --compare last
+      edgeship benchmark builds/demo --target local --target browser:chromium --html page.html
     """
     from edgeship.benchmarking import benchmark as run
     from edgeship.pipeline.results import divide, failures
@@ -99,6 +101,12 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
         comparing.show(found)
 
     ui.emit(comparing.document(found, divided), given["as_json"], show)
+    if given["html"] is not None:
+        from edgeship.files import write_text
+        from edgeship.report.benchmark import page
+
+        write_text(given["html"], page(found))
+        ui.say(f"page: {given['html']}", err=given["as_json"])
     return max(ui.outcome((), failures(found.rows)), comparing.outcome(found))
 
 

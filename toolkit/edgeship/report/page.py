@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
-from edgeship.report import over_time, plots, profiles, results, stages, view
+from edgeship.report import benchmark, over_time, plots, results, stages, view
 from edgeship.report.svg import Chart
 from edgeship.report.view import Row, Timing, clean
 from edgeship.types import Report
@@ -32,7 +32,7 @@ def pages(report: Report, past: Sequence[Record] = ()) -> tuple[str, str]:
     verdict and the tables.
     """
     table = view.rows(report)
-    content = _content(report, table)
+    content = {**_content(report, table), **benchmark.shared(table, report.measurements)}
     charts = {**_charts(report, table), "over_time": over_time.charts(report, past)}
     html = _environment(markup=True).get_template("report.html.j2").render(**content, **charts)
     markdown = _environment(markup=False).get_template("report.md.j2").render(**content)
@@ -55,50 +55,21 @@ def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "percent": view.in_percent(report),
         "metric": view.metric_title(report),
         "drop_units": " or ".join(sorted({r.drop.unit for r in table if r.drop})),
-        "devices": view.devices(report),
+        "devices": view.devices((*report.measurements, *report.emulations, *report.estimates)),
         "stages": stages.stage_rows(report),
-        "verdicts": results.verdicts(report.measurements, {row.artifact.id: row.label for row in table}),
     }
 
 
 def _charts(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
     drops = [(row, gate) for row in table for gate in row.gates if gate.name == "metric"]
     units = sorted({gate.unit for _, gate in drops})
-    places = _by_place(table)
     return {
         "size_charts": _size_charts(report, table),
-        "latency_charts": {place: _latency_chart(report, timed) for place, timed in places.items()},
-        "distributions": {place: plots.latencies(timed, f"on {clean(place)}") for place, timed in places.items()},
+        "latency_charts": {place: _latency_chart(report, timed) for place, timed in benchmark.by_place(table).items()},
         "drop_charts": [plots.drops([d for d in drops if d[1].unit == u], clean(report.metric)) for u in units],
         "stage_charts": stages.charts(stages.stage_rows(report), clean(report.metric or "the metric")),
-        "profiles": _profiles(report, table),
         "layers": [(found, plots.bars(found) if found.sizes else []) for found in map(view.layers, table)],
     }
-
-
-def _profiles(report: Report, table: tuple[Row, ...]) -> list[dict[str, Any]]:
-    labels = {row.artifact.id: row.label for row in table}
-    return [
-        {
-            "measurement": m,
-            "name": labels.get(m.artifact, m.artifact),
-            "charts": profiles.chart(m, found, labels.get(m.artifact, m.artifact)),
-            "lines": profiles.lines(found),
-            "sentences": profiles.sentences(m, found),
-        }
-        for m, found in profiles.profiled(report.measurements)
-    ]
-
-
-def _by_place(table: tuple[Row, ...]) -> dict[str, list[tuple[Row, Timing]]]:
-    """Timings by target, threads and provenance: only these may stand in one picture."""
-    places: dict[str, list[tuple[Row, Timing]]] = {}
-    for row in table:
-        for timing in row.timings:
-            m = timing.measurement
-            threads = "1 thread" if m.threads == 1 else f"{m.threads} threads"
-            places.setdefault(f"{m.target} ({m.provenance}, {threads})", []).append((row, timing))
-    return places
 
 
 def _size_charts(report: Report, table: tuple[Row, ...]) -> list[Chart]:
@@ -114,7 +85,7 @@ def _size_title(rows: Sequence[Row]) -> str:
 
 def _latency_chart(report: Report, timed: list[tuple[Row, Timing]]) -> list[Chart]:
     """Each file in the runtime in which it is fastest there."""
-    names = plots.named([(row, timing.measurement.runtime) for row, timing in timed])
+    names = plots.named([(row, timing.runtime) for row, timing in timed])
     fastest: dict[str, plots.Point] = {}
     for (row, timing), name in sorted(zip(timed, names, strict=True), key=lambda item: -item[0][1].summary.median_ms):
         point = _point(row, timing.summary.median_ms, name)
@@ -215,8 +186,10 @@ _RESULT_HELPERS = (
     "arena_text",
     "classes_text",
     "energy_text",
+    "figure_text",
     "estimate_text",
     "instructions_text",
+    "judged_ratio_text",
     "parity_text",
     "throughput_text",
 )

@@ -233,7 +233,7 @@ def latencies(timings: Sequence[tuple[Row, Timing]], where: str) -> list[Chart]:
 
 
 def _latencies(timings: Sequence[tuple[Row, Timing]], where: str, kind: str) -> Chart:
-    names = named([(row, timing.measurement.runtime) for row, timing in timings])
+    names = named([(row, timing.runtime) for row, timing in timings])
     lines = [Line(shortened(n, 34), t.text) for n, (_, t) in zip(names, timings, strict=True)]
     chart, left, right, middles = lined(lines, kind, f"Latency distributions {where}", 36)
     lows = [min(t.measurement.latency_ms) for _, t in timings]
@@ -274,7 +274,8 @@ def density(values: Sequence[float], x: Scale) -> list[tuple[float, float]]:
     width = max(1.5, 0.9 * spread * len(pixels) ** -0.2)
     counts, edges = np.histogram(pixels, bins=max(1, 2 * math.ceil(float(np.ptp(pixels)))))
     centers = (edges[:-1] + edges[1:]) / 2
-    at = np.linspace(float(pixels.min()) - 2.5 * width, float(pixels.max()) + 2.5 * width, 96)
+    first, last = float(pixels.min()) - 2.5 * width, float(pixels.max()) + 2.5 * width
+    at = np.linspace(max(first, x.start), min(last, x.end), 96)
     heights = (counts * np.exp(-0.5 * ((at[:, None] - centers) / width) ** 2)).sum(axis=1)
     return [(float(p), float(h)) for p, h in zip(at, heights / heights.max(), strict=True)]
 
@@ -308,5 +309,5 @@ def shortened(text: str, length: int) -> str:
 
 
 def short(value: float) -> str:
-    """A tick of a latency axis: `0.05`, `0.2`, `3`."""
-    return f"{value:.3g}"
+    """A tick of a latency axis: `0.05`, `0.2`, `3`, `1,000`."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from edgeship.errors import InputError
 from edgeship.report.view import DASH, digits
 from edgeship.types import Emulation, Estimate, Measurement, Parity, Result
+
+if TYPE_CHECKING:
+    from edgeship.baselines import Judged
 
 #: Numbers, which do not make another note.
 _NUMBER = re.compile(r"\d[\d.,]*")
@@ -90,6 +94,19 @@ def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) ->
     if not (may_be_compared(measured) and may_be_compared(first)):
         return ""
     return f"{said.sentence(*names)} ({words}: the ratio is of rounds that both met, their milliseconds do not hold)"
+
+
+def figure_text(value: float | None, judged: Judged) -> str:
+    """`0.036 ms`, `98,464 B`; empty where there is none."""
+    if value is None:
+        return ""
+    return f"{value:.3f} ms" if judged.unit == "ms" else f"{value:,.0f} {judged.unit}".rstrip()
+
+
+def judged_ratio_text(judged: Judged) -> str:
+    """`1.031 [1.012, 1.050]`; empty for exact figures."""
+    interval = "" if judged.interval is None else " [{:.3f}, {:.3f}]".format(*judged.interval)
+    return "" if judged.ratio is None else f"{judged.ratio:.3f}{interval}"
 
 
 def throughput_text(measurement: Measurement) -> str:

@@ -7,7 +7,7 @@ import math
 import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from edgeship.errors import EdgeshipError
@@ -45,11 +45,17 @@ class Timing:
         return self.summary.interval_ms or (self.summary.median_ms, self.summary.median_ms)
 
     @property
+    def runtime(self) -> str:
+        """The runtime; that its GPU is none belongs to its name, because such a time says nothing about any GPU."""
+        software = self.measurement.device.facts.get("software_gpu") == "yes"
+        return f"{self.measurement.runtime} (software GPU)" if software else self.measurement.runtime
+
+    @property
     def where(self) -> str:
         """Runtime, target, threads and provenance, without which a latency means nothing."""
         m = self.measurement
         threads = "1 thread" if m.threads == 1 else f"{m.threads} threads"
-        return f"{m.runtime} on {m.target}, {threads}, {m.provenance}"
+        return f"{self.runtime} on {m.target}, {threads}, {m.provenance}"
 
 
 @dataclass(frozen=True)
@@ -108,22 +114,19 @@ class Layers:
 
 def rows(report: Report) -> tuple[Row, ...]:
     """All artifacts in the report's order."""
-    from edgeship_benchmarks import stats
-
     found = []
-    for artifact in report.artifacts:
+    for row in measured_rows(report.artifacts, report.measurements, report.emulations):
+        artifact = row.artifact
         gates = tuple(g for g in report.gates if g.artifact == artifact.id)
         drops = [g for g in gates if g.name == "metric"]
         predicted = [p for key, p in report.predictions.items() if artifact_of(key) == artifact.id]
         metrics = [p for p in predicted if p.metric is not None]
         # Several runtimes: the one that saw most samples speaks for the file, the worst drop is the one that counts.
         metric = max(metrics, key=lambda p: p.n).metric if metrics else None
-        timings = tuple(Timing(m, stats.summary(m)) for m in report.measurements if m.artifact == artifact.id)
         drop = max(drops, key=lambda g: (not g.accepted, g.value)) if drops else None
         best = report.best is not None and report.best.id == artifact.id
-        targets: tuple[Measurement | Emulation, ...] = (*report.measurements, *report.emulations)
-        sized = next((row for row in targets if row.artifact == artifact.id), None)
-        found.append(Row(artifact, status(artifact, gates), metric, drop, gates, timings, sized, best))
+        word = status(artifact, gates)
+        found.append(replace(row, status=word, metric=metric, drop=drop, gates=gates, best=best))
     return tuple(found)
 
 
@@ -171,10 +174,24 @@ def verdict(report: Report, table: Sequence[Row]) -> Verdict:
     return Verdict(good if passed else "fail", headline, tuple(sentences))
 
 
-def devices(report: Report) -> dict[str, dict[str, str]]:
+def measured_rows(
+    artifacts: Iterable[Artifact], measurements: Sequence[Measurement], emulations: Sequence[Emulation]
+) -> tuple[Row, ...]:
+    """Artifacts of which nothing but what targets gave is looked at."""
+    from edgeship_benchmarks import stats
+
+    found = []
+    for artifact in artifacts:
+        timings = tuple(Timing(m, stats.summary(m)) for m in measurements if m.artifact == artifact.id)
+        targets: tuple[Measurement | Emulation, ...] = (*measurements, *emulations)
+        sized = next((row for row in targets if row.artifact == artifact.id), None)
+        found.append(Row(artifact, status(artifact, ()), None, None, (), timings, sized, best=False))
+    return tuple(found)
+
+
+def devices(targets: Sequence[Result]) -> dict[str, dict[str, str]]:
     """What each target said about itself, by `name (provenance)`; facts that differ between measurements are listed."""
     found: dict[str, dict[str, list[str]]] = {}
-    targets: tuple[Result, ...] = (*report.measurements, *report.emulations, *report.estimates)
     for device in (row.device for row in targets):
         facts = found.setdefault(f"{device.name} ({device.provenance})", {})
         for key, value in device.facts.items():
