@@ -202,3 +202,20 @@ def test_what_a_fit_refuses() -> None:
             found.predict(_work(**{"operators": 20, "weight_bytes": 100_000, **outside}))
     with pytest.raises(InputError, match="CUSTOM x"):
         fit.fit([*measured, (_work(uncounted=("CUSTOM x",)), 1.0)])
+
+
+def test_the_table_of_the_documentation_says_what_the_code_says() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "estimates.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if "| `estimated:" in line
+    ]
+    said = {row[0].removeprefix("estimated:"): row[1:5] for row in rows}
+    assert said == {
+        name: [
+            made.title.partition(" (")[0].partition(",")[0],
+            f"{made.mhz:g}",
+            f"{made.macs_per_cycle['int8']:g}",
+            f"{made.macs_per_cycle['float32']:g}" if "float32" in made.macs_per_cycle else "none",
+        ]
+        for name, made in boards.BOARDS.items()
+    }
