@@ -209,6 +209,19 @@ def test_throughput(
         assert batch.per_second > 2 * one.per_second  # so small a network is all overhead
 
 
+def test_kernels_are_timed_by_tfjs_itself(session: AgentSession) -> None:
+    """Each once: operations that TF.js puts together from others are not counted beside those."""
+    found = session.trace({"x": numbers(4, 3)}, seconds=0.2)
+    assert [(name, kind, macs) for name, kind, _, macs in found.operators] == [
+        ("BatchMatMul 0", "BatchMatMul", 6),
+        ("Relu 1", "Relu", 0),
+    ]
+    rounds = {len(found.whole_ms), len(found.traced_ms), *(len(ms) for _, _, ms, _ in found.operators)}
+    assert len(rounds) == 1
+    for _, _, ms, _ in found.operators:
+        assert 0 < np.median(ms) < np.median(found.traced_ms)
+
+
 def test_integer_and_boolean_tensors(runtime: TFJSWasmRuntime, tmp_path: Path) -> None:
     graph = Graph()
     graph.input("i", [-1, 2], "DT_INT32")
