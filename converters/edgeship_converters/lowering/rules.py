@@ -21,7 +21,7 @@ from edgeship_converters.lowering.convolution import (
     transposed_dilated_by_padding,
 )
 from edgeship_converters.lowering.resize import bicubic_by_products, nearest_by_selection, scaled_by_products
-from edgeship_converters.lowering.selection import band_by_selection, gather_by_position
+from edgeship_converters.lowering.selection import band_by_selection, gather_by_position, place_by_value
 from edgeship_converters.lowering.spectrum import imaginary_part, magnitude, real_part, transform_by_products
 
 if TYPE_CHECKING:
@@ -192,8 +192,11 @@ def complement_of_error(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG00
     return 1 - tf.math.erf(inputs[0])
 
 
+#: What holds operators on bits, which no format has.
+_BITS: Mapping[str, Rule] = {"ArgMax": place_by_value, "ArgMin": place_by_value}
 #: What TensorFlow's converter has no built-in operator for, but for what `lowering.tflite` adds.
 TFLITE: Mapping[str, Rule] = {
+    **_BITS,
     "AvgPool3D": pool_in_planes,
     "Conv3D": groups_by_parts,
     "MaxPool3D": pool_in_planes,
@@ -206,6 +209,7 @@ TFLITE: Mapping[str, Rule] = {
 }
 #: What neither ONNX nor TF.js has, or has otherwise.
 _NEITHER: Mapping[str, Rule] = {
+    **_BITS,
     "Bucketize": buckets_by_comparison,
     "ComplexAbs": magnitude,
     "Imag": imaginary_part,

@@ -1,4 +1,4 @@
-"""Choosing among the values of a tensor by other operators: bands of matrices, elements for each sample of a batch."""
+"""Choosing among the values of a tensor by other operators: bands of matrices, elements of each sample, the largest."""
 
 from __future__ import annotations
 
@@ -43,3 +43,25 @@ def gather_by_position(node: NodeDef, inputs: list[Any]) -> Any:
     numbers = tf.cast(chosen, tf.int32) + offsets
     found = tf.gather(tf.reshape(rows, [-1, *inner]), tf.reshape(numbers, [-1]))
     return tf.reshape(found, [-1, *chosen.shape[1:], *inner])
+
+
+def place_by_value(node: NodeDef, inputs: list[Any]) -> Any:
+    """ArgMax and ArgMin of Keras 3, which makes -0.0 less than 0.0 first, by bits that no format has: without that."""
+    import tensorflow as tf
+
+    values, axis = inputs
+    plain = _before_signs_of_zeros(values)
+    if plain is None:
+        return None
+    find = tf.argmax if node.op == "ArgMax" else tf.argmin
+    return find(plain, axis, output_type=tf.dtypes.as_dtype(node.attr["output_type"].type))
+
+
+def _before_signs_of_zeros(values: Any) -> Any:
+    """What a tensor was before a choice by `x == 0 and signbit(x)`; None where it is no such choice."""
+    if values.op.type != "SelectV2":
+        return None
+    condition, _, kept = values.op.inputs
+    tests = condition.op.inputs if condition.op.type == "LogicalAnd" else ()
+    bits = [tensor for test in tests for tensor in test.op.inputs if tensor.op.type == "BitwiseAnd"]
+    return kept if bits and bits[0].op.inputs[0].op.type == "Bitcast" else None

@@ -9,6 +9,7 @@ import frozen_models as zoo
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from edgeship import plugins
 from edgeship.errors import UnsupportedModelError
@@ -61,6 +62,24 @@ def test_buckets(tmp_path: Path) -> None:
     inputs = np.array([[-0.5, 0.0, 1.25, 3.0], [-9.0, -0.49, 1.2499999, 0.5]], np.float32)  # on and beside boundaries
     _, found = _both(model, inputs, tmp_path, None)
     assert "Bucketize" not in {node.op for node in found.graph_def.node}
+
+
+@pytest.mark.parametrize("word", ["argmax", "argmin"])
+@pytest.mark.parametrize("format_name", ["tflite", "onnx", "tfjs"])
+def test_the_place_of_the_largest(word: str, format_name: str, tmp_path: Path) -> None:
+    image = keras.Input((4, 4, 2), name="image")
+    scores = layers.Conv2D(5, 3, padding="same", name="scores")(image)
+    source = zoo.save(keras.Model(image, getattr(keras.ops, word)(scores, axis=-1)), tmp_path)
+    frozen = freeze(source, static_batch=None, fake_quant=False)
+    assert "Bitcast" in {node.op for node in frozen.graph_def.node}
+    out = tmp_path / "out"
+    out.mkdir()
+    plugins.convert(format_name, source, "float32", ConvertOptions(), out)
+    if format_name == "tflite":
+        inputs = np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)
+        interpreter = Interpreter(model_path=str(out / "model.tflite"))
+        (found,) = interpreter.get_signature_runner()(image=inputs).values()
+        np.testing.assert_array_equal(found, _computed(frozen, inputs))
 
 
 def test_a_graph_without_such_operators_is_left_alone(tmp_path: Path) -> None:
