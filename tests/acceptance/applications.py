@@ -36,7 +36,8 @@ def make(family: str, folder: Path) -> None:
     keras.utils.set_random_seed(0)
     size, options = FAMILIES[family]
     create = getattr(keras.applications, family)
-    model = create(weights=None, classes=10, input_shape=(size, size, 3), **options)
+    image = keras.Input((size, size, 3), name="image")
+    model = create(weights=None, classes=10, input_tensor=image, **options)
     own = "include_preprocessing" in inspect.signature(create).parameters or family.startswith("EfficientNetB")
     kinds_of_models.write(model, folder, _PIXELS if own else 1.0)
     keras.backend.clear_session()

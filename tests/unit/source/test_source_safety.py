@@ -64,6 +64,8 @@ def check(config: Any, custom: tuple[str, ...] = ()) -> None:
         layer("Dense", None),
         layer("ThresholdedReLU", None),  # known to Keras 2 only
         layer("Add", "keras.src.ops.numpy"),
+        layer("LayerScale", "keras.src.applications.convnext"),
+        layer("CustomScaleLayer", "keras.src.applications.inception_resnet_v2"),
         layer("Functional", "keras.src.models.functional"),
         layer("Functional", "keras.src.engine.functional"),
         layer("Dense", dtype={"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}),
@@ -92,6 +94,7 @@ def test_harmless_descriptions_pass(config: Any) -> None:
         layer("TensorFlowOpLayer", None, node_def="{}"),
         layer("get_file", "keras.utils"),
         layer("load_model", "keras.models"),
+        layer("ResNet50", "keras.applications"),
         layer("enable_unsafe_deserialization", "keras.config"),
         layer("Dense", "keras"),
         layer("TFOpLambda", None, function="io.write_file"),

@@ -36,6 +36,8 @@ _MODULES = _words(
 _FUNCTION_MODULES = _MODULES - {"engine", "layers", "models", "random"}
 #: What may be taken from `keras` itself, `keras.models` and `keras.engine`, which hold functions of other kinds too.
 _MODELS = _words("Functional Model Sequential DTypePolicy DTypePolicyMap FloatDTypePolicy QuantizedDTypePolicy Policy")
+#: Layers that networks of `keras.applications` have for themselves (ConvNeXt, InceptionResNetV2).
+_OF_APPLICATIONS = _words("CustomScaleLayer LayerScale StochasticDepth")
 #: TensorFlow functions (Keras 2 stored calls of them as layers `TFOpLambda`) that only compute.
 _TF_MODULES = _words("__operators__ bitwise dtypes image linalg math nn random signal")
 _TF_FUNCTIONS = _words(
@@ -257,6 +259,8 @@ def _check_class(path: Path, entry: Entry) -> None:
     root, part = _split_module(module)
     if root is None:
         raise _foreign(path, entry, module, name)
+    if part == "applications" and name in _OF_APPLICATIONS:
+        return
     if part not in _MODULES | {""} or (part in ("", "models", "engine") and name not in _MODELS):
         raise _unsafe(path, entry, f"is {module}.{name}, which is not a layer")
 
