@@ -104,6 +104,9 @@ def test_sizes_are_exact_and_said_once() -> None:
     judged = recorded(rows, [kept(before, OLD, session())], (), 0.0)
     sizes = [(item.figure, item.verdict, item.before, item.now) for item in judged if "size" in item.figure]
     assert sizes == [("size", "regression", 1000, 1001), ("compressed size", "improvement", 800, 700)]
+    bound = result_rows.bound()  # has no size, and hides none
+    mixed = recorded([(NEW, bound), *rows], [kept(bound, OLD, session()), kept(before, OLD, session())], (), 0.0)
+    assert [item.figure for item in mixed if "size" in item.figure] == ["size", "compressed size"]
     allowed = recorded(rows, [kept(before, OLD, session())], (), 0.01)
     assert allowed[0].verdict == "allowed"
 

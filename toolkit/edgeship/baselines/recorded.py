@@ -27,10 +27,11 @@ def recorded(
     for artifact, row in found:
         same = [item for item in before if is_of(item, artifact, row.artifact)]
         judge = Judge(row.artifact, row.target, row.runtime, allowed)
-        if row.artifact not in seen:
+        if row.artifact not in seen and not isinstance(row, Estimate):
             seen.add(row.artifact)
-            equal = any(item.result.artifact_sha256 == row.artifact_sha256 for item in same)
-            judged += [judge.equal_files()] if equal else judge.sizes(same[0].result if same else None, row)
+            weighed = [item.result for item in same if not isinstance(item.result, Estimate)]
+            equal = any(result.artifact_sha256 == row.artifact_sha256 for result in weighed)
+            judged += [judge.equal_files()] if equal else judge.sizes(weighed[0] if weighed else None, row)
         old = [item for item in same if _place(item.result) == _place(row)]
         mine = [item for item in history if is_of(item, artifact)]
         judged += _against(judge, row, old, mine)
