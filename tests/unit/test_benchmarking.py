@@ -82,11 +82,15 @@ def test_a_results_file_without_such_a_file_is_no_baseline(net: Path, tmp_path: 
         found(net, baseline=str(tmp_path / "old.json"))
 
 
-def test_a_history_that_is_broken_costs_a_note(net: Path, tmp_path: Path) -> None:
+def test_a_history_that_is_broken_costs_a_note(net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "history.sqlite3").write_bytes(b"no database" * 100)
     (note,) = found(net).notes
     assert "not in the history" in note
     assert "damaged" in note
+    assert run(cli, ["benchmark", str(net), *QUICK, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["measurements"]
+    assert "not in the history" in shown.err
 
 
 def test_the_command_compares_with_a_label_and_with_a_file(

@@ -31,7 +31,6 @@ settings = options.together(
     ),
     click.option("--label", default="", metavar="WORD", help="Of this session in the history, for a later --compare."),
 )
-#: Verdicts in the order in which they matter.
 _COLOURS = {"regression": "red", "improvement": "green"}
 
 
@@ -51,11 +50,9 @@ def wanted(files: tuple[Path, ...], given: Mapping[str, Any]) -> Wanted:
 
 
 def show(found: Found) -> None:
-    """A table of what was judged, worst first, and the line that says what comes of it."""
+    """A table of what was judged, and the line that says what comes of it."""
     from edgeship.report import results
 
-    for note in found.notes:
-        ui.say(f"note: {note}", err=True)
     if not found.baseline:
         return
     made = ui.table(

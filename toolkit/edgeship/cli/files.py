@@ -94,6 +94,8 @@ def benchmark(files: tuple[Path, ...], **given: Any) -> int:
     wanted = comparing.wanted(files, given)
     with ui.progress_bars() as progress:
         found = run(wanted, progress)
+    for note in found.notes:
+        ui.say(f"note: {note}", err=True)
     divided = divide(found.rows)
 
     def show() -> None:
