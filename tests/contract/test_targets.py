@@ -17,7 +17,7 @@ from edgeship_benchmarks import comparison, stats
 
 pytestmark = pytest.mark.usefixtures("a_phone")
 
-_PLAN = Plan(min_runs=12, min_seconds=0.0, rounds=3, warmup_max_runs=25)
+_PLAN = Plan(min_runs=12, min_seconds=0.0, rounds=3, warmup_max_runs=25, profile=True)
 _ADDRESSES = [address for scheme in plugins.names("targets") for address in plugins.addresses(scheme)]
 
 
@@ -139,6 +139,11 @@ def _check_measurement(m: Measurement, artifact: Artifact) -> None:
     assert m.peak_memory_mib is None or m.peak_memory_mib > 1
     assert stats.summary(m).p99_ms is None  # too few runs for it, and it is said
     assert any("no p99" in note for note in m.notes)
+    if m.profile is None:
+        assert any("no profile" in note or "software GPU" in note for note in m.notes)
+    else:
+        assert m.profile.operators
+        assert m.profile.whole_ms > 0
 
 
 def test_pairs_are_comparable(target: Target, exported: Mapping[str, Exported], runnable: list[Artifact]) -> None:
