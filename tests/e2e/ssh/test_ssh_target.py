@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_outputs_are_those_of_this_machine(prepared: Server, model: Artifact, in
 
 
 def test_measures_interleaved_and_cleans_up(prepared: Server, model: Artifact, inputs: dict[str, np.ndarray]) -> None:
-    rows = plugins.target("ssh://board").measure([model, model], inputs, PLAN)
+    rows = plugins.target("ssh://board").measure([model, model], inputs, replace(PLAN, profile=True))
     for row in rows:
         assert isinstance(row, Measurement), row
         assert (row.target, row.runtime, row.provenance) == ("ssh://board", "litert", "measured")
@@ -58,6 +59,8 @@ def test_measures_interleaved_and_cleans_up(prepared: Server, model: Artifact, i
         assert len(row.round_lengths) == 3
         assert row.device.facts["ai-edge-litert"]
         assert not any("lost" in note for note in row.notes)
+        assert row.profile is not None, row.notes
+        assert row.profile.method == "split"
     assert list((prepared.home / ".cache/edgeship").iterdir()) == [prepared.home / ".cache/edgeship/runtime"]
 
 
