@@ -29,7 +29,7 @@ system:
 	@lacking=""; command -v node >/dev/null || lacking="nodejs npm"; command -v chromium >/dev/null || lacking="$$lacking chromium"; \
 	command -v firefox-esr >/dev/null || command -v firefox >/dev/null || lacking="$$lacking firefox-esr"; \
 	[ -x /usr/sbin/sshd ] || lacking="$$lacking openssh-server openssh-client"; \
-	command -v adb >/dev/null || lacking="$$lacking adb"; \
+	command -v adb >/dev/null || lacking="$$lacking adb"; command -v mksh >/dev/null && command -v toybox >/dev/null || lacking="$$lacking mksh toybox"; \
 	command -v mmdebstrap >/dev/null || lacking="$$lacking mmdebstrap"; command -v qemu-aarch64-static >/dev/null || lacking="$$lacking qemu-user-static"; \
 	command -v qemu-aarch64 >/dev/null || lacking="$$lacking qemu-user"; command -v cc >/dev/null || lacking="$$lacking gcc libc6-dev"; \
 	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -15,7 +15,7 @@ import pytest
 from tests.standins.adbd import Adbd
 from tests.standins.android_state import BATTERY, CORES, POWER, PROPERTIES, THERMAL
 
-#: What of this machine the device has, as Android has toybox.
+#: What of this machine the device has. Where they are installed, it is what Android has: mksh and toybox.
 _TOOLS = (
     *("sh", "cat", "grep", "mktemp", "rm", "mkdir", "chmod", "mv", "uname", "tail", "df", "sha256sum"),
     *("sleep", "true", "touch", "ls", "wc", "head", "env"),
@@ -40,8 +40,9 @@ def make_root(root: Path) -> None:
     """A device's folders, tools and state, below `root`."""
     for name in ("data/local/tmp", "system/bin", "state", "sys/devices/system/cpu"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    toybox, mksh = shutil.which("toybox"), shutil.which("mksh")
     for tool in _TOOLS:
-        found = shutil.which(tool)
+        found = (mksh if tool == "sh" else toybox) or shutil.which(tool)
         assert found, tool
         (root / "system/bin" / tool).symlink_to(found)
     for name, text in (("getprop", _GETPROP), ("dumpsys", _DUMPSYS), ("settings", _SETTINGS)):

@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 
 #: Sections of the answer, each begun by a line of its own. A value may pretend to be such a line: it is not trusted
-#: anyway. `r` prints a file, or a dash where it may not be read.
-SCRIPT = """r() { cat "$1" 2>/dev/null || echo -; }
+#: anyway. `show` prints a file, or a dash where it may not be read (`r` is an alias in Android's shell).
+SCRIPT = """show() { cat "$1" 2>/dev/null || echo -; }
 echo @@machine; uname -m
 echo @@properties; getprop
 echo @@battery; dumpsys battery
@@ -22,10 +22,11 @@ echo @@saver; settings get global low_power
 echo @@cpus
 for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
   f=$cpu/cpufreq; [ -d "$f" ] || continue
-  echo "${cpu##*/}" $(r $f/scaling_governor) $(r $f/scaling_cur_freq) $(r $f/scaling_max_freq) $(r $f/cpuinfo_max_freq)
+  now="$(show $f/scaling_governor) $(show $f/scaling_cur_freq)"
+  echo "${cpu##*/} $now $(show $f/scaling_max_freq) $(show $f/cpuinfo_max_freq)"
 done
-echo @@cores; r /sys/devices/system/cpu/present
-echo @@load; r /proc/loadavg
+echo @@cores; show /sys/devices/system/cpu/present
+echo @@load; show /proc/loadavg
 echo @@memory; grep MemTotal /proc/meminfo
 echo @@disk; df -k /data/local/tmp | tail -n 1
 true"""

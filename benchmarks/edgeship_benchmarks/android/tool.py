@@ -40,6 +40,9 @@ _LOST = "Restored original execution plan"
 #: Lines that say why a start failed, the first that is found.
 _REASONS = re.compile(r"^(?:ERROR|FATAL|.{0,60}not executable|.{0,200}(?:error|Error|cannot execute)).*$", re.MULTILINE)
 
+#: What Android's shell and linker say of a file that they cannot run; the shell's status then is 1 or 126.
+_NO_PROGRAM = re.compile(r"not executable: .{0,40}ELF|CANNOT LINK EXECUTABLE|Exec format error")
+
 Kind = Literal["cpu", "gpu", "nnapi"]
 
 #: e_machine of an ELF file (System V ABI) -> the ABI of Android that it is for.
@@ -219,7 +222,7 @@ def failure(status: int, text: str, delegate: Delegate) -> EdgeshipError:
             f"the {delegate.name} delegate cannot be applied to this file: {_reason(text)}",
             remedy="What it needs of a file: edgeship inspect FILE.",
         )
-    if status in (126, 127) or "CANNOT LINK EXECUTABLE" in text:
+    if status in (126, 127) or _NO_PROGRAM.search(text):
         return TargetUnavailable(
             f"benchmark_model cannot be run on the device: {_reason(text)}",
             remedy=f"Is it the binary for this device's processor? See {PAGE}",
