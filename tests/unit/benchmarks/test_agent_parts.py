@@ -42,7 +42,7 @@ def samples(models: Path, count: int = 3) -> dict[str, np.ndarray]:
 def test_quantizing_is_timed_for_itself(models: Path) -> None:
     with AgentSession() as session:
         session.load("litert", models / "int8.tflite")
-        assert set(session.loaded.operations) == {"processing", "throughput"}
+        assert set(session.loaded.operations) == {"processing", "throughput", "prefixes"}
         int8 = session.processing(samples(models))
         session.load("litert", models / "affine.tflite")
         real = session.processing(samples(models))
