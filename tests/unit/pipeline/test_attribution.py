@@ -11,11 +11,13 @@ from small_networks import FAST, request_for, written
 
 from edgeship import data, pipeline, plugins
 from edgeship.child import Worker
+from edgeship.history import store
 from edgeship.pipeline import attribution, steps
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.validation import leading, open_validation
 from edgeship.types import ConvertOptions, Progress, Report
+from edgeship_benchmarks.stats import summary
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -89,6 +91,17 @@ def test_all_were_timed_side_by_side_and_are_kept(report: Report, out: Path, net
     assert len(list((out / "measurements" / "stages").glob("*.json"))) == 4
     again = pipeline.build(request_for(networks, "plain.keras", RECIPE, out, measured=True))
     assert again.stages == report.stages
+
+
+def test_what_a_build_measures_is_in_the_history_once(report: Report, out: Path, networks: Path) -> None:
+    pipeline.build(request_for(networks, "plain.keras", RECIPE, out, measured=True))  # measures nothing again
+    found = store.read(names=[out.name])
+    assert {item.session.source for item in found} == {"build"}
+    assert len({item.session for item in found}) == 1
+    assert [(item.result.artifact, item.result.artifact_sha256) for item in found] == [
+        (m.artifact, m.artifact_sha256) for m in report.measurements
+    ]
+    assert [item.summary for item in found] == [summary(m) for m in report.measurements]
 
 
 def test_without_stages_there_is_nothing_to_tell(networks: Path, tmp_path: Path) -> None:
