@@ -75,7 +75,8 @@ def count(found: Description) -> Work:
         if op.macs is None or (weights is not None and _is_sparse(weights)):
             uncounted.add(op.type)
         elif op.macs:
-            (depthwise if op.kind == "depthwise" else macs)[_arithmetic(weights)] += op.macs
+            arithmetic = "float32" if found.format == "tfjs" else _arithmetic(weights)  # restored when it is loaded
+            (depthwise if op.kind == "depthwise" else macs)[arithmetic] += op.macs
     computed = {name for op in main for name in op.outputs if name in tensors and not tensors[name].constant}
     return Work(
         macs={kind: number / batch for kind, number in sorted(macs.items())},

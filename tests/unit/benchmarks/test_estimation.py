@@ -65,6 +65,11 @@ def test_the_arithmetic_is_that_of_the_stored_weights(stored: str, arithmetic: s
     assert work.count(_conv({"w": Tensor("w", (1, 3, 3, 2), stored, 36, constant=True)})).macs == {arithmetic: 1800.0}
 
 
+def test_tfjs_computes_in_floats_whatever_is_stored() -> None:
+    made = _conv({"w": Tensor("w", (1, 3, 3, 2), "uint8", 18, constant=True)})
+    assert work.count(replace(made, format="tfjs")).macs == {"float32": 1800.0}
+
+
 def test_weights_are_looked_at_before_they_are_dequantized() -> None:
     widened = Op("d", "DEQUANTIZE", "dequantize", ("q",), ("w",))
     tensors = {"q": Tensor("q", (1, 3, 3, 2), "float16", 36, constant=True), "w": Tensor("w", (1, 3, 3, 2), "float32")}
