@@ -30,7 +30,7 @@ from tests.acceptance.bench import official
 from tests.acceptance.bench.records import Ratio, Timed, taking_turns, timed
 
 #: Six starts of both files: what a verdict rests on.
-PLAN = Plan(min_runs=240, min_seconds=2.4, repeats=6)
+PLAN = Plan(min_runs=120, min_seconds=1.2, repeats=6)
 CALIBRATION = 100
 
 

@@ -106,7 +106,8 @@ def timed(subject: str, ours: tuple[str, Sequence[float]], other: tuple[str, Seq
 
 
 def code() -> str:
-    """Hash of edgeship's code and of this package's."""
+    """Hash of edgeship's code and of this package's, as they lie there now."""
+    cache.code_version.cache_clear()
     digest = hashlib.sha256(cache.code_version().encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
@@ -120,13 +121,15 @@ def machine() -> dict[str, str]:
 
 
 def take(name: str, rounds: int, measure: Callable[[int], tuple[Sequence[Timed], Sequence[str]]]) -> Part:
-    """Measure a part and keep its record."""
-    before = os.getloadavg()[0]
+    """Measure a part and keep its record, unless somebody changed the code meanwhile: nothing would be in the cache."""
+    before, measured = os.getloadavg()[0], code()
     rows, left_out = measure(rounds)
+    if code() != measured:
+        raise RuntimeError(f"{name}: the code changed while it was measured; take it again")
     load = (round(before, 2), round(os.getloadavg()[0], 2))
     versions = {**cache.versions(), "python": platform.python_version()}
     date = datetime.now(UTC).isoformat(timespec="minutes")
-    part = Part(name, date, machine(), versions, code(), rounds, load, tuple(rows), tuple(left_out))
+    part = Part(name, date, machine(), versions, measured, rounds, load, tuple(rows), tuple(left_out))
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.json").write_text(to_json(part))
     return part

@@ -72,6 +72,14 @@ def test_what_was_taken_is_read_again(folder: Path) -> None:
     assert records.read("tfjs") is None
 
 
+def test_a_part_whose_code_changed_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = iter("ab")
+    monkeypatch.setattr(records, "code", lambda: next(versions))
+    with pytest.raises(RuntimeError, match="the code changed"):
+        records.take("startup", 1, lambda _: ((), ()))
+    assert records.read("startup") is None
+
+
 def test_the_page_says_what_was_measured_where_and_what_was_not(folder: Path) -> None:
     assert page.page().count("Not measured yet.") == len(page.HEADINGS)
     records.take("startup", 5, lambda _: (part().rows, part().left_out))
