@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeship.errors import InputError
 from edgeship.types import Measurement
 from edgeship_benchmarks.comparison import VERDICT_LEVEL, Ratio
 from edgeship_benchmarks.intervals import rounds_of, samples_of, t_quantile, trimmed_mean_interval
@@ -48,11 +49,17 @@ class Spread:
 def level(measurement: Measurement, share: float = VERDICT_LEVEL) -> Level:
     """Of each start the median of its rounds; over the starts their trimmed mean with its interval.
 
-    With a single start the half-width is 0: there is nothing to tell it by.
+    With a single start the half-width is 0: there is nothing to tell it by. Raises InputError for rounds that are no
+    equal parts of the starts, and for a median of 0.
     """
     parts = rounds_of(samples_of(measurement.latency_ms), measurement.round_lengths)
-    medians = np.log([max(float(np.median(part)), 1e-9) for part in parts])  # a coarse clock may say 0
-    starts = np.array([float(np.median(part)) for part in np.split(medians, measurement.repeats)])
+    repeats = measurement.repeats
+    if repeats < 1 or len(parts) % repeats:
+        raise InputError(f"{len(parts)} rounds of {measurement.artifact} are no {repeats} equal repeats")
+    medians = np.array([float(np.median(part)) for part in parts])
+    if medians.min() <= 0:
+        raise InputError(f"a median of {measurement.artifact} on {measurement.target} is 0: its clock is too coarse")
+    starts = np.array([float(np.median(part)) for part in np.split(np.log(medians), repeats)])
     if len(starts) == 1:
         return Level(float(starts[0]), 0.0)
     mean, low, high = trimmed_mean_interval(starts, share)
@@ -60,7 +67,7 @@ def level(measurement: Measurement, share: float = VERDICT_LEVEL) -> Level:
 
 
 def spread(unchanged: Iterable[Sequence[Measurement]]) -> Spread | None:
-    """Pooled over groups of sessions, each of one unchanged file; None where no group has two."""
+    """Pooled over groups of sessions, each of one unchanged file; None where no group has two. Raises as `level`."""
     squares, degrees = 0.0, 0
     for group in unchanged:
         values = np.array([level(measurement).value for measurement in group])
@@ -75,7 +82,7 @@ def ratio(now: Measurement, before: Measurement, known: Spread | None, share: fl
 
     With five sessions of unchanged files or more (`MIN_DEGREES`): the prediction interval of the difference of two
     single values, `t * deviation * sqrt(2)`, and never less than what the starts of the two say. With fewer: what the
-    starts say, widened by `FLOOR` to each side.
+    starts say, widened by `FLOOR` to each side. Raises as `level`.
     """
     first, second = level(now, share), level(before, share)
     difference, within = first.value - second.value, math.hypot(first.half, second.half)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,20 @@ def test_unstable_rows_give_no_verdict() -> None:
     )
     assert against(moving, timed(1.0, OLD)).how == "unstable: this measurement"
     assert against(timed(1.0, NEW), moving).how == "unstable: the baseline"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"repeats": 5}, "are no 5 equal repeats"),
+        ({"repeats": 0}, "are no 0 equal repeats"),
+        ({"latency_ms": (0.0,) * 12, "round_lengths": (1,) * 12}, "its clock is too coarse"),
+    ],
+)
+def test_what_cannot_be_gives_no_verdict(change: dict[str, Any], why: str) -> None:
+    before = kept(timed(1.0, OLD), OLD, session())
+    wrong = replace(before, result=replace(before.result, **change))
+    assert why in latency(recorded([(NEW, timed(1.0, NEW))], [wrong], (), 0.0)).how
 
 
 def test_an_equal_file_is_no_regression() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeship.baselines.judged import Judge, Judged
+from edgeship.errors import InputError
 from edgeship.history.records import Record, conditions, name_of, settings
 from edgeship.types import Artifact, Emulation, Estimate, Measurement, Result
 from edgeship_benchmarks import sessions
@@ -72,8 +73,11 @@ def _latency(judge: Judge, row: Measurement, old: Record, history: Sequence[Reco
     values = (old.summary.median_ms, said.median_ms)
     if why := _why_not(before, row, unstable=(old.summary.unstable, said.unstable)):
         return judge.silent("latency", why, *values)
-    known = sessions.spread(_unchanged(row, history))
-    ratio = sessions.ratio(row, before, known)
+    try:
+        known = sessions.spread(_unchanged(row, history))
+        ratio = sessions.ratio(row, before, known)
+    except InputError as error:
+        return judge.silent("latency", error.message, *values)
     found = judge.timed(*values, ratio, _how(known))
     if before.artifact_sha256 == row.artifact_sha256 and found.verdict in ("regression", "improvement", "allowed"):
         return judge.silent("latency", f"{ratio.value:.2f}x, but the file is the same: the machine is not", *values)
