@@ -44,6 +44,39 @@ def test_names_are_made_safe_and_unique(keras: Any, tmp_path: Path) -> None:
     assert len(run(found, np.ones((1, 2), "float32"), np.ones((1, 2), "float32"))) == 2
 
 
+def test_a_product_with_a_number_is_dense(keras: Any, tmp_path: Path) -> None:
+    """Keras calls it sparse."""
+    x = keras.Input((3,), name="x")
+    live = keras.Model(x, [keras.layers.Dense(2, name="y")(x) * 100, keras.ops.sqrt(x * 2)])
+    assert all(output.sparse for output in live.outputs)
+    found = source.inspect(source.save_live(live, tmp_path))
+    assert [spec.shape for spec in found.outputs] == [(None, 2), (None, 3)]
+
+
+def test_mixed_precision_is_read_in_full(keras: Any, tmp_path: Path) -> None:
+    layers = keras.layers
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        x = keras.Input((6, 4), name="x")
+        inner = keras.Sequential([keras.Input((6, 8)), layers.Conv1D(4, 1)], name="inner")
+        y = layers.Bidirectional(layers.LSTM(3))(inner(layers.BatchNormalization()(layers.Conv1D(8, 1)(x))))
+        live = keras.Model(x, layers.Dense(2, name="y")(y))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    found = source.inspect(source.save_live(live, tmp_path))
+    assert [spec.dtype for spec in (*found.inputs, *found.outputs)] == ["float32", "float32"]
+    values = RNG.random((5, 6, 4)).astype("float32")
+    (result,) = run(found, values)
+    np.testing.assert_allclose(result, live(values), atol=5e-3)
+    assert {layer.compute_dtype for layer in source.load(found)._flatten_layers()} == {"float32"}
+
+
+def test_sparse_tensors_are_refused(keras: Any, tmp_path: Path) -> None:
+    x = keras.Input((3,), name="x", sparse=True)
+    with pytest.raises(SourceError, match="sparse"):
+        source.inspect(source.save_live(keras.Model(x, keras.layers.Dense(2)(x)), tmp_path))
+
+
 def test_a_sequential_model_and_a_fixed_batch(keras: Any, tmp_path: Path) -> None:
     live = keras.Sequential([keras.Input((3,), batch_size=2, name="x"), keras.layers.Dense(2, name="y")])
     found = source.inspect(source.save_live(live, tmp_path))

@@ -88,15 +88,46 @@ def _for_keras_3(path: Path, description: Description) -> Iterator[Path]:
 
 
 def load_keras(path: Path, description: Description, custom: Mapping[str, Any], *, allow_unsafe: bool) -> Any:
-    """Load with Keras 3, also files with arguments that only Keras 2 had (`groups`). Raises what Keras raises."""
+    """Load with Keras 3, also files with arguments that only Keras 2 had (`groups`). Raises what Keras raises.
+
+    A model that was trained in mixed precision computes in float32, which its weights are.
+    """
     import keras
 
     with warnings.catch_warnings(), _for_keras_3(path, description) as file:
         # Keras tells about optimizer state and naming of dict inputs; neither concerns inference.
         warnings.simplefilter("ignore", UserWarning)
         model = keras.models.load_model(file, custom_objects=dict(custom), compile=False, safe_mode=not allow_unsafe)
+        if any(layer.compute_dtype != layer.variable_dtype for layer in model._flatten_layers()):
+            model = _in_full(model, custom, allow_unsafe=allow_unsafe)
     _name_layers(model)
     return model
+
+
+def _in_full(model: Any, custom: Mapping[str, Any], *, allow_unsafe: bool) -> Any:
+    """The same model without mixed precision; as it is where classes of the user cannot be made anew."""
+    import keras
+
+    config = _with_full_policies(keras.saving.serialize_keras_object(model))
+    try:
+        found = keras.saving.deserialize_keras_object(config, custom_objects=dict(custom), safe_mode=not allow_unsafe)
+        found.set_weights(model.get_weights())
+    except (TypeError, ValueError):
+        return model
+    return found
+
+
+def _with_full_policies(value: Any) -> Any:
+    """A description whose layers compute in the type of their weights."""
+    if isinstance(value, list | tuple):
+        return [_with_full_policies(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    config = value.get("config")
+    policy = value.get("class_name") == "DTypePolicy"
+    if policy and isinstance(config, dict) and str(config.get("name")).startswith("mixed_"):
+        return {**value, "config": {**config, "name": "float32"}}
+    return {key: _with_full_policies(item) for key, item in value.items()}
 
 
 def _name_layers(model: Any) -> None:
@@ -271,7 +302,7 @@ def _named_tensors(structure: Any, fallback: str) -> tuple[TensorSpec, ...]:
 
     names, tensors = [], []
     for path, tensor in tree.flatten_with_path(structure):
-        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+        if _is_sparse(tensor) or getattr(tensor, "ragged", False):
             raise SourceError(
                 f"{tensor.name!r} is a sparse or ragged tensor", remedy="Only dense tensors can be exported."
             )
@@ -283,6 +314,26 @@ def _named_tensors(structure: Any, fallback: str) -> tuple[TensorSpec, ...]:
         TensorSpec(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
         for name, tensor in zip(safe_names(names, fallback), tensors, strict=True)
     )
+
+
+def _is_sparse(tensor: Any) -> bool:
+    """Whether a symbolic tensor is sparse: inputs and layers are believed.
+
+    Keras 3.15 says it of every product with a number, and of what is computed from that.
+    """
+    import keras
+
+    stack, seen = [tensor], set()
+    while stack:
+        found = stack.pop()
+        if not getattr(found, "sparse", False) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        history = getattr(found, "_keras_history", None)
+        if history is None or isinstance(history.operation, keras.Layer):
+            return True
+        stack += history.operation._inbound_nodes[history.node_index].input_tensors
+    return False
 
 
 def tf_keras_signature(model: Any) -> Signature:
