@@ -20,6 +20,10 @@ from edgeship.inspection.opening import opened
 
 #: Longer graphs are cut in fewer places: the time that cutting takes grows with the square of the parts.
 MOST_PARTS = 120
+#: Files of all prefixes together: they are loaded side by side, on small boards too. Large files are cut in fewer
+#: places, down to the least.
+MOST_BYTES = 512 << 20
+LEAST_PARTS = 8
 #: Operators that XNNPACK (subgraph.c, fusion) and LiteRT's converter make part of the one before them.
 _ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1")
 #: Those that XNNPACK makes part of the convolution behind them.
@@ -55,18 +59,20 @@ def cut(path: Path, folder: Path) -> tuple[Part, ...]:
     ops = [op for op in opened(path).description.ops if not op.graph]
     if not ops:
         raise UnsupportedModelError(f"{path.name} has no operators")
-    ends = _ends(ops)
+    content = read_file(path)
+    # A prefix has half of the bytes on average.
+    ends = _ends(ops, min(MOST_PARTS, max(LEAST_PARTS, 2 * MOST_BYTES // len(content))))
     with damaged(path):
-        model = schema.ModelT.InitFromPackedBuf(read_file(path), 0)
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
         for number, end in enumerate((0, *ends)):
             (folder / f"{number}.tflite").write_bytes(_written(_prefix(model, end)))
     return tuple(_part(ops[start:end]) for start, end in zip((0, *ends), ends, strict=False))
 
 
-def _ends(ops: Sequence[Op]) -> list[int]:
-    """Numbers of the operators behind which to cut; the last is that of all."""
+def _ends(ops: Sequence[Op], most: int = MOST_PARTS) -> list[int]:
+    """Numbers of the operators behind which to cut, `most` of them; the last is that of all."""
     ends = [n for n in range(1, len(ops)) if not _together(ops[n - 1], ops[n])] + [len(ops)]
-    while len(ends) > MOST_PARTS:  # the two neighbours that multiply least become one part
+    while len(ends) > most:  # the two neighbours that multiply least become one part
         starts = [0, *ends]
         work = [sum(op.macs or 0 for op in ops[starts[k] : starts[k + 2]]) for k in range(len(ends) - 1)]
         del ends[work.index(min(work))]

@@ -78,16 +78,9 @@ def _split(
     with tempfile.TemporaryDirectory(prefix="edgeship-") as folder, Worker(Limits(memory_mib=MEMORY_MIB)) as worker:
         parts = worker.call(cutting.cut, path=artifact.entry, folder=Path(folder))
         worker.close()  # its memory is not needed while times are taken
-        # Each in a folder of its own: what a session carries over is the folder of a file.
-        files = [_alone(Path(folder), number) for number in range(len(parts) + 1)]
+        files = [Path(folder) / f"{number}.tflite" for number in range(len(parts) + 1)]
         times, whole = session.prefixes(inputs, files, seconds, progress)
     return of_prefixes(parts, times, whole, session.loaded.batch or 1)
-
-
-def _alone(folder: Path, number: int) -> Path:
-    place = folder / str(number)
-    place.mkdir()
-    return (folder / f"{number}.tflite").rename(place / "model.tflite")
 
 
 def of_prefixes(

@@ -83,10 +83,13 @@ def test_what_is_computed_as_one_is_not_cut_apart() -> None:
     assert part == Part("a", "PAD + CONV_2D + RELU6", 100, 3)
 
 
-def test_long_graphs_are_cut_in_fewer_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_graphs_and_large_files_are_cut_in_fewer_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ops = [_op("CONV_2D", (f"{k}",), f"{k + 1}", macs) for k, macs in enumerate([9, 1, 1, 50, 50, 2])]
-    monkeypatch.setattr(cutting, "MOST_PARTS", 4)
-    assert cutting._ends(ops) == [3, 4, 5, 6]
+    assert cutting._ends(ops, 4) == [3, 4, 5, 6]
+    file = _written(tmp_path, tiny_tflite.chain_bytes((8,) * 13))
+    assert len(cutting.cut(file, tmp_path)) == 12
+    monkeypatch.setattr(cutting, "MOST_BYTES", 1000)
+    assert len(cutting.cut(file, tmp_path)) == cutting.LEAST_PARTS
 
 
 def test_files_that_cannot_be_cut(tmp_path: Path) -> None:
