@@ -185,6 +185,13 @@ def exponential_less_one(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG0
     return tf.exp(inputs[0]) - 1
 
 
+def logarithm_of_one_more(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """Log1p: near 0 to the precision of numbers near 1."""
+    import tensorflow as tf
+
+    return tf.math.log(1 + inputs[0])
+
+
 def complement_of_error(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
     """Erfc, as Keras computes the exact GELU."""
     import tensorflow as tf
@@ -221,7 +228,12 @@ _NEITHER: Mapping[str, Rule] = {
     "StridedSlice": known_sizes,
 }
 #: What tf2onnx has no handler for.
-ONNX: Mapping[str, Rule] = {**_NEITHER, "Erfc": complement_of_error, "Expm1": exponential_less_one}
+ONNX: Mapping[str, Rule] = {
+    **_NEITHER,
+    "Erfc": complement_of_error,
+    "Expm1": exponential_less_one,
+    "Log1p": logarithm_of_one_more,
+}
 #: What TF.js has no kernel for, or one that differs.
 TFJS: Mapping[str, Rule] = {
     **_NEITHER,

@@ -82,6 +82,14 @@ def test_the_place_of_the_largest(word: str, format_name: str, tmp_path: Path) -
         np.testing.assert_array_equal(found, _computed(frozen, inputs))
 
 
+def test_the_logarithm_of_one_more(tmp_path: Path) -> None:
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, keras.ops.log1p(keras.ops.abs(x)))
+    inputs = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    _, found = _both(model, inputs, tmp_path, None)
+    assert "Log1p" not in {node.op for node in found.graph_def.node}
+
+
 def test_a_graph_without_such_operators_is_left_alone(tmp_path: Path) -> None:
     frozen = freeze(zoo.save(zoo.cnn(), tmp_path), static_batch=1, fake_quant=False)
     assert lowered(frozen, TFLITE) is frozen
