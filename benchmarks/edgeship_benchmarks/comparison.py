@@ -82,22 +82,18 @@ def _factor(value: float) -> str:
 
 
 def verdict(measured: Measurement, other: Measurement, level: float = VERDICT_LEVEL) -> Verdict:
-    """What may be said about `measured` against `other`; raises as `ratio`.
-
-    `faster` and `slower` where the interval of the ratio lies on one side of 1.
-    """
+    """What may be said about `measured` against `other`; raises as `ratio`."""
     found = ratio(measured, other, level)
-    if found.interval is None:
-        return Verdict("undecided", found)
-    low, high = found.interval
-    word: Word = "undecided"
+    return Verdict("undecided" if found.interval is None else word_for(*found.interval), found)
+
+
+def word_for(low: float, high: float) -> Word:
+    """What an interval of a ratio says: `faster` and `slower` where it lies on one side of 1."""
     if high < 1.0:
-        word = "faster"
-    elif low > 1.0:
-        word = "slower"
-    elif low > 1 / (1 + EQUAL_WITHIN) and high < 1 + EQUAL_WITHIN:
-        word = "no difference"
-    return Verdict(word, found)
+        return "faster"
+    if low > 1.0:
+        return "slower"
+    return "no difference" if low > 1 / (1 + EQUAL_WITHIN) and high < 1 + EQUAL_WITHIN else "undecided"
 
 
 def ratio(a: Measurement, b: Measurement, level: float = 0.95) -> Ratio:
@@ -107,7 +103,7 @@ def ratio(a: Measurement, b: Measurement, level: float = 0.95) -> Ratio:
     their trimmed mean with its interval (`intervals.trimmed_mean_interval`). With a single start the same over rounds.
     Raises InputError for measurements that are no pair.
     """
-    first, second = _round_medians(a), _round_medians(b)
+    first, second = round_medians(a), round_medians(b)
     if len(first) != len(second) or (a.target, a.group, a.repeats) != (b.target, b.group, b.repeats):
         raise InputError(
             f"{a.artifact} on {a.target} ({len(first)} rounds) and {b.artifact} on {b.target} ({len(second)} rounds) "
@@ -126,9 +122,13 @@ def ratio(a: Measurement, b: Measurement, level: float = 0.95) -> Ratio:
     return Ratio(value, (low, high), len(logs), level, repeats)
 
 
-def _round_medians(measurement: Measurement) -> Array:
+def round_medians(measurement: Measurement) -> Array:
+    """Milliseconds, in order.
+
+    Raises InputError for rounds that are no equal parts of the starts, and for a median of 0.
+    """
     parts = rounds_of(samples_of(measurement.latency_ms), measurement.round_lengths)
-    if len(parts) % measurement.repeats:
+    if measurement.repeats < 1 or len(parts) % measurement.repeats:
         raise InputError(f"{len(parts)} rounds of {measurement.artifact} are no {measurement.repeats} equal repeats")
     medians = np.array([np.median(part) for part in parts])
     if medians.min() <= 0:

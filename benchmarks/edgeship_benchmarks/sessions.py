@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeship.errors import InputError
 from edgeship.types import Measurement
-from edgeship_benchmarks.comparison import VERDICT_LEVEL, Ratio
-from edgeship_benchmarks.intervals import rounds_of, samples_of, t_quantile, trimmed_mean_interval
+from edgeship_benchmarks.comparison import VERDICT_LEVEL, Ratio, round_medians
+from edgeship_benchmarks.intervals import t_quantile, trimmed_mean_interval
 
 #: Half-width that is added where the history is too short to tell how far apart sessions are.
 FLOOR = 0.10
@@ -49,17 +48,10 @@ class Spread:
 def level(measurement: Measurement, share: float = VERDICT_LEVEL) -> Level:
     """Of each start the median of its rounds; over the starts their trimmed mean with its interval.
 
-    With a single start the half-width is 0: there is nothing to tell it by. Raises InputError for rounds that are no
-    equal parts of the starts, and for a median of 0.
+    With a single start the half-width is 0: there is nothing to tell it by. Raises as `comparison.round_medians`.
     """
-    parts = rounds_of(samples_of(measurement.latency_ms), measurement.round_lengths)
-    repeats = measurement.repeats
-    if repeats < 1 or len(parts) % repeats:
-        raise InputError(f"{len(parts)} rounds of {measurement.artifact} are no {repeats} equal repeats")
-    medians = np.array([float(np.median(part)) for part in parts])
-    if medians.min() <= 0:
-        raise InputError(f"a median of {measurement.artifact} on {measurement.target} is 0: its clock is too coarse")
-    starts = np.array([float(np.median(part)) for part in np.split(np.log(medians), repeats)])
+    parts = np.split(np.log(round_medians(measurement)), measurement.repeats)
+    starts = np.array([float(np.median(part)) for part in parts])
     if len(starts) == 1:
         return Level(float(starts[0]), 0.0)
     mean, low, high = trimmed_mean_interval(starts, share)

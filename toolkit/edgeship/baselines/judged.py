@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeship.types import Emulation, Measurement, Result
-from edgeship_benchmarks.comparison import EQUAL_WITHIN, Ratio
+from edgeship_benchmarks.comparison import Ratio, word_for
 
 Word = Literal["regression", "improvement", "allowed", "no difference", "within the noise", "same", "no verdict"]
 
@@ -65,12 +65,9 @@ class Judge:
         return Judged(self.artifact, self.target, self.runtime, "latency", "ms", *numbers)
 
     def _word(self, low: float, high: float) -> Word:
-        if low > 1:
-            return "regression" if low > 1 + self.allowed else "allowed"
-        if high < 1:
-            return "improvement"
-        near = low > 1 / (1 + EQUAL_WITHIN) and high < 1 + EQUAL_WITHIN
-        return "no difference" if near else "within the noise"
+        slower: Word = "regression" if low > 1 + self.allowed else "allowed"
+        words: dict[str, Word] = {"slower": slower, "faster": "improvement", "undecided": "within the noise"}
+        return words.get(word_for(low, high), "no difference")
 
     def exact(self, figure: str, unit: str, before: int, now: int, slack: float = 0.0) -> Judged:
         """A figure without noise; `slack`: share by which counts of one and the same thing differ."""
