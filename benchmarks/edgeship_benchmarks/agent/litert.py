@@ -89,13 +89,15 @@ class LiteRT:
         for key in self._lite.get_signature_list():
             runner = self._lite.get_signature_runner(key)
             names = {d["index"]: name for name, d in runner.get_input_details().items()}
-            out_names = {d["index"]: name for name, d in runner.get_output_details().items()}
-            if {t.index for t in self.inputs} != set(names) or {t.index for t in self.outputs} != set(out_names):
-                continue  # a signature of another subgraph, or two outputs that are one tensor
+            out_names = [(d["index"], name) for name, d in runner.get_output_details().items()]
+            if {t.index for t in self.inputs} != set(names) or sorted(t.index for t in self.outputs) != sorted(
+                index for index, _ in out_names
+            ):
+                continue  # a signature of another subgraph
             for tensor in self.inputs:
                 tensor.name = names[tensor.index]
-            for tensor in self.outputs:
-                tensor.name = out_names[tensor.index]
+            for tensor in self.outputs:  # one tensor may be two outputs: each takes one of its names
+                tensor.name = out_names.pop([index for index, _ in out_names].index(tensor.index))[1]
             return
 
     def batch(self, requested: int) -> int:  # noqa: ARG002 - same call as for ONNX

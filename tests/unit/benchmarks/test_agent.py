@@ -13,6 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+from tests import tiny_tflite
 
 from edgeship.child import Limits
 from edgeship.errors import ArtifactError, ChildCrashed, ChildTimeout, DataError, EdgeshipError, InputError
@@ -106,6 +109,25 @@ def test_outputs_are_named_by_the_signature(session: AgentSession, models: Path)
     outputs = session.run({"b": b, "a": a})
     np.testing.assert_array_equal(outputs["wide"], 2 * b)
     np.testing.assert_array_equal(outputs["narrow"], [[2], [2]])
+
+
+def test_one_tensor_that_is_two_outputs_has_both_names(session: AgentSession, tmp_path: Path) -> None:
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(tiny_tflite.model_bytes()))
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
+    entries = []
+    for name, index in ((b"x", 0), (b"a", 4), (b"b", 4)):
+        entries.append(schema.TensorMapT())
+        entries[-1].name, entries[-1].tensorIndex = name, index
+    signature.inputs, signature.outputs = entries[:1], entries[1:]
+    model.signatureDefs, model.subgraphs[0].outputs = [signature], [4, 4]
+    (tmp_path / "two.tflite").write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    session.load("litert", tmp_path / "two.tflite")
+    x = np.ones((2, 4), np.float32)
+    found = session.run({"x": x})
+    assert sorted(found) == ["a", "b"]
+    for values in found.values():
+        np.testing.assert_allclose(values, tiny_tflite.expected(x), atol=1e-6)
 
 
 def test_unknown_names_are_matched_by_order_only_where_one_order_fits(session: AgentSession, models: Path) -> None:
