@@ -109,3 +109,23 @@ def chain_bytes(sizes: Sequence[int], *, residual: bool = False) -> bytes:
     model.version, model.subgraphs, model.buffers = 3, [graph], buffers
     model.operatorCodes = [_code(tfl.BuiltinOperator.FULLY_CONNECTED), _code(tfl.BuiltinOperator.ADD)]
     return _packed(model)
+
+
+def half_convolution_bytes() -> bytes:
+    """A convolution of x (1, 4, 4, 2) with a kernel (3, 2, 2, 2) in half precision, which is widened first."""
+    kernel = np.random.default_rng(0).normal(size=(3, 2, 2, 2)).astype(np.float16)
+    shapes = [("x", (1, 4, 4, 2), 0), ("half", kernel.shape, 1), ("kernel", kernel.shape, 0), ("y", (1, 3, 3, 3), 0)]
+    graph = tfl.SubGraphT()
+    graph.tensors = [_tensor(name, shape, buffer) for name, shape, buffer in shapes]
+    graph.tensors[1].type = tfl.TensorType.FLOAT16
+    options = tfl.Conv2DOptionsT()
+    options.padding, options.strideW, options.strideH = tfl.Padding.VALID, 1, 1
+    graph.operators = [
+        _operator(0, [1], 2, (tfl.BuiltinOptions.DequantizeOptions, tfl.DequantizeOptionsT())),
+        _operator(1, [0, 2, -1], 3, (tfl.BuiltinOptions.Conv2DOptions, options)),
+    ]
+    graph.inputs, graph.outputs = [0], [3]
+    model = tfl.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], [_buffer(), _buffer(kernel)]
+    model.operatorCodes = [_code(tfl.BuiltinOperator.DEQUANTIZE), _code(tfl.BuiltinOperator.CONV_2D)]
+    return _packed(model)

@@ -62,10 +62,11 @@ def count(found: Description) -> Work:
     """The work of a file that was taken apart.
 
     Other graphs than the main one may never run, and weights stored sparse may be multiplied where they are not zero
-    only: neither counts.
+    only: neither counts. Weights in half precision are widened once, when the file is loaded.
     """
-    main = [op for op in found.ops if not op.graph]
     tensors = {tensor.name: tensor for tensor in found.tensors}
+    main = [op for op in found.ops if not op.graph]
+    running = [op for op in main if not _is_widening(op, tensors)]
     producers = {name: op for op in main for name in op.outputs}
     shape = found.inputs[0].shape if found.inputs else ()
     batch = shape[0] if shape and shape[0] else 1
@@ -77,13 +78,13 @@ def count(found: Description) -> Work:
         elif op.macs:
             arithmetic = "float32" if found.format == "tfjs" else _arithmetic(weights)  # restored when it is loaded
             (depthwise if op.kind == "depthwise" else macs)[arithmetic] += op.macs
-    computed = {name for op in main for name in op.outputs if name in tensors and not tensors[name].constant}
+    computed = {name for op in running for name in op.outputs if name in tensors and not tensors[name].constant}
     return Work(
         macs={kind: number / batch for kind, number in sorted(macs.items())},
         depthwise_macs={kind: number / batch for kind, number in sorted(depthwise.items())},
         weight_bytes=sum(tensor.stored_bytes for tensor in found.tensors if tensor.constant),
         activation_bytes=sum(_bits(tensors[name]) / 8 for name in computed) / batch,
-        operators=len(main),
+        operators=len(running),
         batch=batch,
         uncounted=tuple(sorted(uncounted)),
     )
@@ -96,6 +97,11 @@ def _weights(op: Op, tensors: Mapping[str, Tensor], producers: Mapping[str, Op])
     if producer is not None and producer.kind == "dequantize" and producer.inputs:
         name = producer.inputs[0]
     return tensors.get(name)
+
+
+def _is_widening(op: Op, tensors: Mapping[str, Tensor]) -> bool:
+    given = tensors.get(op.inputs[0]) if op.inputs else None
+    return op.kind == "dequantize" and given is not None and given.constant
 
 
 def _is_sparse(tensor: Tensor) -> bool:

@@ -7,6 +7,7 @@ cut. Operators that a runtime computes as one are not cut apart.
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1")
 #: Those that XNNPACK makes part of the convolution behind them.
 _PADS = ("PAD", "PADV2")
 _MOST_FUSED = 4
+_NAMELESS = re.compile(r"tensor(__\d+)?")
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
@@ -66,7 +68,7 @@ def cut(path: Path, folder: Path) -> tuple[Part, ...]:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         for number, end in enumerate((0, *ends)):
             (folder / f"{number}.tflite").write_bytes(_written(_prefix(model, end)))
-    return tuple(_part(ops[start:end]) for start, end in zip((0, *ends), ends, strict=False))
+    return tuple(_part(ops[start:end], start) for start, end in zip((0, *ends), ends, strict=False))
 
 
 def _ends(ops: Sequence[Op], most: int = MOST_PARTS) -> list[int]:
@@ -90,11 +92,14 @@ def _together(first: Op, second: Op) -> bool:
     return joined and first.type == "DEQUANTIZE" and first.outputs[0] != second.inputs[0]
 
 
-def _part(ops: Sequence[Op]) -> Part:
-    heaviest = max(reversed(ops), key=lambda op: op.macs or 0)
+def _part(ops: Sequence[Op], first: int) -> Part:
+    """Of operators of which `first` come before them; some converters call every tensor `tensor`, which names none."""
+    heaviest = max(reversed(range(len(ops))), key=lambda k: ops[k].macs or 0)
     known = [op.macs for op in ops if op.macs is not None]
     types = " + ".join(op.type for op in ops[:4]) + (" + ..." if len(ops) > 4 else "")
-    return Part(heaviest.name, types, sum(known) if len(known) == len(ops) else None, len(ops))
+    named = ops[heaviest].name
+    name = f"{ops[heaviest].type} {first + heaviest}" if _NAMELESS.fullmatch(named) else named
+    return Part(name, types, sum(known) if len(known) == len(ops) else None, len(ops))
 
 
 def _prefix(model: Any, end: int) -> Any:

@@ -73,7 +73,9 @@ def test_tfjs_computes_in_floats_whatever_is_stored() -> None:
 def test_weights_are_looked_at_before_they_are_dequantized() -> None:
     widened = Op("d", "DEQUANTIZE", "dequantize", ("q",), ("w",))
     tensors = {"q": Tensor("q", (1, 3, 3, 2), "float16", 36, constant=True), "w": Tensor("w", (1, 3, 3, 2), "float32")}
-    assert work.count(_conv(tensors, widened)).macs == {"float16": 1800.0}
+    found = work.count(_conv(tensors, widened))
+    assert found.macs == {"float16": 1800.0}
+    assert (found.operators, found.activation_bytes) == (1, 400.0)  # widened once, when the file is loaded
 
 
 def test_what_may_not_run_does_not_count() -> None:

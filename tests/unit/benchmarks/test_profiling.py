@@ -64,6 +64,11 @@ def test_prefixes_compute_what_the_file_does_up_to_their_cut(tmp_path: Path) -> 
     assert sizes_of_files[0] < 2000
 
 
+def test_weights_in_half_precision_are_part_of_what_reads_them(tmp_path: Path) -> None:
+    (part,) = cutting.cut(_written(tmp_path, tiny_tflite.half_convolution_bytes()), tmp_path)
+    assert (part.name, part.type, part.macs, part.operators) == ("y", "DEQUANTIZE + CONV_2D", 216, 2)
+
+
 def _op(kind: str, inputs: tuple[str, ...], output: str, macs: int = 0) -> Op:
     return Op(output, kind, "", inputs, (output,), macs=macs)
 
@@ -79,8 +84,9 @@ def test_what_is_computed_as_one_is_not_cut_apart() -> None:
     ]
     assert cutting._ends(ops) == [1, 4, 5, 6]
     assert cutting._ends([ops[0], ops[2]]) == [2]
-    part = cutting._part(ops[1:4])
-    assert part == Part("a", "PAD + CONV_2D + RELU6", 100, 3)
+    assert cutting._part(ops[1:4], 1) == Part("a", "PAD + CONV_2D + RELU6", 100, 3)
+    nameless = [_op("ADD", ("x",), "tensor"), _op("CONV_2D", ("tensor",), "tensor__2", 5)]
+    assert cutting._part(nameless, 7).name == "CONV_2D 8"
 
 
 def test_long_graphs_and_large_files_are_cut_in_fewer_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

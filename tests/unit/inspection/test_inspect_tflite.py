@@ -158,3 +158,9 @@ def test_mutated_files_are_errors_or_descriptions(tmp_path: Path) -> None:
         except ArtifactError:
             refused += 1
     assert 50 < refused < 290
+
+
+def test_kernels_in_half_precision_are_multiplied_too(tmp_path: Path) -> None:
+    (tmp_path / "half.tflite").write_bytes(tiny_tflite.half_convolution_bytes())
+    found = open_tflite(tmp_path / "half.tflite").description
+    assert (found.macs, found.uncounted) == (3 * 3 * 3 * 2 * 2 * 2, ())

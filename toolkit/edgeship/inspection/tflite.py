@@ -246,8 +246,17 @@ def _macs(
     given = given[_DATA.get(kind, 0) :]
     if word == "recurrent":
         return _recurrent_macs(file, kind, inputs, options)
-    shape = (file.concrete[kernel[0]], kernel[1]) if kernel[0] else None
+    shape = (file.concrete[kernel[0]], kernel[1]) if kernel[0] else _computed_kernel(file, kind, inputs)
     return count(word, kind, shape, given, file.concrete.get(outputs[0]) if outputs else None)
+
+
+def _computed_kernel(file: _File, kind: str, inputs: tuple[str, ...]) -> tuple[tuple[int, ...], str] | None:
+    """Shape and layout of a kernel that is no constant of the file: one that is widened from half precision, mostly."""
+    position, layout = _KERNELS.get(kind, (0, ""))
+    if kind in ("BATCH_MATMUL", "FULLY_CONNECTED") or not layout or len(inputs) <= position:
+        return None  # products of computed matrices are counted from both
+    found = file.concrete.get(inputs[position], ())
+    return (found, layout) if len(found) == len(layout) else None
 
 
 def _recurrent_macs(file: _File, kind: str, inputs: tuple[str, ...], options: Mapping[str, Any]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ def lines(profile: OperatorProfile) -> list[ProfileLine]:
     if rest:
         count = sum(operator.operators for operator in rest)
         shown.append(OperatorTime(f"{count} others", "", sum(o.ms for o in rest), None, _sum(rest), count))
-    return [_line(operator, profile.total_ms) for operator in shown]
+    # Four digits of the sum, so that operators of a hundredth of it have two.
+    places = max(2, 4 - math.ceil(math.log10(profile.total_ms))) if profile.total_ms > 0 else 4
+    return [_line(operator, profile.total_ms, places) for operator in shown]
 
 
 def _sum(operators: Sequence[OperatorTime]) -> float | None:
@@ -54,20 +57,20 @@ def _sum(operators: Sequence[OperatorTime]) -> float | None:
     return sum(known) if len(known) == len(operators) else None
 
 
-def _line(operator: OperatorTime, total_ms: float) -> ProfileLine:
+def _line(operator: OperatorTime, total_ms: float, places: int) -> ProfileLine:
     share = f"{100 * operator.ms / total_ms:.1f} %" if total_ms > 0 else DASH
     macs = f"{operator.macs:,.0f}" if operator.macs else DASH
     # Of what may as well take no time there is no rate.
     sure = operator.ms > 0 and (operator.interval_ms is None or operator.interval_ms[0] > operator.ms / 2)
     rate = f"{operator.macs / operator.ms / 1e6:,.3g}" if operator.macs and sure else DASH
-    return ProfileLine(operator, _ms_text(operator), share, macs, rate)
+    return ProfileLine(operator, _ms_text(operator, places), share, macs, rate)
 
 
-def _ms_text(operator: OperatorTime) -> str:
+def _ms_text(operator: OperatorTime, places: int) -> str:
     """`0.0046 ±0.0001`: with half the width of the 95 % interval."""
     if operator.interval_ms is None:
-        return f"{operator.ms:.4f}"
-    return f"{operator.ms:.4f} ±{(operator.interval_ms[1] - operator.interval_ms[0]) / 2:.4f}"
+        return f"{operator.ms:.{places}f}"
+    return f"{operator.ms:.{places}f} ±{(operator.interval_ms[1] - operator.interval_ms[0]) / 2:.{places}f}"
 
 
 def sentences(measurement: Measurement, profile: OperatorProfile) -> list[str]:
