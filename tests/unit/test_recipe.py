@@ -60,6 +60,7 @@ def test_stages_with_and_without_settings() -> None:
         ({"stages": [{"prune": {"epochs": 2.0}}]}, "epochs is 2.0, which is not of type int"),
         ({"stages": [{"prune": {"schedule": ["cubic"]}}]}, "schedule is ['cubic']"),
         ({"stages": [{"prune": {"sparsitty": 0.5}}]}, "prune: unknown key 'sparsitty'"),
+        ({"stages": [{"prune": {"word": "x"}}]}, "prune: unknown key 'word'"),
         ({"stages": [{"distil": {"student": "tiny"}}]}, "student is 'tiny'"),
         ({"stages": [{"distil": {"temperature": float("inf")}}]}, "temperature is inf"),
         ({"stages": [{"cluster": {"clusters": 3}}]}, "clusters is 3"),
@@ -132,7 +133,7 @@ def test_attempts_are_recipes_by_name_or_written_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"attempts": ["auto"]}, "the attempt 'auto' has attempts itself"),
+        ({"attempts": ["auto"]}, "attempts: auto: an attempt has no attempts itself"),
         ({"attempts": ["int8", "int8"]}, "names one twice: int8, int8"),
         ({"attempts": ["int8"], "stages": ["prune"]}, "attempts and stages"),
         ({"attempts": "int8"}, "attempts is a list, not str"),
@@ -168,3 +169,13 @@ def test_safe_goes_from_small_to_large_and_auto_from_cheap_to_expensive() -> Non
     costs = [a.trains for a in recipe.load("auto").attempts]
     assert costs[0] is False
     assert costs.index(True) == len(costs) - 2  # training last, before what needs none and is larger
+
+
+def test_files_that_lead_back_to_themselves_or_never_end(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"schema: edgeship.recipe/1\nname: mine\nattempts:\n- {path}\n")
+    with pytest.raises(RecipeError, match="an attempt has no attempts itself"):
+        recipe.load(str(path))
+    path.write_text("[" * 5000)
+    with pytest.raises(RecipeError, match=r"nested without end|is not YAML"):
+        recipe.load(str(path))

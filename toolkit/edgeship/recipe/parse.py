@@ -93,6 +93,11 @@ def shipped() -> tuple[str, ...]:
 
 def load(name_or_path: str) -> Recipe:
     """A shipped recipe by name, or one from a file. Raises RecipeError with what is allowed."""
+    return _parse(_read(name_or_path), name_or_path)
+
+
+def _read(name_or_path: str) -> Any:
+    """What the YAML of a recipe says."""
     import yaml
 
     if name_or_path in shipped():
@@ -108,10 +113,11 @@ def load(name_or_path: str) -> Recipe:
             remedy=f"Shipped: {', '.join(shipped())}; or give a path to a .yaml file. See: edgeship recipes",
         )
     try:
-        data = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{name_or_path} is not YAML: {error}") from error
-    return parse(data, name_or_path)
+    except RecursionError as error:
+        raise RecipeError(f"{name_or_path} is nested without end") from error
 
 
 def conversion(variants: Sequence[str]) -> Recipe:
@@ -122,6 +128,11 @@ def conversion(variants: Sequence[str]) -> Recipe:
 
 def parse(data: Any, where: str) -> Recipe:
     """Validate plain data as a recipe; `where` names it in errors. Raises RecipeError."""
+    return _parse(data, where)
+
+
+def _parse(data: Any, where: str, *, attempt: bool = False) -> Recipe:
+    """`attempt`: of another recipe, which has none itself: so no recipe leads back to itself."""
     if not isinstance(data, dict):
         raise RecipeError(f"{where}: a recipe is a mapping of keys, not {type(data).__name__}")
     if data.get("schema") != SCHEMA:
@@ -132,6 +143,8 @@ def parse(data: Any, where: str) -> Recipe:
     if "variants" in values:
         values["variants"] = tuple(_sequence(values["variants"], f"{where}: variants"))
     if values.get("attempts"):
+        if attempt:
+            raise RecipeError(f"{where}: an attempt has no attempts itself", remedy="List those instead.")
         values.setdefault("variants", ())
         values["attempts"] = tuple(
             _attempt(item, where) for item in _sequence(values["attempts"], f"{where}: attempts")
@@ -146,14 +159,10 @@ def parse(data: Any, where: str) -> Recipe:
 def _attempt(item: Any, where: str) -> Recipe:
     """A recipe by its name, or written out."""
     if isinstance(item, dict):
-        found = parse({"schema": SCHEMA, **item}, f"{where}: attempts")
-    elif isinstance(item, str):
-        found = load(item)
-    else:
-        raise RecipeError(f"{where}: an attempt is the name of a recipe or a mapping, not {type(item).__name__}")
-    if found.attempts:
-        raise RecipeError(f"{where}: the attempt {found.name!r} has attempts itself", remedy="List those instead.")
-    return found
+        return _parse({"schema": SCHEMA, **item}, f"{where}: attempts", attempt=True)
+    if isinstance(item, str):
+        return _parse(_read(item), f"{where}: attempts: {item}", attempt=True)
+    raise RecipeError(f"{where}: an attempt is the name of a recipe or a mapping, not {type(item).__name__}")
 
 
 def check_variants(variants: tuple[str, ...], where: str) -> None:
@@ -185,9 +194,10 @@ def _stage(item: Any, where: str) -> StageSpec:
 def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Construct a settings dataclass from plain values, refusing unknown keys and wrong types."""
     hints = get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type] # T is one of our dataclasses
     for key, value in values.items():
-        if key not in hints:
-            raise RecipeError(f"{where}: unknown key {key!r}", remedy=f"Allowed: {', '.join(hints)}.")
+        if key not in names:
+            raise RecipeError(f"{where}: unknown key {key!r}", remedy=f"Allowed: {', '.join(names)}.")
         _check_type(value, hints[key], f"{where}: {key}")
     for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is one of our dataclasses
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
