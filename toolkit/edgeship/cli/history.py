@@ -52,14 +52,14 @@ def _show(found: Sequence[Record]) -> None:
     if not found:
         ui.say(f"nothing in {store.place()}   next: edgeship benchmark FILES")
         return
-    columns = ("when (UTC)", "session", "name", "file", "target", "runtime", "kind", ">result")
-    made = ui.table(*columns)
+    made = ui.table("session (UTC)", "name", "file", "where", "kind", ">result")
     before = None
     for item in found:
         session, row = item.session, item.result
-        said = session.label or session.revision[:12] or session.source
-        head = ("", "") if session == before else (session.created[:16].replace("T", " "), said)
-        ui.row(made, *head, item.name, row.artifact, row.target, row.runtime, row.provenance, _result(item))
+        said = session.label or session.revision[:8] or session.source
+        head = "" if session == before else f"{session.created[:16].replace('T', ' ')} {said}"
+        where = f"{row.runtime} on {row.target}"
+        ui.row(made, head, item.name, row.artifact, where, row.provenance, _result(item))
         before = session
     ui.print_table(made)
 
