@@ -21,9 +21,9 @@ from edgeship.inspection.opening import opened
 
 #: Longer graphs are cut in fewer places: the time that cutting takes grows with the square of the parts.
 MOST_PARTS = 120
-#: Files of all prefixes together: they are loaded side by side, on small boards too. Large files are cut in fewer
+#: Files of all prefixes together: they are loaded side by side, twice (XNNPACK packs). Large files are cut in fewer
 #: places, down to the least.
-MOST_BYTES = 512 << 20
+MOST_BYTES = 256 << 20
 LEAST_PARTS = 8
 #: Operators that XNNPACK (subgraph.c, fusion) and LiteRT's converter make part of the one before them.
 _ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1")
