@@ -70,6 +70,10 @@ def _run(run: Runner, asked: argparse.Namespace) -> int:
         print(_line(found), flush=True)
         if not passing:
             records.write(records.of(found, made_by))
+    if not passing:
+        short = table.missed([record for record in records.read() if record.key == made_by])
+        print("\n".join(short))
+        wrong |= bool(short)
     return 1 if wrong else 0
 
 

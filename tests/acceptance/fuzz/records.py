@@ -15,8 +15,14 @@ from tests.acceptance.fuzz.runner import Outcome, Result
 FOLDER = Path(__file__).parent / "records"
 #: Seeds in a file; a shard takes whole blocks, so that no two write the same file.
 BLOCK = 50
+_TOOLKIT = ROOT / "toolkit" / "edgeship"
 #: What a result depends on.
-_CODE = (ROOT / "converters", ROOT / "toolkit" / "edgeship" / "verify.py", Path(__file__).parent)
+_CODE = (
+    ROOT / "converters",
+    ROOT / "benchmarks" / "edgeship_benchmarks" / "agent",
+    Path(__file__).parent,
+    *(_TOOLKIT / name for name in ("verify.py", "source", "compress/quantize/bias.py", "compress/graph/folded.py")),
+)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,23 @@ def page(kept: Sequence[Record], made_by: str) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+def missed(kept: Sequence[Record]) -> list[str]:
+    """The goals that these records do not reach, in words."""
+    models = [record for record in kept if not record.invalid]
+    found = []
+    for name, goal in GOALS.items():
+        good = sum(name in record.good for record in models)
+        if good < goal * len(models):
+            found.append(f"{name}: {good} of {len(models)} models agree, the goal is {goal:.0%}")
+    having = {layer: sum(layer in record.layers for record in models) for layer in RULES}
+    few = [f"{layer} ({count})" for layer, count in having.items() if count < LEAST]
+    if few:
+        found.append(f"fewer than {LEAST} models have {', '.join(few)}")
+    statuses = Counter(outcome.status for record in models for outcome in record.bad.values())
+    never = {name: statuses[name] for name in ("silent", "broken", "unnamed") if statuses[name]}
+    return found + [f"{count} files are {name}" for name, count in never.items()]
+
+
 def _rates(models: Sequence[Record]) -> list[str]:
     names = sorted({name for record in models for name in (*record.good, *record.bad)})
     parts = ["## Files", "", f"| file | models | agree | goal | {' | '.join(_STATUSES)} |"]

@@ -133,6 +133,19 @@ def test_the_page_counts_everything_that_does_not_agree() -> None:
     assert all(f"| {name} | {why} |" in found for name, why in EXCLUDED.items())
 
 
+def test_goals_that_are_missed_are_named() -> None:
+    whole = Record(0, "k", tuple(RULES), tuple(table.GOALS))
+    enough = [replace(whole, seed=seed) for seed in range(table.LEAST)]
+    assert table.missed([*enough, Record(99, "k", invalid="no head")]) == []
+    refused = {"tflite/int8": Outcome("unnamed", "it does not work")}
+    short = replace(whole, good=("tflite/float32", "onnx/float32", "tfjs/float32"), bad=refused)
+    assert table.missed([*enough[1:], short]) == [
+        "tflite/int8: 19 of 20 models agree, the goal is 97%",
+        "1 files are unnamed",
+    ]
+    assert table.missed(enough[1:])[0].startswith("fewer than 20 models have ")
+
+
 def test_each_rule_is_of_a_layer_that_is_not_left_out() -> None:
     assert not RULES.keys() & EXCLUDED.keys()
     assert not {rule.layer for rule in RULES.values() if rule.layer} & EXCLUDED.keys()
