@@ -19,6 +19,7 @@ from edgeship.artifact import read_artifact
 from edgeship.cli import cli
 from edgeship.cli.failures import run
 from edgeship.errors import InputError
+from edgeship.history.remembering import remember
 from edgeship.types import Artifact, Estimate, Measurement, NotMeasured, Progress
 
 #: Dense layers of files that were measured, and of one that was not and lies between them.
@@ -110,6 +111,15 @@ def test_a_measured_file_is_told_so(known: tuple[Path, Path]) -> None:
     (row,) = estimating.estimate([known[1] / "16-512-64.tflite"], known, _quiet)
     assert isinstance(row, Estimate)
     assert any("this very file was measured" in note for note in row.notes)
+
+
+def test_what_this_machine_has_kept(known: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The history has medians of rounds in place of samples: the fit is the same."""
+    monkeypatch.setenv("EDGESHIP_HISTORY", str(tmp_path / "history.sqlite3"))
+    assert remember("benchmark", [(artifact, m) for m, artifact in estimating.read_known(known)]) == ()
+    new = [_file(tmp_path, _NEW).entry]
+    kept = estimating.estimate(new, [estimating.HISTORY, known[1]], _quiet)
+    assert kept == estimating.estimate(new, known, _quiet)
 
 
 def test_sources_without_what_is_needed(known: tuple[Path, Path], tmp_path: Path) -> None:
