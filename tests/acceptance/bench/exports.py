@@ -104,9 +104,9 @@ def _timed_into(place: Path, convert: Callable[[Path], object]) -> float:
 
 
 def _options(worker: Worker, source: Source, place: Path, images: np.ndarray) -> ConvertOptions:
-    """With a calibration split that is made of the images."""
-    labels = np.arange(len(images)) % (source.outputs[0].shape[-1] or 10)
-    np.savez(place / "data.npz", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    """With a calibration split of so many samples, drawn from the images, each of which is there twice."""
+    twice, labels = np.concatenate([images, images]), np.arange(2 * len(images)) % 10
+    np.savez(place / "data.npz", x_train=twice, y_train=labels, x_test=images[:20], y_test=labels[:20])
     given = DataOptions(calibration_samples=CALIBRATION)
     return ConvertOptions(calibration=steps.open_data(worker, str(place / "data.npz"), source, given))
 
