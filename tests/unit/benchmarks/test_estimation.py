@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import tiny_tflite
 
 from edgeship.artifact import read_artifact
 from edgeship.errors import InputError, TargetUnavailable
 from edgeship.inspection.description import Description, Op, Tensor
-from edgeship.types import Estimate, NotMeasured, Plan
+from edgeship.types import Estimate, Measurement, NotMeasured, Plan
 from edgeship_benchmarks.estimation import boards, fit, work
 from edgeship_benchmarks.estimation.bound import bound
 from edgeship_benchmarks.estimation.work import Work
 from edgeship_benchmarks.targets.estimated import EstimatedTarget
+from edgeship_benchmarks.targets.local import LocalTarget
 
 
 def _work(**given: object) -> Work:
@@ -143,6 +145,17 @@ def test_rows_of_the_target(models: Path) -> None:
     assert isinstance(micro[0], Estimate)
     assert isinstance(micro[1], NotMeasured)
     assert "not onnx" in micro[1].reason
+
+
+def test_no_inference_here_is_faster_than_the_bound_of_a_fast_processor(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(tiny_tflite.chain_bytes((64, 1024, 2048, 32)))
+    artifact = read_artifact(tmp_path / "model.tflite")
+    plan = Plan(min_runs=200, min_seconds=0.05, rounds=2)
+    (found,) = LocalTarget().measure([artifact], {"x": np.ones((1, 64), np.float32)}, plan)
+    (least,) = EstimatedTarget("zen5").measure([artifact], {}, plan)
+    assert isinstance(found, Measurement)
+    assert isinstance(least, Estimate)
+    assert 0 < (least.at_least_ms or 0) < min(found.latency_ms)
 
 
 def _measured(seed: int, noise: float, count: int = 12) -> list[tuple[Work, float]]:
