@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgeship.errors import ArtifactError, ConnectionLost, EdgeshipError, InputError
 from edgeship.types import Energy, Plan, Progress, ProgressCallback
-from edgeship_benchmarks.session import WarmUp
+from edgeship_benchmarks.answers import WarmUp
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors, Throughput
-    from edgeship_benchmarks.session import Loaded, Processing
+    from edgeship_benchmarks.answers import Loaded, Processing
 
 #: Runs before each round that are not counted: the session was idle, its caches cold, while the others ran.
 REWARM_RUNS = 10

@@ -7,21 +7,20 @@ agent.pyz`), and `Files` carries the files over.
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
 
 from edgeship.child import Child, Limits
 from edgeship.codec import from_data
-from edgeship.errors import ChildCrashed, DataError
-from edgeship.types import Energy, ProgressCallback, TensorSpec, Throughput
+from edgeship.errors import ChildCrashed
+from edgeship.types import Energy, ProgressCallback, Throughput
+from edgeship_benchmarks import answers, exchange
+from edgeship_benchmarks.answers import Loaded, Processing, Trace, WarmUp
 from edgeship_benchmarks.closing import Closing
+from edgeship_benchmarks.exchange import Files, LocalFiles
 
 if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
@@ -30,108 +29,6 @@ if TYPE_CHECKING:
 PYTHON_AGENT = (sys.executable, "-P", "-m", "edgeship_benchmarks.agent")
 
 _LIMITS = Limits()
-#: Bounds of what an agent says in words.
-_MOST_TEXTS, _LONGEST_TEXT = 10_000, 2_000
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What the agent says about a file that it opened.
-
-    Attributes:
-        import_ms: import of NumPy and the runtime, or the start of the runtime in Node.
-        load_ms: from the file's name to a model that is ready to run.
-        versions: package -> version of the runtime.
-        batch: the batch that the file fixes; None where it is dynamic.
-        warnings: with their remedy.
-        arena_bytes: the smallest arena that the file runs in, and did run in; of TensorFlow Lite Micro only.
-        operations: what this agent can do beyond what all can: `processing`, `throughput`, and for a profile `trace`
-            or `prefixes`.
-    """
-
-    import_ms: float
-    load_ms: float
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    versions: Mapping[str, str] = field(default_factory=dict)
-    batch: int | None = None
-    warnings: tuple[str, ...] = ()
-    arena_bytes: int | None = None
-    operations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class WarmUp:
-    """`runs` inferences were made until latency was stable, or (`stable` False) the limit was reached."""
-
-    first_inference_ms: float
-    runs: int
-    stable: bool
-
-
-@dataclass(frozen=True)
-class Processing:
-    """Median milliseconds for one sample, before and after an inference."""
-
-    preprocessing_ms: float
-    postprocessing_ms: float
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What a runtime says about operators, in milliseconds of each round.
-
-    Attributes:
-        operators: name, type and times of each, in the order in which they ran, and its multiply-accumulates for a
-            sample where the agent can tell.
-        traced_ms, whole_ms: of an inference, while it is traced and while it is not.
-    """
-
-    operators: tuple[tuple[str, str, tuple[float, ...], float | None], ...]
-    traced_ms: tuple[float, ...]
-    whole_ms: tuple[float, ...]
-
-
-class Files(Protocol):
-    """Where an agent reads and writes, seen from here. All of it goes with the session."""
-
-    def send(self, file: Path) -> str:
-        """Give the agent a file of this machine, or the folder that the file needs; its path there, never used again.
-
-        Raises TargetUnavailable, StorageFullError.
-        """
-
-    def make_folder(self) -> str:
-        """Path of a new, empty folder of the agent's."""
-
-    def fetch(self, folder: str) -> Path:
-        """A folder of the agent's, as a folder of this machine. Raises TargetUnavailable."""
-
-    def close(self) -> None:
-        """Remove everything that was sent and made; safe to call twice."""
-
-
-class LocalFiles:
-    """An agent on this machine reads our files where they are."""
-
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="edgeship-")
-
-    def send(self, file: Path) -> str:
-        """The file itself."""
-        return str(file)
-
-    def make_folder(self) -> str:
-        """In the temporary folder of the session."""
-        return tempfile.mkdtemp(dir=self._folder.name)
-
-    def fetch(self, folder: str) -> Path:
-        """The folder itself."""
-        return Path(folder)
-
-    def close(self) -> None:
-        """Remove the temporary folder."""
-        self._folder.cleanup()
 
 
 class Channel(Protocol):
@@ -268,10 +165,10 @@ class AgentSession(Closing):
             outputs = self._files.make_folder()
             request = {"op": "run", "inputs": self._send(inputs, Path(folder)), "outputs": outputs}
             size = {} if batch is None else {"batch": batch}
-            files = _texts(self._request({**request, **size}, progress), "outputs")
-        written = {name: _inside(outputs, file) for name, file in files.items()}
+            files = answers.texts(self._request({**request, **size}, progress), "outputs")
+        written = {name: exchange.inside(outputs, file) for name, file in files.items()}
         fetched = self._files.fetch(outputs)
-        return {name: _read(fetched / file) for name, file in written.items()}
+        return {name: exchange.read(fetched / file) for name, file in written.items()}
 
     def warm_up(self, inputs: Tensors, max_runs: int = 200) -> WarmUp:
         """Infer until latency is stable (the agent says how) or `max_runs` are done."""
@@ -282,10 +179,10 @@ class AgentSession(Closing):
         """Milliseconds of single inferences, cycling through the samples, until both minima are reached."""
         request = {"op": "measure", "inputs": self._samples(inputs), "min_runs": min_runs, "min_seconds": min_seconds}
         answer = self._request(request)
-        times = _times(answer)
+        times = answers.times(answer)
         found = answer.get("microjoules")
         self.energy = (
-            None if found is None else Energy(_number(found) / 1e3, str(answer.get("meter", ""))[:_LONGEST_TEXT])
+            None if found is None else Energy(answers.number(found) / 1e3, answers.text(answer.get("meter", "")))
         )
         return times
 
@@ -309,10 +206,10 @@ class AgentSession(Closing):
         request = {"op": "prefixes", "inputs": self._samples(inputs), "files": sent, "seconds": seconds}
         answer = self._request(request, progress)
         parts = answer.get("prefix_ms") if isinstance(answer, dict) else None
-        whole = _times(answer, "whole_ms")
+        whole = answers.times(answer, "whole_ms")
         if not isinstance(parts, list) or len(parts) != len(files):
             raise ChildCrashed(f"the agent gave no times of {len(files)} files")
-        times = [_times({"ms": part}, "ms") for part in parts]
+        times = [answers.times({"ms": part}, "ms") for part in parts]
         if any(len(part) != len(whole) for part in times):
             raise ChildCrashed("the agent gave times of different rounds")
         return times, whole
@@ -320,31 +217,21 @@ class AgentSession(Closing):
     def trace(self, inputs: Tensors, seconds: float = 10.0, progress: ProgressCallback | None = None) -> Trace:
         """What the runtime says about the operators of the loaded file, in about `seconds`."""
         answer = self._request({"op": "trace", "inputs": self._samples(inputs), "seconds": seconds}, progress)
-        found = answer.get("operators") if isinstance(answer, dict) else None
-        if not isinstance(found, list) or not 0 < len(found) <= _MOST_TEXTS:
-            raise ChildCrashed("the agent gave no operators")
-        rows = []
-        for row in found:
-            if not isinstance(row, dict):
-                raise ChildCrashed("the agent gave no operators")
-            name, kind = (str(row.get(key, ""))[:_LONGEST_TEXT] for key in ("name", "type"))
-            macs = row.get("macs")
-            rows.append((name, kind, _times(row, "ms"), None if macs is None else _number(macs)))
-        return Trace(tuple(rows), _times(answer, "traced_ms"), _times(answer, "whole_ms"))
+        return answers.trace(answer)
 
     def memory(self) -> float | None:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""
         answer = self._request({"op": "memory"})
         peak = answer.get("peak_memory_mib") if isinstance(answer, dict) else None
-        return None if peak is None else _number(peak)
+        return None if peak is None else answers.number(peak)
 
     def delegate(self, name: str) -> dict[str, str]:
         """Versions of LiteRT and of a delegate's library; its device was opened. Raises TargetUnavailable."""
-        return _texts(self._request({"op": "delegate", "name": name}), "versions")
+        return answers.texts(self._request({"op": "delegate", "name": name}), "versions")
 
     def describe(self) -> dict[str, str]:
         """Facts about the machine that the agent runs on, and its state at this moment."""
-        return _texts(self._request({"op": "describe"}), "facts")
+        return answers.texts(self._request({"op": "describe"}), "facts")
 
     def close(self) -> None:
         """End the agent; safe to call twice."""
@@ -353,7 +240,7 @@ class AgentSession(Closing):
         self._folder.cleanup()
 
     def _send(self, inputs: Tensors, folder: Path) -> dict[str, str]:
-        return {name: self._files.send(file) for name, file in _write(inputs, folder).items()}
+        return {name: self._files.send(file) for name, file in exchange.write(inputs, folder).items()}
 
     def _samples(self, inputs: Tensors) -> dict[str, str]:
         """Paths of samples that are run again and again; they are sent once."""
@@ -361,53 +248,3 @@ class AgentSession(Closing):
             folder = Path(tempfile.mkdtemp(dir=self._folder.name))
             self._sent = inputs, self._send(inputs, folder)
         return self._sent[1]
-
-
-def _texts(answer: Any, key: str) -> dict[str, str]:
-    """Texts by name in an agent's answer, which may come from a board or a page that nobody here trusts."""
-    found = answer.get(key) if isinstance(answer, dict) else None
-    if not isinstance(found, dict) or len(found) > _MOST_TEXTS:
-        raise ChildCrashed(f"the agent gave no {key}")
-    return {name[:_LONGEST_TEXT]: str(value)[:_LONGEST_TEXT] for name, value in found.items()}
-
-
-def _number(value: Any) -> float:
-    """A number that can be: finite and not negative."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ChildCrashed(f"the agent gave {str(value)[:100]!r} for a number")
-    return float(value)
-
-
-def _times(answer: Any, key: str = "latency_ms") -> tuple[float, ...]:
-    found = answer.get(key) if isinstance(answer, dict) else None
-    if not isinstance(found, list) or not found:
-        raise ChildCrashed("the agent gave no times")
-    return tuple(map(_number, found))
-
-
-def _write(inputs: Tensors, folder: Path) -> dict[str, Path]:
-    """Write each array to a file of its own; names from outside never become file names."""
-    files = {}
-    for position, (name, value) in enumerate(inputs.items()):
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise DataError(f"input {name!r} holds {array.dtype}", remedy="Give an array of numbers.")
-        files[name] = folder / f"{position}.npy"
-        np.save(files[name], array, allow_pickle=False)
-    return files
-
-
-def _inside(folder: str, file: str) -> str:
-    """The bare name of a file that the agent says it wrote into a folder of its own."""
-    path = PurePosixPath(file)
-    if path.parent != PurePosixPath(folder) or path.name == "..":
-        raise ChildCrashed(f"the agent wrote {file}, which is outside of {folder}")
-    return path.name
-
-
-def _read(file: Path) -> Array:
-    try:
-        array: Array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ChildCrashed(f"the agent wrote no array to {file.name}: {error}") from error
-    return array

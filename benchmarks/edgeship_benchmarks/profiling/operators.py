@@ -22,7 +22,7 @@ from edgeship_benchmarks.session import AgentSession
 
 if TYPE_CHECKING:
     from edgeship.types import Array, Tensors
-    from edgeship_benchmarks.session import Loaded, Trace
+    from edgeship_benchmarks.answers import Loaded, Trace
 
 #: Level of the intervals of operators.
 LEVEL = 0.95
