@@ -35,6 +35,7 @@ class Converter(Protocol):
         on_request: may be left out. True: made only where users name the format, not with all that are installed.
         files: may be left out. Kinds of sources beside those that TensorFlow makes a graph of (`edgeship.source.kinds`)
             that it converts: `tflite`.
+        opsets: may be left out. Versions of an operator set (`ConvertOptions.opset`) that it writes.
         why_not_more: may be left out. Why there are no other variants, for those who ask for one.
     """
 

@@ -9,31 +9,34 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgeship.errors import DataError, UnsupportedModelError
-from edgeship.types import Artifact, ConvertOptions, Dataset, Source, TensorSpec
+from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
 from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph.frozen import FrozenGraph, freeze
 from edgeship_converters.onnx import int8 as onnx_int8
 from edgeship_converters.onnx.canonical import canonical_model
+from edgeship_converters.onnx.opsets import OFFERED, WRITTEN, at_opset
 from edgeship_converters.tflite import from_tflite
 from edgeship_converters.usage import add_props
 
 FILE = "model.onnx"
-#: The newest that tf2onnx writes.
-OPSET = 18
 #: What a protocol buffer message can hold; above it ONNX needs side files.
 _MAX_BYTES = 2**31 - 1
 _PACKAGES = ("tensorflow", "keras", "onnx", "onnxruntime", "sympy", "tf2onnx")
 
 
 class ONNXConverter:
-    """Writes `model.onnx`: opset 18, inputs as the model has them (NHWC), a dynamic batch axis named `batch`."""
+    """Writes `model.onnx`: inputs as the model has them (NHWC), a dynamic batch axis named `batch`.
+
+    The operator set is the one asked for; else 18, or that of an .onnx file that is converted.
+    """
 
     format = "onnx"
     variants = ("float32", "float16", "int8")
     #: The int8 file quantizes inside: its inputs and outputs are float.
     equivalents: Mapping[str, str] = {"int8-floatio": "int8"}
     files = ("tflite",)
+    opsets = OFFERED
     why_not_more = "ONNX Runtime's quantizer for edge devices is static int8"
 
     def missing(self) -> Sequence[str]:
@@ -47,7 +50,8 @@ class ONNXConverter:
         QDQ, U8S8 (uint8 activations, int8 weights per channel), ranges from the calibration samples (`onnx_int8`).
 
         Raises:
-            UnsupportedModelError: an operator has no ONNX form, or the model is too large.
+            UnsupportedModelError: an operator has no ONNX form, or none in the operator set that was asked for; the
+                model is too large.
             DataError: int8 without calibration samples.
         """
         if variant == "int8" and options.calibration is None:
@@ -55,7 +59,7 @@ class ONNXConverter:
                 "onnx/int8 needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize float16.",
             )
-        plain = _export(source, variant, options.calibration if variant == "int8" else None)
+        plain = _export(source, variant, options)
         model = plain.model
         if variant == "float16":
             from edgeship_converters.onnx.float16 import to_float16  # loads NumPy
@@ -84,12 +88,11 @@ class _Exported(NamedTuple):
     outputs: tuple[TensorSpec, ...]
 
 
-def _export(source: Source, variant: str, calibration: Dataset | None) -> _Exported:
+def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
     """The float32 model, canonical; without loops where the variant cannot have any; with biases for int8."""
+    opset = options.opset or WRITTEN
     if _keeps_its_graph(source):
-        from edgeship_converters.onnx import from_onnx  # loads NumPy
-
-        model = from_onnx.to_onnx(source, variant) if source.kind == "onnx" else from_tflite.to_onnx(source, OPSET)
+        model = _from_file(source, variant, options.opset)
         if variant != "float32" and _has_loops(model):
             raise UnsupportedModelError(
                 f"onnx/{variant}: {source.path.name} has a loop, inside which nothing can be made smaller",
@@ -97,13 +100,14 @@ def _export(source: Source, variant: str, calibration: Dataset | None) -> _Expor
             )
         model = canonical_model(model, source.inputs, source.outputs, rename=True)
         return _Exported(model, source.inputs, source.outputs)
+    calibration = options.calibration if variant == "int8" else None
     prepare = functools.partial(corrected, source=source, calibration=calibration, activations=True)
     frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
-    model = _from_graph(frozen)
+    model = _from_graph(frozen, opset)
     if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
         # Neither quantizer reaches into the loop of an RNN.
         frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
-        model = _from_graph(frozen)
+        model = _from_graph(frozen, opset)
     return _Exported(model, frozen.inputs, frozen.outputs)
 
 
@@ -112,8 +116,18 @@ def _keeps_its_graph(source: Source) -> bool:
     return source.kind == "tflite" or (source.kind == "onnx" and source.baked is None)
 
 
-def _from_graph(frozen: FrozenGraph) -> Any:
-    """Raises UnsupportedModelError naming the operators that ONNX does not have."""
+def _from_file(source: Source, variant: str, opset: int | None) -> Any:
+    """The float32 model of an .onnx or .tflite file, in the operator set that was asked for."""
+    if source.kind == "tflite":
+        opset = opset or WRITTEN
+        return at_opset(from_tflite.to_onnx(source, min(opset, WRITTEN)), opset)
+    from edgeship_converters.onnx import from_onnx  # loads NumPy
+
+    return from_onnx.to_onnx(source, variant, opset)
+
+
+def _from_graph(frozen: FrozenGraph, opset: int) -> Any:
+    """Raises UnsupportedModelError naming the operators that ONNX does not have, or not in this operator set."""
     from tf2onnx import convert
 
     from edgeship_converters.lowering.rules import ONNX, lowered  # loads NumPy
@@ -125,7 +139,7 @@ def _from_graph(frozen: FrozenGraph) -> Any:
             lowered(frozen, ONNX).graph_def,
             input_names=list(frozen.input_tensors),
             output_names=list(frozen.output_tensors),
-            opset=OPSET,
+            opset=min(opset, WRITTEN),
             tensors_to_rename=names,
         )
     except Exception as error:  # tf2onnx raises what its handlers raise, without a common base
@@ -136,7 +150,7 @@ def _from_graph(frozen: FrozenGraph) -> Any:
     from edgeship_converters.onnx.repairs import repair  # loads NumPy
 
     repair(model)
-    return canonical_model(model, frozen.inputs, frozen.outputs, rename=True)
+    return canonical_model(at_opset(model, opset), frozen.inputs, frozen.outputs, rename=True)
 
 
 def _refuse_foreign(model: Any, frozen: FrozenGraph) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeship_converters.onnx.canonical import bodies, read_by
+from edgeship_converters.onnx.opsets import opset
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -40,7 +41,7 @@ def to_float16(model: ModelProto) -> ModelProto:
 
     result = type(model)()
     result.CopyFrom(onnx.shape_inference.infer_shapes(model))
-    _Halving(result.graph, model.opset_import[0].version).run()
+    _Halving(result.graph, opset(model)).run()
     return result
 
 

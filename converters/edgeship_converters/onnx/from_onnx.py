@@ -9,24 +9,30 @@ from edgeship.errors import SourceError, UnsupportedModelError
 from edgeship.source.onnx import read_onnx
 from edgeship.source.onnx.file import fed, nodes
 from edgeship.types import Source
+from edgeship_converters.onnx.opsets import at_opset, opset
 
 #: The first operator set with quantization by channel.
 _BY_CHANNEL = 13
 
 
-def to_onnx(source: Source, variant: str) -> Any:
+def to_onnx(source: Source, variant: str, wanted: int | None = None) -> Any:
     """The model, its inputs and outputs named as in the Source; weights from other files are in it.
+
+    Args:
+        source: an .onnx file.
+        variant: that will be made of it.
+        wanted: operator set; None for that of the file, or the nearest that can hold the variant.
 
     Raises:
         SourceError: the file has changed since it was looked at.
-        UnsupportedModelError: one tensor is given out twice; an operator set too old for the variant.
+        UnsupportedModelError: one tensor is given out twice; an operator that the operator set cannot hold.
     """
     model = read_onnx(source.path)
     if hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest() != source.sha256:
         raise SourceError(f"{source.path.name} has changed since it was looked at", remedy="Run again.")
     _name(model, source)
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    return _newer(model) if variant == "int8" and opset < _BY_CHANNEL else model
+    oldest = _BY_CHANNEL if variant == "int8" else 0
+    return at_opset(model, wanted or max(opset(model), oldest))
 
 
 def _name(model: Any, source: Source) -> None:
@@ -50,15 +56,3 @@ def _name(model: Any, source: Source) -> None:
     graph = model.graph
     for item in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
         item.name = names.get(item.name, item.name)
-
-
-def _newer(model: Any) -> Any:
-    import onnx
-
-    try:
-        return onnx.version_converter.convert_version(model, _BY_CHANNEL)
-    except Exception as error:  # its exceptions have no common base
-        raise UnsupportedModelError(
-            f"onnx/int8: the operator set of the file is older than {_BY_CHANNEL} and cannot be raised: {error}",
-            remedy=f"Export the model with opset {_BY_CHANNEL} or newer.",
-        ) from error

@@ -5,12 +5,13 @@ Each repair says what it is about; each has a test that fails without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeship_converters.onnx.canonical import read_by
+from edgeship_converters.onnx.opsets import opset
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from edgeship.types import Array
 
 Shape = tuple[int | None, ...]
+#: The first operator set in which Pad can name its axes.
+_PAD_WITH_AXES = 18
 
 
 def repair(model: ModelProto) -> None:
@@ -44,6 +47,7 @@ class _Graph:
         import onnx
 
         self.graph = model.graph
+        self.opset = opset(model)
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self.shapes: dict[str, Shape] = {}
         inferred = onnx.shape_inference.infer_shapes(model).graph
@@ -148,14 +152,45 @@ def _keep_apart(graph: _Graph, node: NodeProto) -> None:
     """Keep ONNX Runtime from merging Pad and pooling: a maximum over zeros is not one over what is left out.
 
     Seen in 1.31 (its pass PadFusion, on Pad before MaxPool with values below zero; where padding reaches the window,
-    also before AveragePool, it does not open the file). It leaves a Pad that names its axes alone.
+    also before AveragePool, it does not open the file). It leaves a Pad that names its axes alone, which needs opset
+    18, and a pooling that says its own padding in a word.
     """
     following = graph.only_user(node.output[0])
     pads = graph.constant(node.input[1])
     if following is None or following.op_type not in ("MaxPool", "AveragePool") or pads is None or len(node.input) > 3:
         return
+    if graph.opset < _PAD_WITH_AXES:
+        _say_padding(following, graph.shapes.get(node.output[0]))
+        return
     node.input.extend([""] * (3 - len(node.input)))
     node.input.append(graph.add(f"{node.name}/axes", np.arange(pads.size // 2, dtype=np.int64)))
+
+
+def _say_padding(node: NodeProto, shape: Shape | None) -> None:
+    """Write the padding of a pooling as VALID or SAME_UPPER, where it is one of them."""
+    found = _attributes(node)
+    pads, kernel = list(found.get("pads", ())), found["kernel_shape"]
+    sizes = None if shape is None else shape[2:]
+    if not any(pads):
+        word = "VALID"
+    elif sizes is not None and pads == _same_upper(sizes, kernel, found.get("strides", [1] * len(kernel))):
+        word = "SAME_UPPER"
+    else:
+        return
+    del node.attribute[:]
+    _set(node, "auto_pad", word)
+    for name in sorted(found.keys() - {"pads", "auto_pad"}):
+        _set(node, name, found[name])
+
+
+def _same_upper(sizes: Shape, kernel: Sequence[int], strides: Sequence[int]) -> list[int] | None:
+    """The pads, first all at the start, by which there are as many windows as steps; None where a size is unknown."""
+    totals = []
+    for size, window, step in zip(sizes, kernel, strides, strict=True):
+        if size is None:
+            return None
+        totals.append(max(0, (-(-size // step) - 1) * step + window - size))
+    return [total // 2 for total in totals] + [total - total // 2 for total in totals]
 
 
 def _fold_after(graph: _Graph, node: NodeProto) -> None:

@@ -57,3 +57,16 @@ def test_variants_and_equivalents_are_from_the_one_list() -> None:
         assert set(converter.variants) <= set(VARIANTS)
         assert set(converter.equivalents) <= set(VARIANTS) - set(converter.variants)
         assert set(converter.equivalents.values()) <= set(converter.variants)
+
+
+def test_an_opset_is_one_that_is_written_and_of_onnx_files() -> None:
+    both = exports.plan(("tflite", "onnx"), ("float32",)).exports
+    for opset in (None, 13, 18, 26):
+        exports.check_opset(opset, both)
+    for opset in (0, 12, 27):
+        with pytest.raises(InputError, match=f"opset {opset} is not written") as caught:
+            exports.check_opset(opset, both)
+        assert "13 to 26" in caught.value.remedy
+    with pytest.raises(InputError, match="none is made") as caught:
+        exports.check_opset(18, exports.plan(("tflite",), ("float32",)).exports)
+    assert "--to onnx" in caught.value.remedy

@@ -271,3 +271,11 @@ def test_a_probe_is_known_by_its_content(plain: Source, worker: Worker) -> None:
     assert first == again
     assert first.sha256 != other.sha256
     assert load(first, "test").inputs["numbers"].shape == (64, 6)
+
+
+def test_an_operator_set_has_a_file_of_its_own(worker: Worker, plain: Source) -> None:
+    import onnx
+
+    for opset in (None, 13, 26):
+        made = steps.convert(worker, plain, Export("onnx", "float32", by_name=True), ConvertOptions(opset=opset))
+        assert onnx.load(made.entry).opset_import[0].version == (opset or 18)

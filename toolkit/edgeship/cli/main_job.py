@@ -171,6 +171,7 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
         data=given["data"],
         metric=given["metric"],
         formats=given["formats"],
+        opset=given.get("opset"),
         targets=targets,
         data_options=DataOptions(
             seed=recipe.seed,

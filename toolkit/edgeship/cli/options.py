@@ -85,6 +85,12 @@ _quantize = click.option(
     metavar="VARIANT",
     help="float32, float16, dynamic, int8, int8-floatio, int16x8, mixed, int4, int4-mixed, uint8, uint16; repeatable.",
 )
+_opset = click.option(
+    "--opset",
+    type=int,
+    metavar="N",
+    help="Operator set of ONNX files, 13 to 26. Default: 18; of an .onnx MODEL its own.",
+)
 targets = click.option(
     "--target",
     "targets",
@@ -198,7 +204,7 @@ def out(default: str) -> Callable[[F], F]:
 
 
 #: What to export.
-exports = together(_formats, _quantize)
+exports = together(_formats, _quantize, _opset)
 #: What files are held to.
 gates = together(_max_drop, metric)
 #: The folder of a build, and the seed of all in it.

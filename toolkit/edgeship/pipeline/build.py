@@ -145,6 +145,7 @@ def open_inputs(
     worker: Worker, request: Request, export_plan: ExportPlan, progress: ProgressCallback
 ) -> tuple[Source, Dataset]:
     """The model, and the data or the probe inputs that stand in for it. Raises InputError where they do not fit."""
+    exports.check_opset(request.opset, export_plan.exports)
     progress(Progress("read model", 0, 1, request.model.name))
     source = steps.open_source(
         worker,

@@ -160,3 +160,15 @@ def check_calibration(exports: Sequence[Export], *, has_ranges: bool) -> None:
             f"{', '.join(needing)} need sample inputs to set the ranges of activations, and no data was given",
             remedy="Add --data (digits, a .npz file, a folder of images, module:function), or use --quantize dynamic.",
         )
+
+
+def check_opset(opset: int | None, exports: Sequence[Export]) -> None:
+    """Raise InputError for a version of the operator set that is not written, or where no format has operator sets."""
+    offered = [found for e in exports if (found := getattr(plugins.converter(e.format), "opsets", None))]
+    if opset is None:
+        return
+    if not offered:
+        raise InputError("an opset is a matter of ONNX files, and none is made", remedy="Add --to onnx.")
+    if any(opset not in versions for versions in offered):
+        first, last = max(v[0] for v in offered), min(v[-1] for v in offered)
+        raise InputError(f"opset {opset} is not written", remedy=f"Allowed for --opset: {first} to {last}.")

@@ -34,6 +34,7 @@ class Request:
         command: how to reproduce it, for the report.
         labels: class names to deliver with the files; empty for those of the data.
         bake_preprocessing: exported files take raw values, and do themselves what was done to the samples.
+        opset: version of ONNX's operator set; None for that which the converter writes unasked.
     """
 
     model: Path
@@ -53,6 +54,7 @@ class Request:
     command: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     bake_preprocessing: bool = False
+    opset: int | None = None
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:
@@ -125,7 +127,11 @@ def convert_options(request: Request, dataset: Dataset) -> ConvertOptions:
     """What converters get beside the model; probe inputs calibrate nothing."""
     calibration = dataset if request.data is not None else None
     return ConvertOptions(
-        calibration, labels=dataset.classes, preprocessing=dataset.preprocessing, name=request.model.stem
+        calibration,
+        labels=dataset.classes,
+        preprocessing=dataset.preprocessing,
+        name=request.model.stem,
+        opset=request.opset,
     )
 
 

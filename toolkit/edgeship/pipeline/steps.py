@@ -241,6 +241,7 @@ def convert(
         labels=options.labels,
         preprocessing=codec.to_data(options.preprocessing),
         name=options.name,
+        opset=options.opset,
     )
     return sidecar.read_artifact(cache.entry("convert", key, run))
 

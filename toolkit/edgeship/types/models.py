@@ -159,6 +159,7 @@ class ConvertOptions:
         labels: class names to deliver with the file.
         preprocessing: of the data, to deliver with the file.
         name: of the model, for what a format names after it; empty where it has none.
+        opset: version of ONNX's operator set; None for what the converter writes unasked.
     """
 
     calibration: Dataset | None = None
@@ -167,3 +168,4 @@ class ConvertOptions:
     precision: Mapping[str, str] = field(default_factory=dict)
     correct_biases: bool = True
     name: str = ""
+    opset: int | None = None
