@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeship_converters.names import unique
+from edgeship.names import unique
+from edgeship.tflite_operators import builtin_name, builtin_number
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -79,11 +80,8 @@ def write(model: Any) -> bytes:
 
 
 def kinds(model: Any) -> list[str]:
-    """Built-in names by operator code; the old field holds them in files for old runtimes."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    return [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes or ()]
+    """Built-in names by operator code."""
+    return [builtin_name(code) for code in model.operatorCodes or ()]
 
 
 def described(model: Any) -> Iterator[tuple[Any, Any, Operator]]:
@@ -193,4 +191,4 @@ def restore_halves(model: Any) -> bool:
 def modernize(model: Any) -> None:
     """Give operators the code that new tools read: files from before 2020 have only the old field, of one byte."""
     for code in model.operatorCodes:
-        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+        code.builtinCode = builtin_number(code)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import UnsupportedModelError
+from edgeship.names import unique
 from edgeship.report.layers import graph_layers
 from edgeship.types import Artifact, ConvertOptions, Source
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.flatfile import SIGNATURE
 from edgeship_converters.graph.frozen import FrozenGraph, freeze
-from edgeship_converters.names import unique
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef

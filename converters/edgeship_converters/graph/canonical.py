@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeship_converters.names import unique
+from edgeship.names import unique
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.function_pb2 import FunctionDef

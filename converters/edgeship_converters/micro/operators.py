@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from edgeship.errors import UnsupportedModelError
+from edgeship.tflite_operators import builtin_name
 
 #: BuiltinOperator -> method of MicroMutableOpResolver.
 OPS: Mapping[str, str] = {
@@ -121,14 +122,13 @@ def operators(content: bytes) -> list[tuple[str, str]]:
     """Of a .tflite file, each operator with the name of its first output; the first graph's come first."""
     from ai_edge_litert import schema_py_generated as schema
 
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
     model = schema.Model.GetRootAs(content, 0)
     found = []
     for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
         for operator in map(graph.Operators, range(graph.OperatorsLength())):
             code = model.OperatorCodes(operator.OpcodeIndex())
             output = graph.Tensors(operator.Outputs(0)).Name() if operator.OutputsLength() else None
-            found.append((names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())], (output or b"").decode()))
+            found.append((builtin_name(code), (output or b"").decode()))
     return found
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from edgeship.names import unique
 from edgeship.types import TensorSpec
-from edgeship_converters.names import unique
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto

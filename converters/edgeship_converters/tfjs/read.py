@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeship.errors import UnsupportedModelError
+from edgeship.names import unique
 from edgeship_converters.graph.frozen import FrozenGraph
-from edgeship_converters.names import unique
 from edgeship_converters.tfjs.ir import Graph, Node, Shape, TensorType
 
 if TYPE_CHECKING:

@@ -149,6 +149,8 @@ def _integers(
         warnings.filterwarnings("ignore", "Warning: Enabling `experimental_preserve_all_tensors`", UserWarning)
         # Biases that are too large: `biases.fit` sees to them.
         warnings.filterwarnings("ignore", "invalid value encountered in cast", RuntimeWarning)
+        # Weights that are too large for float16: `halves.check_range` refuses them by name.
+        warnings.filterwarnings("ignore", "overflow encountered in cast", RuntimeWarning)
         try:
             scopes = {f"^{re.escape(name)}$": word for name, word in chosen.items() if word != default}
             for scope, precision in {".*": default, **scopes}.items():

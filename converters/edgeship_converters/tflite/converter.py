@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeship.errors import DataError, EdgeshipError, InputError, UnsupportedModelError
 from edgeship.report.layers import tflite_layers
+from edgeship.tflite_operators import builtin_name
 from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
 from edgeship.usage import usage
 from edgeship_converters.calibration import batches
@@ -96,6 +97,10 @@ class TFLiteConverter:
         else:
             content, ends, notes = _from_graph(source, variant, options)
             made_by = versions("tensorflow", "keras", "numpy", *(("ai-edge-quantizer",) if variant == "mixed" else ()))
+        if variant == "float16":
+            from edgeship_converters.tflite.halves import check_range  # loads NumPy
+
+            check_range(content)
         if variant == "mixed":
             content, notes = _mixed(source, content, ends[0], options)
         return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
@@ -111,7 +116,7 @@ class TFLiteConverter:
                 return from_tflite.to_tflite(source, "float32", options)
             frozen = _frozen(source, fake_quant=False, prepare=prepare)
             ends = (frozen.inputs, frozen.outputs)
-            return tensorflow_lite.convert(_lowered(frozen), "float32")
+            return tensorflow_lite.convert(_lowered(frozen), "float32", variant)
 
         content, notes = low_bit.quantize(variant, make, source, options.calibration)
         made_by = versions(*(("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")))
@@ -228,7 +233,7 @@ def _float(frozen: FrozenGraph) -> bytes:
     """The float file that ai-edge-quantizer makes integers of."""
     from edgeship_converters.lowering.integer import for_integers  # loads NumPy
 
-    return tensorflow_lite.convert(for_integers(frozen), "float32")
+    return tensorflow_lite.convert(for_integers(frozen), "float32", "mixed")
 
 
 def _from_own_ranges(source: Source, variant: str) -> tuple[bytes, _Ends]:
@@ -252,10 +257,9 @@ def _read(content: bytes, ends: _Ends, integer_io: str | None) -> _Ends:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
-    operators = _constants(schema.BuiltinOperator)
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)
-        name = _operator(code, operators)
+        name = builtin_name(code)
         if name in _STATEFUL or name == "CUSTOM":
             raise UnsupportedModelError(
                 f"the TFLite file has the operator {name} {_text(code.CustomCode() or b'')}".rstrip(),
@@ -282,11 +286,6 @@ def _read(content: bytes, ends: _Ends, integer_io: str | None) -> _Ends:
                 remedy="Choose the variant with -floatio, or float32.",
             )
     return tuple(specs[i.name] for i in ends[0]), tuple(specs[o.name] for o in ends[1])
-
-
-def _operator(code: Any, operators: Mapping[int, str]) -> str:
-    """Name of a built-in operator; the old field holds it in files for old runtimes."""
-    return operators[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
 
 
 def _spec(name: str, tensor: Any, dtypes: Mapping[int, str]) -> TensorSpec:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeship.errors import MissingPackageError, SourceError, UnsupportedModelError
+from edgeship.names import unique
 from edgeship.source.signature import Signature
 from edgeship.types import ConvertOptions, Source
 from edgeship_converters import flatfile
 from edgeship_converters.calibration import batches
 from edgeship_converters.flatfile import SIGNATURE
-from edgeship_converters.names import unique
 from edgeship_converters.tflite import aeq
 
 

@@ -50,7 +50,7 @@ def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Orig
         exact = selective.Reference(calibrated, samples, 8, before)
         found = selective.choose(functools.partial(tensorflow_lite.to_int8, calibrated, ends), exact)
     else:
-        found = _int16x8(given, ends, samples, original)
+        found = _int16x8(given, variant, samples, original)
     content = found.content if ends == "float32" else integer_ends.add(found.content, ends, samples)
     floats = tensorflow_lite.float_operators(content)
     if floats:  # of a model that computes nothing, there is nothing in float either
@@ -58,9 +58,10 @@ def quantize(frozen: FrozenGraph, variant: str, samples: Samples, original: Orig
     return Made(content, _notes(floats, found.floats, variant))
 
 
-def _int16x8(frozen: FrozenGraph, ends: str, samples: Samples, original: Original | None) -> selective.Chosen:
-    content = tensorflow_lite.convert(frozen, "float32")
-    before = _before(original, lambda graph: tensorflow_lite.convert(graph, "float32"))
+def _int16x8(frozen: FrozenGraph, variant: str, samples: Samples, original: Original | None) -> selective.Chosen:
+    ends = tensorflow_lite.ENDS[variant]
+    content = tensorflow_lite.convert(frozen, "float32", variant)
+    before = _before(original, lambda graph: tensorflow_lite.convert(graph, "float32", variant))
     exact = selective.Reference(content, samples, 16, before)
     try:
         whole = tensorflow_lite.to_int16x8(frozen, samples, ends)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from edgeship.names import unique
+from edgeship.tflite_operators import builtin_number
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import read, text, write
-from edgeship_converters.names import unique
 from edgeship_converters.tflite.interpreter import Session
 
 #: By dtype: versions of DEQUANTIZE and QUANTIZE that know it (tensorflow/compiler/mlir/lite/tools/versioning).
@@ -88,7 +89,7 @@ def _code(model: Any, builtin: int, version: int) -> int:
     from ai_edge_litert import schema_py_generated as schema
 
     for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+        if builtin_number(code) == builtin:
             code.version = max(code.version, version)
             return index
     made = schema.OperatorCodeT()

@@ -43,8 +43,13 @@ def no_integers(variant: str, floats: Sequence[tuple[str, str]]) -> UnsupportedM
     )
 
 
-def convert(frozen: FrozenGraph, variant: str) -> bytes:
+def convert(frozen: FrozenGraph, variant: str, asked: str = "") -> bytes:
     """The file in `float32`, `float16` or `dynamic`.
+
+    Args:
+        frozen: the model, in operators that TFLite has.
+        variant: of the file.
+        asked: the variant that is made of the file, which errors name; empty for the file itself.
 
     Raises:
         UnsupportedModelError: names the operators that TFLite lacks.
@@ -56,7 +61,7 @@ def convert(frozen: FrozenGraph, variant: str) -> bytes:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        return _run(converter.convert, variant)
+        return _run(converter.convert, asked or variant)
 
 
 def from_own_ranges(frozen: FrozenGraph, ends: str) -> bytes:

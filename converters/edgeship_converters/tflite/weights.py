@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgeship.names import unique
 from edgeship_converters.flatfile import WEIGHTS, described, text, values
-from edgeship_converters.names import unique
 
 if TYPE_CHECKING:
     from edgeship.types import Array

@@ -150,3 +150,22 @@ def test_older_forms_that_the_version_converter_does_not_know_are_named(tmp_path
     source = _file(tmp_path, _mean(18), 18, axes=np.array([1]))
     with pytest.raises(UnsupportedModelError, match=r"sum \(Add\) cannot be brought from opset 18 to 13"):
         convert(source, "float32", 13, tmp_path)
+
+
+def test_sparse_weights_of_a_file_become_dense(tmp_path: Path) -> None:
+    ones = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.array([2.0, 3.0], np.float32), "factor"),
+        numpy_helper.from_array(np.array([0, 3], np.int64), "places"),
+        [4],
+    )
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in ("x", "y")]
+    node = helper.make_node("Mul", ["x", "factor"], ["y"], "scaled")
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], sparse_initializer=[ones])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "given.onnx"
+    )
+    source = read(tmp_path / "given.onnx")
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    for variant, wanted in (("float32", None), ("float16", None), ("float32", 26)):
+        found = run(convert(source, variant, wanted, tmp_path).entry, {"x": x})[0]
+        np.testing.assert_allclose(found, x * np.array([2, 0, 0, 3], np.float32), atol=5e-3)

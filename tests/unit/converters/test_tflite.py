@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgeship.compress.quantize import aware
 from edgeship.errors import UnsupportedModelError
+from edgeship.source import inspect
 from edgeship.types import Array, Artifact, ConvertOptions, Source
 from edgeship_converters.tflite import TFLiteConverter
 
@@ -112,3 +113,38 @@ def test_an_operator_that_tflite_lacks_is_named(tmp_path: Path, variant: str) ->
         convert(source, variant, tmp_path)
     assert caught.value.remedy
     assert not list((tmp_path / "out" / variant).iterdir())
+
+
+def test_weights_beyond_half_precision_are_refused_by_name(tmp_path: Path) -> None:
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, zoo.layers.Dense(2, name="y")(zoo.layers.Dense(4, name="wide")(x)))
+    model.get_layer("wide").kernel.assign(np.full((4, 4), 65400.0, np.float32))
+    assert convert(zoo.save(model, tmp_path, "held"), "float16", tmp_path / "held").variant == "float16"
+    model.get_layer("wide").kernel.assign(np.full((4, 4), 7e4, np.float32))
+    source = zoo.save(model, tmp_path)
+    with pytest.raises(
+        UnsupportedModelError, match=r"tflite/float16: weights of wide/MatMul\S* reach 65,504"
+    ) as caught:
+        convert(source, "float16", tmp_path)
+    assert "float32" in caught.value.remedy
+    place = tmp_path / "file"
+    place.mkdir()
+    (place / "model.tflite").write_bytes(convert(source, "float32", tmp_path).entry.read_bytes())
+    with pytest.raises(UnsupportedModelError, match="reach 65,504"):
+        convert(inspect(place / "model.tflite"), "float16", place, calibrated=False)
+
+
+def test_a_mask_beyond_half_precision_is_no_weight(tmp_path: Path) -> None:
+    x = keras.Input((4, 8), name="x")
+    y = zoo.layers.MultiHeadAttention(2, 4, name="y")(x, x, use_causal_mask=True)
+    source = zoo.save(keras.Model(x, y), tmp_path)
+    found, inputs = convert(source, "float16", tmp_path), zoo.samples(source, 3)
+    np.testing.assert_allclose(run(found, inputs)[0], zoo.reference(source, inputs)[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("variant", ["int16x8", "int16x8-floatio", "int4", "mixed", "float16"])
+def test_what_tflite_lacks_is_said_of_the_variant_that_was_asked_for(tmp_path: Path, variant: str) -> None:
+    x = keras.Input((4,), name="x")
+    source = zoo.save(keras.Model(x, keras.ops.erfinv(zoo.layers.Dense(4)(x))), tmp_path)
+    with pytest.raises(UnsupportedModelError, match=f"^tflite/{variant}: .*Erfinv"):
+        convert(source, variant, tmp_path)

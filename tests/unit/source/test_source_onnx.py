@@ -232,3 +232,46 @@ def test_damaged_files_are_typed_errors(tmp_path: Path) -> None:
         except SourceError:
             refused += 1
     assert refused > 10
+
+
+def _sparse(path: Path, values: list[float], places: list[int] | list[list[int]], shape: tuple[int, ...]) -> Path:
+    """A product with a sparse matrix."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    held = numpy_helper.from_array(np.array(values, np.float32), "w")
+    indices = numpy_helper.from_array(np.array(places, np.int64), "w_places")
+    ends = [helper.make_tensor_value_info(n, 1, ["batch", size]) for n, size in zip("xy", shape, strict=True)]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"], "product")],
+        "sparse",
+        ends[:1],
+        ends[1:],
+        sparse_initializer=[helper.make_sparse_tensor(held, indices, list(shape))],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("places", [[1, 5, 6], [[0, 1], [2, 1], [3, 0]]])
+def test_sparse_weights_are_read_dense(tmp_path: Path, places: Any) -> None:
+    from edgeship.source.onnx import read_onnx
+
+    path = _sparse(tmp_path / "sparse.onnx", [1.0, -2.0, 3.0], places, (4, 2))
+    found = source.inspect(path)
+    assert found.parameters == 8
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    matrix = np.array([[0, 1], [0, 0], [0, -2], [3, 0]], np.float32)
+    np.testing.assert_allclose(run(found, x)[0], x @ matrix, rtol=1e-6)
+    model = read_onnx(path)
+    assert not model.graph.sparse_initializer
+    assert [tensor.name for tensor in model.graph.initializer] == ["w"]
+
+
+def test_sparse_weights_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="NaN"):
+        source.inspect(_sparse(tmp_path / "nan.onnx", [1.0, float("nan")], [1, 5], (4, 2)))
+    with pytest.raises(SourceError, match="w unpacks to 4,000,000,000,000 bytes"):
+        source.inspect(_sparse(tmp_path / "large.onnx", [1.0], [5], (1_000_000, 1_000_000)))
+    with pytest.raises(SourceError, match="no valid ONNX model"):
+        source.inspect(_sparse(tmp_path / "outside.onnx", [1.0], [8], (4, 2)))

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgeship.errors import ArtifactError, MissingPackageError
+from edgeship.tflite_operators import builtin_name, builtin_number
 
 #: The custom operator that stands for everything that was compiled for the Edge TPU.
 COMPILED = "edgetpu-custom-op"
@@ -214,8 +215,7 @@ class _Reader:
     def _code(self, number: int) -> tuple[str, int, bool, int]:
         """(name, number, whether it is custom, version) of a code; old files have only the field of one byte."""
         code = self._model.OperatorCodes(number)
-        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        kind = _names("BuiltinOperator")[builtin]
+        builtin, kind = builtin_number(code), builtin_name(code)
         if kind != "CUSTOM":
             return kind, builtin, False, code.Version()
         return (code.CustomCode() or b"CUSTOM").decode(errors="replace"), builtin, True, code.Version()

@@ -22,6 +22,7 @@ from edgeship.inspection.tflite_metadata import buffers_of, read_metadata
 from edgeship.inspection.tflite_options import names_of, option, options_of
 from edgeship.inspection.tflite_versions import least_runtime, newest
 from edgeship.names import unique
+from edgeship.tflite_operators import builtin_names, builtin_number
 from edgeship.types import Quantization, TensorSpec
 
 if TYPE_CHECKING:
@@ -172,13 +173,13 @@ def _quantization(file: _File, tensor: Any) -> TensorQuantization | None:
 
 
 def _ops(file: _File, number: int, names: list[str]) -> Iterator[Op]:
-    graph, kinds = file.model.Subgraphs(number), file.names_of("BuiltinOperator")
+    graph = file.model.Subgraphs(number)
     label = "" if number == 0 else text(graph.Name()) or f"subgraph {number}"
     taken: set[str] = set()
     for index in range(file.budget.spend(graph.OperatorsLength())):
         operator = graph.Operators(index)
         code = file.model.OperatorCodes(operator.OpcodeIndex())
-        kind = kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "CUSTOM")
+        kind = builtin_names().get(builtin_number(code), "CUSTOM")
         if kind == "CUSTOM":
             kind = f"CUSTOM {text(code.CustomCode())}".strip()
         inputs = tuple(_named(names, operator.Inputs(i)) for i in range(file.budget.spend(operator.InputsLength())))

@@ -81,7 +81,10 @@ def load_onnx(path: Path) -> Signature:
 
 
 def read_onnx(path: Path) -> Any:
-    """The checked model, with weights that lie in other files of its folder read into it. Raises as `inspect_onnx`."""
+    """The checked model, with weights that lie in other files of its folder read into it, and sparse ones made dense.
+
+    Raises as `inspect_onnx`.
+    """
     if importlib.util.find_spec("onnx") is None:
         raise MissingPackageError(f"reading {path.name} needs onnx", remedy="Get it: pip install 'edgeship[onnx]'")
     import onnx
@@ -104,6 +107,8 @@ def read_onnx(path: Path) -> Any:
         raise SourceError(
             f"{path.name} is no valid ONNX model: {str(error).splitlines()[0][:300]}", remedy=_REMEDY
         ) from error
+    for graph in _graphs(model.graph):
+        _fill_in(path, graph)
     return model
 
 
@@ -151,12 +156,42 @@ def _refuse(path: Path, model: Any) -> None:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    yield from model.graph.initializer
+    for graph in _graphs(model.graph):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
     for node in nodes(model.graph):
         for attribute in node.attribute:
             yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """A graph and the bodies of control flow in it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
             for body in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
-                yield from body.initializer
+                yield from _graphs(body)
+
+
+def _fill_in(path: Path, graph: Any) -> None:
+    """Make sparse weights dense, which every tool reads. Raises SourceError for places that they do not have."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    for sparse in graph.sparse_initializer:
+        name, shape = sparse.values.name, [int(size) for size in sparse.dims]
+        values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+        size = values.itemsize * math.prod(shape)
+        if min(shape, default=0) < 0 or implausible(size, sparse.ByteSize()):
+            raise SourceError(f"{path.name}: {name} unpacks to {size:,} bytes, more than is plausible")
+        dense = np.zeros(shape, values.dtype)
+        try:
+            dense[np.unravel_index(indices, shape) if indices.ndim == 1 else tuple(indices.T)] = values
+        except (IndexError, ValueError) as error:
+            raise SourceError(f"{path.name}: the sparse weight {name} is damaged: {error}", remedy=_REMEDY) from error
+        graph.initializer.append(numpy_helper.from_array(dense, name))
+    del graph.sparse_initializer[:]
 
 
 def _read_outside(path: Path, model: Any) -> None:

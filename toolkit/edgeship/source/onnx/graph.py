@@ -90,7 +90,6 @@ class Computation:
         self._outputs = [value.name for value in model.graph.output]
         self._nodes = [_node(node, opsets) for node in model.graph.node]
         self._weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-        self._weights |= {_sparse_name(t): _dense(t) for t in model.graph.sparse_initializer}
 
     def call(self, *tensors: Any) -> list[Any]:
         """Outputs in the order of the model. Raises UnsupportedModelError naming the node."""
@@ -180,19 +179,3 @@ def _attribute(attribute: Any) -> Any:
 
 def _is_list(value: Any) -> bool:
     return not isinstance(value, str | int | float) and hasattr(value, "__iter__")
-
-
-def _sparse_name(tensor: Any) -> str:
-    return str(tensor.values.name)
-
-
-def _dense(tensor: Any) -> Known:
-    from onnx import numpy_helper
-
-    values, indices = numpy_helper.to_array(tensor.values), numpy_helper.to_array(tensor.indices)
-    found = np.zeros(list(tensor.dims), values.dtype)
-    if indices.ndim == 1:
-        found.reshape(-1)[indices] = values
-    else:
-        found[tuple(indices.T)] = values
-    return found
