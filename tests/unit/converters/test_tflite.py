@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,32 @@ def test_what_tflite_lacks_is_said_of_the_variant_that_was_asked_for(tmp_path: P
     source = zoo.save(keras.Model(x, keras.ops.erfinv(zoo.layers.Dense(4)(x))), tmp_path)
     with pytest.raises(UnsupportedModelError, match=f"^tflite/{variant}: .*Erfinv"):
         convert(source, variant, tmp_path)
+
+
+@pytest.mark.parametrize(("variant", "tolerance"), [("float32", 1e-6), ("float16", 2e-3), ("int4", 0.5)])
+def test_the_error_function_is_computed_by_an_exponential(tmp_path: Path, variant: str, tolerance: float) -> None:
+    x = keras.Input((128,), name="x")
+    source = zoo.save(keras.Model(x, keras.ops.erf(zoo.layers.Dense(16)(x))), tmp_path)
+    found, inputs = convert(source, variant, tmp_path), zoo.samples(source, 3)
+    assert "EXP" in operators(found)
+    np.testing.assert_allclose(run(found, inputs)[0], zoo.reference(source, inputs)[0], atol=tolerance)
+
+
+def test_the_error_function_is_within_a_millionth_everywhere(tmp_path: Path) -> None:
+    x = keras.Input((20_003,), name="x")
+    source = zoo.save(keras.Model(x, keras.ops.erf(x)), tmp_path)
+    values = np.concatenate([np.linspace(-6, 6, 20_000), [0.0, -1e4, 1e30]])[None].astype(np.float32)
+    (found,) = run(convert(source, "float32", tmp_path), {"x": values})
+    exact = np.array([math.erf(value) for value in values[0]])
+    assert np.abs(found[0] - exact).max() < 1e-6
+    assert found[0, -3] == 0
+
+
+def test_the_error_function_in_a_gelu_stays_one_operator(tmp_path: Path) -> None:
+    x = keras.Input((8,), name="x")
+    y = zoo.layers.Dense(8, activation=None)(x)
+    y = 0.5 * y * (1 + keras.ops.erf(y * 0.7071067811865476))
+    source = zoo.save(keras.Model(x, y), tmp_path)
+    found, inputs = convert(source, "float32", tmp_path), zoo.samples(source, 3)
+    assert operators(found) >= {"GELU"}
+    np.testing.assert_allclose(run(found, inputs)[0], zoo.reference(source, inputs)[0], atol=1e-5)
