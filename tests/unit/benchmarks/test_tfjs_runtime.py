@@ -200,7 +200,7 @@ def test_throughput(
 ) -> None:
     """With fewer samples than the batch has, with more, and where the file has a batch of its own."""
     with runtime.open_session(affine(tmp_path, batch=fixed or -1)) as found:
-        assert found.loaded.operations == ("throughput",)
+        assert found.loaded.operations == ("throughput", "trace")
         given = {"x": numbers(count, 3)}
         batch, one = (found.throughput(given, size, 0.05) for size in (wanted, 1))
     assert (batch.batch, one.batch) == (made, fixed or 1)
