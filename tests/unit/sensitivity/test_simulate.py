@@ -69,6 +69,7 @@ def test_kernels_of_eight_bits_are_those_of_quantization_aware_training() -> Non
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_weight_and_every_rounding_has_one_owner(name: str) -> None:
+    keras.utils.set_random_seed(0)  # with other weights a layer may be without effect on these few samples
     model = getattr(zoo, name)()
     arrays = inputs_of(model, 4)
     simulation = simulated(model, arrays)
