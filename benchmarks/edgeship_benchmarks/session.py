@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeship.child import Child, Limits
+from edgeship.closing import Closing
 from edgeship.codec import from_data
 from edgeship.errors import ChildCrashed
 from edgeship.types import Energy, ProgressCallback, Throughput
 from edgeship_benchmarks import answers, exchange
 from edgeship_benchmarks.answers import Loaded, Processing, Trace, WarmUp
-from edgeship_benchmarks.closing import Closing
 from edgeship_benchmarks.exchange import Files, LocalFiles
 
 if TYPE_CHECKING:

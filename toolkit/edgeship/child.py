@@ -20,9 +20,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_type_hints
 
+from edgeship.closing import Closing
 from edgeship.codec import from_data, to_data
 from edgeship.errors import (
     ChildCrashed,
@@ -76,7 +76,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return answer if isinstance(answer.get("error", {}), dict) else None
 
 
-class Child:
+class Child(Closing):
     """A running child process. Use as a context manager: leaving it ends the whole process group."""
 
     def __init__(
@@ -253,16 +253,8 @@ class Child:
         except ProcessLookupError:
             pass  # died at once; the first request reports it
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class Worker:
+class Worker(Closing):
     """A warm child that runs functions of ours which may need TensorFlow: `worker.call(inspect, path=...)`.
 
     Arguments and results are values of `edgeship.types` or plain data. If the child dies, only the running call is
@@ -308,11 +300,3 @@ class Worker:
         if self._child is not None:
             self._child.close()
             self._child = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

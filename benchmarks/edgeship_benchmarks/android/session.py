@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeship.closing import Closing
 from edgeship.errors import ConnectionLost, TargetUnavailable, UnavailableError
 from edgeship.types import Artifact, Energy, Progress, ProgressCallback
 from edgeship_benchmarks.android import state, tables, tool
 from edgeship_benchmarks.android.samples import Edges, sizes_of
 from edgeship_benchmarks.answers import Loaded, Trace, WarmUp
-from edgeship_benchmarks.closing import Closing
 from edgeship_benchmarks.transports.adb import AdbConnection
 from edgeship_benchmarks.transports.leased import last_line
 from edgeship_benchmarks.transports.link import Link

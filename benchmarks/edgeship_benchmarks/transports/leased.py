@@ -23,8 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from edgeship.closing import Closing
 from edgeship.errors import ConnectionLost, EdgeshipError, StorageFullError, TargetUnavailable
-from edgeship_benchmarks.closing import Closing
 from edgeship_benchmarks.transports import lease
 from edgeship_benchmarks.transports.lease import Board
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from edgeship.closing import Closing
 from edgeship.errors import ConnectionLost, UnavailableError
-from edgeship_benchmarks.closing import Closing
 from edgeship_benchmarks.transports.leased import LeasedConnection
 
 #: How long a machine is waited for that was lost: it may be starting again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from tests.sharing import Shared
 
+from edgeship.errors import UnavailableError
 from edgeship.types import Artifact, FileEntry
+from edgeship_benchmarks import node
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +72,14 @@ def artifact_of(models: Path) -> Callable[..., Artifact]:
         return Artifact(models, file.rpartition(".")[2], variant, (entry,), (), (), "0" * 64)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def packages() -> None:
+    """The npm packages: those of this machine's cache, installed where they are not there."""
+    if node.executable() is None or shutil.which("npm") is None:
+        pytest.skip("needs Node 18 or newer, with npm")
+    try:
+        node.install(lambda _: None)
+    except UnavailableError as error:
+        pytest.skip(f"the npm packages cannot be installed here: {error.message}")

@@ -14,25 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeship import cache
-from edgeship.errors import ArtifactError, DataError, MissingPackageError, UnavailableError
+from edgeship.errors import ArtifactError, DataError, MissingPackageError
 from edgeship.types import Array, Artifact, FileEntry, Progress
 from edgeship_benchmarks import node
 from edgeship_benchmarks.runtimes.tfjs import TFJSCpuRuntime, TFJSWasmRuntime
 from edgeship_benchmarks.session import AgentSession
 
+pytestmark = pytest.mark.usefixtures("packages")
+
 RUNTIMES = [TFJSWasmRuntime, TFJSCpuRuntime]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def packages() -> None:
-    """The npm packages: those of this machine's cache, installed where they are not there."""
-    if node.executable() is None or shutil.which("npm") is None:
-        pytest.skip("needs Node 18 or newer, with npm")
-    try:
-        node.install(lambda _: None)
-    except UnavailableError as error:
-        pytest.skip(f"the npm packages cannot be installed here: {error.message}")
 
 
 def numbers(*shape: int, seed: int = 0) -> Array:
@@ -344,49 +334,6 @@ def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyP
     with pytest.raises(MissingPackageError) as caught:
         TFJSWasmRuntime().run(affine(tmp_path / "model"), {"x": numbers(1, 3)})
     assert "edgeship doctor --install node" in caught.value.remedy
-
-
-def test_missing_node_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert TFJSWasmRuntime().missing()[0] == "Node >= 18"
-    with pytest.raises(MissingPackageError, match="needs Node 18"):
-        node.install(lambda _: None)
-
-
-def test_a_node_that_failed_once_is_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = tmp_path / "node"
-    program.write_text("#!/bin/sh\nexit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert node.executable() is None
-    program.write_text("#!/bin/sh\necho v22.1.0\n")
-    assert node.executable() == str(program)
-
-
-def test_a_failed_installation_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """npm itself, asked for a registry that is not there."""
-    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
-    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
-    monkeypatch.setenv("npm_config_fetch_retries", "0")
-    with pytest.raises(UnavailableError, match="npm ci failed"):
-        node.install(lambda _: None)
-    assert not node.packages_folder().exists()
-    assert list((tmp_path / "cache" / "node").iterdir()) == []
-
-
-def test_the_lock_names_no_registry() -> None:
-    lock = json.loads((node.WEB / "package-lock.json").read_text())
-    wanted = json.loads((node.WEB / "package.json").read_text())["dependencies"]
-    assert lock["packages"][""]["dependencies"] == wanted
-    for name, package in lock["packages"].items():
-        assert "resolved" not in package
-        assert not name or package["integrity"].startswith("sha512-")
-
-
-def test_the_packages_lie_in_the_cache_by_the_locks_content(packages: None) -> None:
-    assert node.packages_folder().parent == cache.root() / "node"
-    assert node.missing() == []
 
 
 def test_our_list_of_ops_is_that_of_the_packages() -> None:
