@@ -84,7 +84,7 @@ def test_int8_stores_and_computes_with_int8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("build", [zoo.lstm, zoo.bidirectional_gru])
 def test_int8_of_a_recurrent_model_is_whole_and_always_the_same(tmp_path: Path, build: Callable[[], Any]) -> None:
-    keras.utils.set_random_seed(1)  # what 8 bits make noise of depends on the weights, and stays in float
+    keras.utils.set_random_seed(1)  # how far int8 is from float32 depends on them
     source = zoo.save(build(), tmp_path)
     options = ConvertOptions(calibration=zoo.calibration(source, tmp_path / "data"))
     hashes = set()
