@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,19 +166,23 @@ def test_a_device_that_is_gone_gives_its_reason(
     AdbTarget(again.serial).probe()
 
 
-def _cut_at(number: int, cut: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Call `cut` when the tool is to be timed the n-th time."""
-    original = sessions.ToolSession.measure
-    calls = []
+def _cut_at(number: int, cut: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call `cut` in the start that is timed as the n-th, once that has a connection: it would quietly take another."""
+    measure, said = sessions.ToolSession.measure, sessions.ToolSession._said
+    timed = []
 
-    def measure(self: sessions.ToolSession, *arguments: object) -> tuple[float, ...]:
-        calls.append(1)
-        if len(calls) == number:
-            assert callable(cut)
+    def counted(self: sessions.ToolSession, *arguments: Any) -> tuple[float, ...]:
+        timed.append("")
+        return measure(self, *arguments)
+
+    def cut_then(self: sessions.ToolSession, *arguments: Any) -> tuple[str, int]:
+        if len(timed) == number and not timed[-1]:
+            timed[-1] = "cut"
             cut()
-        return original(self, *arguments)  # type: ignore[arg-type] # passed on as they came
+        return said(self, *arguments)
 
-    monkeypatch.setattr(sessions.ToolSession, "measure", measure)
+    monkeypatch.setattr(sessions.ToolSession, "measure", counted)
+    monkeypatch.setattr(sessions.ToolSession, "_said", cut_then)
 
 
 def test_the_command_shows_a_phone_beside_this_machine(phone: Phone, edgeship: Script, model: Artifact) -> None:
