@@ -166,9 +166,9 @@ def execute(
 
 
 def _check(plan: Plan) -> None:
-    counts = (plan.rounds, plan.repeats, plan.min_runs, plan.warmup_max_runs, plan.threads)
+    counts = (plan.rounds, plan.repeats, plan.min_runs, plan.warmup_max_runs)
     if min(counts) < 1 or plan.batch < 0 or not (plan.min_seconds >= 0 and 0 <= plan.cool_down_seconds < math.inf):
-        raise InputError(f"cannot measure by {plan}", remedy="Rounds, runs, warm-up and threads are 1 or more.")
+        raise InputError(f"cannot measure by {plan}", remedy="Rounds, runs and warm-up are 1 or more.")
 
 
 class _Course:

@@ -68,7 +68,8 @@ def method() -> str:
     """Hash of the code that judges, and of who runs when."""
     folder = Path(edgeship_benchmarks.__file__).parent
     parts = [(folder / name).read_bytes() for name in _METHOD]
-    return hashlib.sha256(b"\0".join([*parts, repr(PLAN).encode()])).hexdigest()[:16]
+    plan = PLAN.warmup_max_runs, PLAN.min_runs, PLAN.min_seconds, PLAN.rounds, PLAN.repeats, PLAN.cool_down_seconds
+    return hashlib.sha256(b"\0".join([*parts, repr(plan).encode()])).hexdigest()[:16]
 
 
 def artifact(file: Path, variant: str) -> Artifact:
