@@ -1,6 +1,7 @@
-"""What processors can do at most, by their makers' documents: the peaks that lower bounds rest on.
+"""What processors can do at most: the peaks that lower bounds rest on.
 
-Every figure is a ceiling: the highest clock that the maker gives, every multiplier busy in every cycle.
+Every figure is a ceiling: the highest clock that the maker gives, the widest multiply instruction in every cycle.
+A figure that is too high makes a bound loose, one that is too low makes it wrong.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Board:
         cache_bytes: all that can hold weights beside the memory.
         memory_mb_per_second: peak of the memory, in 10^6 bytes; None where weights lie in flash or caches hold it all.
         formats: of files that it runs; empty: all.
-        sources: where the figures are from.
+        sources: what was read for the figures; after "not read", what no document was read for.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Board:
 
 
 _KIB, _MIB = 1 << 10, 1 << 20
-_PI = "Raspberry Pi documentation, Processors, and the product brief of the board (clock, caches, memory)"
+_PI = "Raspberry Pi documentation, config_txt/overclocking.adoc"
 _TFLM = ("tflite", "micro")
 
 BOARDS: Mapping[str, Board] = {
@@ -63,11 +64,14 @@ BOARDS: Mapping[str, Board] = {
             1400,
             {"float32": 4, "int8": 8},
             4,
-            512 * _KIB,
-            3600,
+            (512 + 4 * 32) * _KIB,
+            4000,
             (
-                _PI,
-                "LLVM, AArch64SchedA53.td: one pipe multiplies, 4 floats (FMLA) or 8 int8 (SMLAL) a cycle",
+                _PI + ": 1400 MHz; memory at 500 MHz, twice a cycle",
+                "Linux, bcm2837.dtsi: caches; Arm DDI 0500D, 7.6: L2 holds what L1 has evicted, so both count",
+                "pigirons/cpufp, RK3399: 11.26 GFLOPS in float32 on a core, 4 multiply-accumulates a cycle at 1.4 GHz",
+                "LLVM, AArch64SchedA53.td: one pipe for vectors of integers; 8 int8 (SMLAL) if it takes one cycle",
+                "not read: that the memory is 32 bits wide, the clock of the RK3399",
             ),
         ),
         Board(
@@ -79,8 +83,11 @@ BOARDS: Mapping[str, Board] = {
             1 * _MIB,
             12_800,
             (
-                _PI + "; 1.8 GHz is with arm_boost=1, LPDDR4-3200 at 32 bit",
-                "Arm UAN 0016A, and as measured in OSACA (a72.yml): 4 floats (FMLA) or 8 int8 (SMLAL) a cycle",
+                _PI + ": 1800 MHz with arm_boost=1, memory at 3200 MHz",
+                "Raspberry Pi documentation, bcm2711.adoc: 1 MB of L2; Arm 100095: it holds all that L1 holds",
+                "pigirons/cpufp, BCM2711: 11.96 GFLOPS in float32 on a core at 1.5 GHz, 4 multiply-accumulates a cycle",
+                "OSACA, a72.yml, and LLVM, AArch64SchedA57.td: one pipe multiplies integers, 8 int8 a cycle",
+                "not read: that the memory is 32 bits wide",
             ),
         ),
         Board(
@@ -89,24 +96,28 @@ BOARDS: Mapping[str, Board] = {
             2400,
             {"float32": 8, "float16": 16, "int8": 32},
             4,
-            (4 * 512 + 2048) * _KIB,
+            (4 * (512 + 64) + 2048) * _KIB,
             17_068,
             (
-                _PI + "; LPDDR4X-4267 at 32 bit",
-                "Arm PJDOC-466751330-7215: two pipes, each with an FMLA or SDOT of 128 bits a cycle",
+                _PI + ": 2400 MHz, memory at 4267 MHz",
+                "Raspberry Pi documentation, bcm2712.adoc: caches, 32 bits of LPDDR4X, up to 17 GB/s",
+                "pigirons/cpufp, BCM2712: 153.5 GOPS in int8, 76.7 in float16, 38.4 in float32 on a core at 2.4 GHz",
+                "not read: whether L2 holds all that L1 holds; both count",
             ),
         ),
         Board(
             "edgetpu",
             "Coral USB Accelerator, Edge TPU",
             500,
-            {"int8": 4000},
+            {"int8": 4096},
             1,
             8 * _MIB,
             500,
             (
-                "Coral USB Accelerator datasheet 1.4: 4 TOPS in int8, two for a multiply-accumulate; USB 3.0",
-                "coral.ai, Edge TPU compiler: about 8 MB on the chip for weights; 500 MHz at most",
+                "Coral USB Accelerator datasheet 1.4: 4 TOPS in int8, USB 3.0",
+                "google-coral/edgetpu, issue 758: 500 MHz at most, so 4000 a cycle; 64 x 64 is the next square",
+                "not read: the number of multipliers (issue 824 asks for it, unanswered)",
+                "not read: the 8 MB for weights, from the maker's page of the compiler; 5 Gbit/s in 8b/10b of USB 3.0",
             ),
             ("tflite",),
         ),
@@ -119,8 +130,10 @@ BOARDS: Mapping[str, Board] = {
             0,
             None,
             (
-                "ST DS10693 (180 MHz)",
-                "Arm DDI 0439, Cortex-M4 TRM: SMLAD (two products) in a cycle; VMUL.F32, VADD.F32 in one each",
+                "Zephyr, nucleo_f446re: 180 MHz",
+                "LLVM, ARMScheduleM4.td: one instruction a cycle; SMLAD (two products), VMUL and VADD take one",
+                "GCC, cortex-m4-fpu.md: VFMA and VMLA take three, so that VMUL and VADD are faster",
+                "not read: ST DS10693; the table of cycles in Arm DDI 0439",
             ),
             _TFLM,
         ),
@@ -133,8 +146,9 @@ BOARDS: Mapping[str, Board] = {
             0,
             None,
             (
-                "ST DS12110 (480 MHz)",
-                "LLVM, ARMScheduleM7.td: one pipe for integer products (SMLAD: two), one for floats",
+                "Zephyr, nucleo_h743zi: 480 MHz",
+                "LLVM, ARMScheduleM7.td: one pipe for integer products (SMLAD: two), one for floats (VFMA)",
+                "not read: ST DS12110",
             ),
             _TFLM,
         ),
@@ -147,8 +161,9 @@ BOARDS: Mapping[str, Board] = {
             0,
             None,
             (
-                "Alif Ensemble E7 datasheet (400 MHz)",
-                "Arm, Cortex-M55 TRM: two beats of 32 bits a cycle: 8 int8, 4 half or 2 single",
+                "LLVM, ARMScheduleM55.td: half a vector of 128 bits a cycle, one pipe multiplies",
+                "Zephyr, ensemble_e8_dk: 400 MHz in the E4, E6 and E8",
+                "not read: the clock of the E7, from the maker's product page",
             ),
             _TFLM,
         ),
@@ -156,13 +171,16 @@ BOARDS: Mapping[str, Board] = {
             "zen5",
             "AMD EPYC 9575F",
             5000,
-            {"float32": 32, "int8": 128},
+            {"float32": 32, "float16": 64, "int8": 128},
             64,
-            (256 + 64) * _MIB,
+            (256 + 64 + 3) * _MIB,
             614_400,
             (
-                "AMD EPYC 9005 datasheet: 5.0 GHz at most, 256 MB of L3, twelve channels of DDR5-6400",
-                "AMD 58455, Software Optimization Guide for Zen 5: two 512-bit FMA or VPDPBUSD a cycle",
+                "OSACA, zen5.yml: two of VFMADD, VDPBF16PS (bfloat16) or VPDPBUSD with 512 bits a cycle",
+                "pigirons/cpufp, Ryzen 7 9700X: 354 GFLOPS in float32, 708 in bfloat16, 1417 GOPS in int8 on a core",
+                "Chips and Cheese on two 9575F, in a summary: 5 GHz, 24 memory controllers; AMD's blog: 64 cores",
+                "press reports on the EPYC 9005: 6400 MT/s; 32 MB of L3 for 8 cores; 1 MB of L2, 48 KB of L1 for each",
+                "not read: AMD EPYC 9005 datasheet; AMD 58455, Software Optimization Guide for Zen 5",
             ),
         ),
     )
