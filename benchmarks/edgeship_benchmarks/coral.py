@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from edgeship.edgetpu import Report, predict
 from edgeship.errors import InputError, TargetUnavailable
-from edgeship.types import Artifact, Measurement, NotMeasured, Plan
+from edgeship.types import Artifact, Measurement, NotMeasured
+from edgeship_benchmarks.ways import Way
 
 #: Which device of several: as libedgetpu names them.
 _DEVICE = re.compile(r"(?:usb|pci)?(?::\d{1,2})?")
@@ -40,11 +41,11 @@ class Coral:
         """As the agent takes it."""
         return f"edgetpu:{self.device}" if self.device else "edgetpu"
 
-    def load_options(self, plan: Plan) -> dict[str, str]:
-        """For the agent's `load`. Raises InputError for a plan without XNNPACK, whose rows would look like others."""
-        if not plan.xnnpack:
+    def load_options(self, way: Way) -> dict[str, str]:
+        """For the agent's `load`. Raises InputError for a way without XNNPACK, whose rows would look like others."""
+        if not way.xnnpack:
             raise InputError(
-                "--no-xnnpack says nothing about an Edge TPU", remedy="Leave it out, or measure --target local by it."
+                "XNNPACK cannot be off on an Edge TPU", remedy="Leave --xnnpack out, or measure --target local by it."
             )
         return {"delegate": self.delegate}
 
@@ -82,11 +83,12 @@ def placement_note(report: Report) -> str:
 def rows_with_placement(
     rows: Sequence[Measurement | NotMeasured], artifacts: Sequence[Artifact]
 ) -> list[Measurement | NotMeasured]:
-    """Measurements say where the operators of their file ran; `rows` are in the order of `artifacts`."""
-    turns = (_TURNS,) if len(artifacts) > 1 else ()
+    """Measurements say where the operators of their file ran; `rows` are of `artifacts`."""
+    turns = (_TURNS,) if len(rows) > 1 else ()
+    by_id = {artifact.id: artifact for artifact in artifacts}
     return [
-        replace(row, notes=(placement_note(placement(artifact)), *turns, *row.notes))
+        replace(row, notes=(placement_note(placement(by_id[row.artifact])), *turns, *row.notes))
         if isinstance(row, Measurement)
         else row
-        for row, artifact in zip(rows, artifacts, strict=True)
+        for row in rows
     ]

@@ -15,6 +15,7 @@ from edgeship.types import CHANGING_FACTS, Artifact, DeviceInfo, Measurement, No
 from edgeship_benchmarks import stats
 from edgeship_benchmarks.plan import Session, Timing, execute
 from edgeship_benchmarks.sizes import sizes
+from edgeship_benchmarks.ways import Way, ways
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 #: How much longer a profile takes than the timings of a file: it has many parts.
 PROFILED = 10.0
 
-Opener = Callable[[Artifact], Session]
+Opener = Callable[[Artifact, Way], Session]
 
 
 @dataclass(frozen=True)
 class Job:
-    """An artifact in one runtime.
+    """An artifact in one runtime, run in one way.
 
     Attributes:
         runtime: as the row of one that cannot be opened names it; empty where the opener chooses it.
@@ -37,6 +38,7 @@ class Job:
     artifact: Artifact
     runtime: str
     opener: Opener
+    way: Way
 
 
 def measure(
@@ -47,12 +49,12 @@ def measure(
     plan: Plan,
     progress: ProgressCallback | None = None,
 ) -> list[Measurement | NotMeasured]:
-    """One row for each artifact, in their order; one that cannot be opened or run costs only its own.
+    """A row for each artifact and way, in their order; one that cannot be opened or run costs only its own.
 
     Args:
         target: its address.
         artifacts: what to measure.
-        opener: a new session with the artifact loaded; it is closed here.
+        opener: a new session with the artifact loaded in a way; it is closed here.
         inputs: some samples of each input.
         plan: how (see `edgeship_benchmarks.plan.execute`).
         progress: told meanwhile.
@@ -60,19 +62,23 @@ def measure(
     Raises:
         InputError: for a plan that measures nothing.
     """
-    return measure_jobs(target, [Job(artifact, "", opener) for artifact in artifacts], inputs, plan, progress)
+    jobs = [Job(artifact, "", opener, way) for artifact in artifacts for way in ways(plan, artifact.format)]
+    return measure_jobs(target, jobs, inputs, plan, progress)
 
 
 def measure_jobs(
     target: str, jobs: Sequence[Job], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
 ) -> list[Measurement | NotMeasured]:
-    """As `measure`, for artifacts of which some are measured in several runtimes; one row for each job."""
+    """As `measure`, for artifacts of which some are measured in several runtimes: a row for each job.
+
+    Jobs of which nothing could be had for one and the same reason share a row.
+    """
     rows: list[Measurement | NotMeasured | None] = [None] * len(jobs)
     with contextlib.ExitStack() as stack:
         opened: list[tuple[int, Session, Mapping[str, str]]] = []
         for number, job in enumerate(jobs):
             try:
-                session = job.opener(job.artifact)
+                session = job.opener(job.artifact, job.way)
                 stack.callback(session.close)
                 opened.append((number, session, session.describe()))
             except EdgeshipError as error:
@@ -83,11 +89,12 @@ def measure_jobs(
                 if isinstance(timing, EdgeshipError):
                     raise timing
                 facts = both(before, _afterwards(session))
-                row = measurement(jobs[number].artifact, target, session, timing, plan, facts)
-                rows[number] = profiled(row, session, jobs[number].artifact, inputs, plan, progress)
+                job = jobs[number]
+                row = measurement(job.artifact, job.way, target, session, timing, facts)
+                rows[number] = profiled(row, session, job.artifact, inputs, plan, progress)
             except EdgeshipError as error:
                 rows[number] = not_measured(jobs[number].artifact, target, error, session.label)
-    return [row for row in rows if row is not None]
+    return [row for number, row in enumerate(rows) if row is not None and row not in rows[:number]]
 
 
 def profiled(
@@ -120,18 +127,13 @@ def _afterwards(session: Session) -> dict[str, str]:
         return session.describe()
 
 
-def load_options(plan: Plan, runtime: str) -> dict[str, str]:
-    """What a plan says to the agent's `load` for a runtime."""
-    return {} if plan.xnnpack or runtime != "litert" else {"delegate": "none"}
-
-
 def not_measured(artifact: Artifact, target: str, error: EdgeshipError, runtime: str = "") -> NotMeasured:
     """The row of an artifact of which nothing could be had."""
     return NotMeasured(artifact.id, target, runtime, error.message, error.remedy, type(error).__name__)
 
 
 def measurement(
-    artifact: Artifact, target: str, session: Session, timing: Timing, plan: Plan, facts: Mapping[str, str]
+    artifact: Artifact, way: Way, target: str, session: Session, timing: Timing, facts: Mapping[str, str]
 ) -> Measurement:
     """The row of an artifact that was measured; `facts` are of the device, before and after (`both`)."""
     loaded, size = session.loaded, sizes(artifact)
@@ -158,9 +160,9 @@ def measurement(
         gzip_bytes=size.gzip_bytes,
         brotli_bytes=size.brotli_bytes,
         zstd_bytes=size.zstd_bytes,
-        threads=plan.threads,
+        threads=way.threads,
         device=DeviceInfo(target, "measured", {**facts, **loaded.versions}),
-        notes=(*loaded.warnings, *found, *timing.notes),
+        notes=(*way.notes, *loaded.warnings, *found, *timing.notes),
         preprocessing_ms=timing.processing.preprocessing_ms if timing.processing else None,
         postprocessing_ms=timing.processing.postprocessing_ms if timing.processing else None,
         batch=timing.batch,

@@ -57,7 +57,7 @@ def test_a_call_is_written_down_as_code(tmp_path: Path) -> None:
     four = (np.zeros(1),) * 4
     shown = api._call("build", object(), four, {"recipe": "int8", "to": (), "out": None, "max_drop": 0.5})
     assert shown == "edgeship.build(model, data=(x_train, y_train, x_test, y_test), recipe='int8', max_drop=0.5)"
-    options = {"recipe": recipe.load("int8"), "to": ["tflite"], "plan": Plan(threads=2)}
+    options = {"recipe": recipe.load("int8"), "to": ["tflite"], "plan": Plan(threads=(2,))}
     shown = api._call("build", tmp_path / "a'b.keras", {"x": four[0]}, options)
     call = ast.parse(shown, mode="eval").body
     assert isinstance(call, ast.Call)

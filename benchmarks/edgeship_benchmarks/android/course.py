@@ -16,6 +16,7 @@ from edgeship_benchmarks.android import state, tool
 from edgeship_benchmarks.android.samples import Edges
 from edgeship_benchmarks.android.session import Phone, ToolSession
 from edgeship_benchmarks.measuring import Job
+from edgeship_benchmarks.ways import Way, ways
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
@@ -27,6 +28,9 @@ _WHERE = "on the device"
 _OLD_NNAPI = 29
 #: A microsecond is more than 2 % of what is shorter than that.
 _COARSE_MS = 0.05
+#: What is interleaved and of one processor is compared: groups of rows.
+_CPU = tool.cpu().runtime
+_ACCELERATORS = tuple(delegate.runtime for delegate in tool.accelerators())
 #: As `edgeship_benchmarks.stats.notes` begins what it says about few samples.
 _P99 = "no p99"
 
@@ -53,22 +57,26 @@ class Course:
         self._phone, self._inputs, self._plan = phone, inputs, plan
         self._edges: dict[str, Edges] = {}
         self._expected: dict[str, Expected] = {}
-        self._opened: dict[tuple[str, str], _Opened] = {}
+        self._opened: dict[tuple[str, str, int], _Opened] = {}
 
     def jobs(self, artifacts: Sequence[Artifact]) -> list[Job]:
-        """Each .tflite file with each delegate; a file of another format once, for its row."""
-        delegates = tool.delegates(xnnpack=self._plan.xnnpack)
-        return [
-            Job(artifact, delegate.runtime if artifact.format == "tflite" else "", partial(self._open, delegate))
-            for artifact in artifacts
-            for delegate in (delegates if artifact.format == "tflite" else delegates[:1])
-        ]
+        """Each .tflite file on the CPU in each way and with each delegate; another format once, for its row."""
+        return [job for artifact in artifacts for job in self._jobs(artifact)]
+
+    def _jobs(self, artifact: Artifact) -> list[Job]:
+        found = ways(self._plan, "tflite")
+        if artifact.format != "tflite":
+            return [Job(artifact, "", partial(self._open, tool.cpu()), found[0])]
+        # On how many threads the CPU runs what a delegate leaves to it makes no row of its own.
+        jobs = [(tool.cpu(xnnpack=way.xnnpack), way) for way in found]
+        jobs += [(delegate, Way(found[0].threads)) for delegate in tool.accelerators()]
+        return [Job(artifact, delegate.runtime, partial(self._open, delegate), way) for delegate, way in jobs]
 
     def told(self, row: Measurement | NotMeasured) -> Measurement | NotMeasured:
         """The row with what the tool and the device said."""
         if isinstance(row, NotMeasured):
             return row
-        one = self._opened[row.artifact, row.runtime]
+        one = self._opened[row.artifact, row.runtime, row.threads]
         session = one.session
         facts = {**row.device.facts, "benchmark_model": tool_word(self._phone.binary)}
         facts["inferences_per_time"] = str(session.inferences_per_time)
@@ -79,7 +87,7 @@ class Course:
             row,
             warmup_runs=session.warm_up_runs,
             parity=one.parity,
-            group=row.runtime,
+            group=row.runtime if row.runtime in _ACCELERATORS else _CPU,
             device=replace(row.device, facts=facts),
             # What more runs would give is not to be had here.
             notes=(*filter(None, said), *one.notes, *state.notes_of(facts), *(n for n in row.notes if _P99 not in n)),
@@ -91,24 +99,24 @@ class Course:
             return ()
         return ("below Android 10 NNAPI may run operators on the CPU without saying so",)
 
-    def _open(self, delegate: tool.Delegate, artifact: Artifact) -> ToolSession:
+    def _open(self, delegate: tool.Delegate, artifact: Artifact, way: Way) -> ToolSession:
         need_tflite(artifact)
         try:
-            return self._open_once(delegate, artifact)
+            return self._open_once(delegate, artifact, way)
         except ConnectionLost:
-            return self._open_once(delegate, artifact)
+            return self._open_once(delegate, artifact, way)
 
-    def _open_once(self, delegate: tool.Delegate, artifact: Artifact) -> ToolSession:
+    def _open_once(self, delegate: tool.Delegate, artifact: Artifact, way: Way) -> ToolSession:
         if artifact.id not in self._edges:
             self._edges[artifact.id] = Edges(artifact)
-        session = ToolSession(self._phone, artifact, delegate, self._plan.threads, self._edges[artifact.id])
+        session = ToolSession(self._phone, artifact, delegate, way.threads, self._edges[artifact.id])
         try:
             session.open(self._inputs)
             parity, notes = self._compared(artifact, session)
         except BaseException:
             session.close()
             raise
-        self._opened[artifact.id, session.label] = _Opened(session, parity, notes)
+        self._opened[artifact.id, session.label, way.threads] = _Opened(session, parity, notes)
         return session
 
     def _compared(self, artifact: Artifact, session: ToolSession) -> tuple[Parity | None, tuple[str, ...]]:

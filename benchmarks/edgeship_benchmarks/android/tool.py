@@ -67,11 +67,15 @@ class Delegate:
     flags: tuple[str, ...]
 
 
-def delegates(*, xnnpack: bool) -> tuple[Delegate, ...]:
-    """CPU, GPU and NNAPI; `xnnpack` says what the CPU runs."""
-    cpu = "litert" if xnnpack else "litert without XNNPACK"
+def cpu(*, xnnpack: bool = True) -> Delegate:
+    """The processor, with XNNPACK or with LiteRT's own kernels."""
+    name = "litert" if xnnpack else "litert without XNNPACK"
+    return Delegate("cpu", name, "XNNPACK", "TfLiteXNNPackDelegate", (f"--use_xnnpack={str(xnnpack).lower()}",))
+
+
+def accelerators() -> tuple[Delegate, ...]:
+    """GPU and NNAPI."""
     return (
-        Delegate("cpu", cpu, "XNNPACK", "TfLiteXNNPackDelegate", (f"--use_xnnpack={str(xnnpack).lower()}",)),
         Delegate("gpu", "litert-gpu", "GPU", "TfLiteGpuDelegateV2", ("--use_gpu=true",)),
         # Without the second flag an NNAPI of Android 10 or newer may be its own reference on the CPU.
         Delegate(

@@ -47,12 +47,11 @@ class AdbTarget:
         from edgeship_benchmarks.android.course import need_tflite
         from edgeship_benchmarks.android.samples import Edges
         from edgeship_benchmarks.android.session import ToolSession
-        from edgeship_benchmarks.android.tool import delegates
+        from edgeship_benchmarks.android.tool import cpu
         from edgeship_benchmarks.runtimes.base import in_order
 
         need_tflite(artifact)
-        cpu = delegates(xnnpack=True)[0]
-        with self._phone() as phone, ToolSession(phone, artifact, cpu, 1, Edges(artifact)) as session:
+        with self._phone() as phone, ToolSession(phone, artifact, cpu(), 1, Edges(artifact)) as session:
             return in_order(artifact, session.run(inputs))
 
     def measure(

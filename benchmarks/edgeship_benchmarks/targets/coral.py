@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeship.types import Artifact, DeviceInfo, Measurement, NotMeasured, Plan, ProgressCallback
+from edgeship_benchmarks.ways import Way
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
     from edgeship_benchmarks.session import AgentSession, Turns
 
-
-_PLAN = Plan()
+_WAY = Way()
 
 
 class CoralTarget:
@@ -50,20 +50,20 @@ class CoralTarget:
 
         turns = Turns()
 
-        def opener(artifact: Artifact) -> AgentSession:
-            return self._open(artifact, plan, turns)
+        def opener(artifact: Artifact, way: Way) -> AgentSession:
+            return self._open(artifact, way, turns)
 
         rows = measuring.measure(self.name, artifacts, opener, inputs, plan, progress)
         return coral.rows_with_placement(rows, artifacts)
 
-    def _open(self, artifact: Artifact, plan: Plan = _PLAN, turns: Turns | None = None) -> AgentSession:
+    def _open(self, artifact: Artifact, way: Way = _WAY, turns: Turns | None = None) -> AgentSession:
         from edgeship_benchmarks import coral
         from edgeship_benchmarks.session import AgentSession
 
         coral.placement(artifact)
         session = AgentSession(name=f"{artifact.id} on {self.name}", turns=turns)
         try:
-            session.load("litert", artifact.entry, plan.threads, **self._coral.load_options(plan))
+            session.load("litert", artifact.entry, way.threads, **self._coral.load_options(way))
         except BaseException:
             session.close()
             raise

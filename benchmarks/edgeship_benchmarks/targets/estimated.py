@@ -11,6 +11,7 @@ from edgeship.types import Artifact, DeviceInfo, Estimate, NotMeasured, Plan, Pr
 if TYPE_CHECKING:
     from edgeship.child import Worker
     from edgeship.types import Tensors
+    from edgeship_benchmarks.estimation.work import Work
 
 #: Whatever runs the file: a bound holds for all.
 _RUNTIME = "any"
@@ -57,7 +58,7 @@ class EstimatedTarget:
     def measure(
         self, artifacts: Sequence[Artifact], inputs: Tensors, plan: Plan, progress: ProgressCallback | None = None
     ) -> Sequence[Estimate | NotMeasured]:
-        """A lower bound for each artifact, on as many cores as `plan.threads` says."""
+        """A lower bound for each artifact and number of threads in `plan`, which are cores."""
         from edgeship.child import Limits, Worker
         from edgeship.inspection.opening import MEMORY_MIB
         from edgeship_benchmarks.measuring import not_measured
@@ -69,15 +70,14 @@ class EstimatedTarget:
             for done, artifact in enumerate(artifacts):
                 told(Progress("count", done, len(artifacts), artifact.id))
                 try:
-                    rows.append(self._row(worker, artifact, plan))
+                    rows += self._rows(worker, artifact, plan.threads)
                 except EdgeshipError as error:
                     rows.append(not_measured(artifact, self.name, error, _RUNTIME))
         told(Progress("count", len(artifacts), len(artifacts)))
         return rows
 
-    def _row(self, worker: Worker, artifact: Artifact, plan: Plan) -> Estimate:
+    def _rows(self, worker: Worker, artifact: Artifact, threads: Sequence[int]) -> list[Estimate]:
         from edgeship_benchmarks.estimation import work
-        from edgeship_benchmarks.estimation.bound import bound
 
         board = self._board
         if board.formats and artifact.format not in board.formats:
@@ -86,10 +86,15 @@ class EstimatedTarget:
                 remedy="Convert the model to tflite as well.",
             )
         found = worker.call(work.read, path=artifact.entry)
-        said = bound(found, board, plan.threads)
         notes: tuple[str, ...] = ()
         if found.uncounted:
             notes = (f"not counted, so that the bound is lower than it could be: {', '.join(found.uncounted)}",)
+        return [self._row(artifact, found, count, notes) for count in threads]
+
+    def _row(self, artifact: Artifact, found: Work, threads: int, notes: tuple[str, ...]) -> Estimate:
+        from edgeship_benchmarks.estimation.bound import bound
+
+        said = bound(found, self._board, threads)
         return Estimate(
             artifact=artifact.id,
             artifact_sha256=artifact.sha256,

@@ -13,6 +13,7 @@ from edgeship_benchmarks.runtimes.base import AgentRuntime
 if TYPE_CHECKING:
     from edgeship.types import Tensors
     from edgeship_benchmarks.session import AgentSession
+    from edgeship_benchmarks.ways import Way
 
 
 class LocalTarget:
@@ -42,9 +43,8 @@ class LocalTarget:
         """Measure the artifacts interleaved (see `edgeship_benchmarks.measuring.measure`)."""
         from edgeship_benchmarks import measuring
 
-        def opener(artifact: Artifact) -> AgentSession:
-            runtime = timed_runtime(artifact)
-            return runtime.open_session(artifact, plan.threads, **measuring.load_options(plan, runtime.name))
+        def opener(artifact: Artifact, way: Way) -> AgentSession:
+            return timed_runtime(artifact).open_session(artifact, way.threads, **way.load_options)
 
         return measuring.measure(self.name, artifacts, opener, inputs, plan, progress)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgeship.errors import ConnectionLost, TargetUnavailable
 from edgeship.types import Artifact, DeviceInfo, Measurement, NotMeasured, Plan, ProgressCallback
 from edgeship_benchmarks.transports.address import Address
+from edgeship_benchmarks.ways import Way
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 #: What the agent runs where Python runs; a board has no Node and no TensorFlow.
 _RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
-_PLAN = Plan()
+_WAY = Way()
 _FREE = 'df -Pk "${TMPDIR:-/tmp}" | tail -n 1'
 
 
@@ -87,11 +88,11 @@ class SSHTarget:
         turns = None if self._coral is None else Turns()
         with Link(self._address) as link:
 
-            def opener(artifact: Artifact) -> BoardSession:
+            def opener(artifact: Artifact, way: Way) -> BoardSession:
                 try:
-                    return self._open(link, artifact, plan, turns)
+                    return self._open(link, artifact, way, turns)
                 except ConnectionLost:
-                    return self._open(link, artifact, plan, turns)
+                    return self._open(link, artifact, way, turns)
 
             rows = measuring.measure(self.name, artifacts, opener, inputs, plan, self._named(progress))
         return rows if self._coral is None else coral.rows_with_placement(rows, artifacts)
@@ -108,9 +109,9 @@ class SSHTarget:
             return "prepared"
         return f"not prepared: edgeship targets prepare {self._board}"
 
-    def _open(self, link: Link, artifact: Artifact, plan: Plan = _PLAN, turns: Turns | None = None) -> BoardSession:
+    def _open(self, link: Link, artifact: Artifact, way: Way = _WAY, turns: Turns | None = None) -> BoardSession:
         """A session with the artifact loaded; the caller closes it."""
-        from edgeship_benchmarks import coral, measuring
+        from edgeship_benchmarks import coral
         from edgeship_benchmarks.boards.preparing import is_prepared, runtime_folder
         from edgeship_benchmarks.boards.session import BoardSession
 
@@ -129,9 +130,9 @@ class SSHTarget:
         folder = runtime_folder(connection.board, self._board)
         runtime = _RUNTIMES[artifact.format]
         session = BoardSession(link, folder, f"{artifact.id} in {runtime} on {self.name}", turns)
-        options = self._coral.load_options(plan) if self._coral else measuring.load_options(plan, runtime)
+        options = self._coral.load_options(way) if self._coral else way.load_options
         try:
-            session.load(runtime, artifact.entry, plan.threads, **options)
+            session.load(runtime, artifact.entry, way.threads, **options)
         except BaseException:
             session.close()
             raise

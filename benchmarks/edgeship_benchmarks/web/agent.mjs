@@ -22,7 +22,7 @@ const BACKENDS = { 'tfjs-wasm': 'wasm', 'tfjs-cpu': 'cpu' };
 const require = createRequire(path.resolve(process.argv[2] ?? '.', 'package.json'));
 
 /** A model in TF.js as Node has it. */
-async function open({ runtime, file, threads = 1 }) {
+async function open({ runtime, file }) {
   if (!(runtime in BACKENDS)) throw new Fault('InputError', `unknown runtime '${runtime}'`, `Allowed: ${Object.keys(BACKENDS).join(', ')}.`);
   const started = performance.now();
   const tf = requirePackage('@tensorflow/tfjs-core');
@@ -40,7 +40,6 @@ async function open({ runtime, file, threads = 1 }) {
     load_ms: reading_ms + engine.load_ms,
     simd: runtime === 'tfjs-wasm' && (await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT')),
     versions: { '@tensorflow/tfjs-core': tf.version_core, [`@tensorflow/tfjs-backend-${BACKENDS[runtime]}`]: backend.version_wasm ?? backend.version_cpu },
-    warnings: threads > 1 ? ['TF.js runs on one thread in Node; measure more threads in a browser.'] : [],
   });
 }
 

@@ -18,7 +18,7 @@ from tests.acceptance.compression.records import Latency
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PLAN = Plan(threads=1, min_runs=600, min_seconds=3.0, rounds=20)
+PLAN = Plan(min_runs=600, min_seconds=3.0, rounds=20)
 #: Samples that latency is measured with.
 _SAMPLES = 32
 

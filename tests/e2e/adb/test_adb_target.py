@@ -104,7 +104,7 @@ def test_another_format_and_wrong_inputs_cost_only_their_rows(
 
 def test_without_xnnpack_and_with_an_old_tool(phone: Phone, model: Artifact, inputs: dict[str, np.ndarray]) -> None:
     phone.say("tool", "old")
-    rows = _by_runtime(AdbTarget().measure([model], inputs, replace(PLAN, xnnpack=False)))
+    rows = _by_runtime(AdbTarget().measure([model], inputs, replace(PLAN, xnnpack=(False,))))
     row = rows["litert without XNNPACK"]
     assert isinstance(row, Measurement)
     assert row.parity is None
@@ -186,12 +186,14 @@ def _cut_at(number: int, cut: Callable[[], None], monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_command_shows_a_phone_beside_this_machine(phone: Phone, edgeship: Script, model: Artifact) -> None:
-    options = ["--min-runs", "4", "--min-seconds", "0", "--repeats", "1", "--json"]
+    options = ["--threads", "1,2", "--min-runs", "4", "--min-seconds", "0", "--repeats", "1", "--json"]
     ran = edgeship("benchmark", model.entry, "--target", "adb", "--target", "local", *options, **_env())
     assert ran.code == 0, ran.err
-    assert [(row["target"], row["runtime"]) for row in ran.json["measurements"]] == [
-        ("adb", "litert"),
-        ("local", "litert"),
+    assert [(row["target"], row["runtime"], row["threads"]) for row in ran.json["measurements"]] == [
+        ("adb", "litert", 1),
+        ("adb", "litert", 2),
+        ("local", "litert", 1),
+        ("local", "litert", 2),
     ]
     assert {row["runtime"] for row in ran.json["unmeasured"]} == {"litert-gpu", "litert-nnapi"}
 

@@ -90,9 +90,9 @@ def test_throughputs_are_part_of_a_measurement(models: Path, artifact_of: Callab
 def test_litert_without_xnnpack(models: Path, artifact_of: Callable[..., Artifact]) -> None:
     file = artifact_of("affine.tflite")
     (on,) = LocalTarget().measure([file], samples(models), _PLAN)
-    (off,) = LocalTarget().measure([file], samples(models), replace(_PLAN, xnnpack=False))
+    (off,) = LocalTarget().measure([file], samples(models), replace(_PLAN, xnnpack=(False,)))
     assert [row.runtime for row in (on, off)] == ["litert", "litert without XNNPACK"]
-    (other,) = LocalTarget().measure([artifact_of("affine.onnx")], samples(models), replace(_PLAN, xnnpack=False))
+    (other,) = LocalTarget().measure([artifact_of("affine.onnx")], samples(models), replace(_PLAN, xnnpack=(False,)))
     assert other.runtime == "onnxruntime"
     with AgentSession() as session:
         session.load("litert", models / "affine.tflite", delegate="none")

@@ -10,7 +10,7 @@ import pytest
 from edgeship.errors import ArtifactError, ChildCrashed, EdgeshipError, TargetUnavailable
 from edgeship_benchmarks.android import tool
 
-CPU, GPU, NNAPI = tool.delegates(xnnpack=True)
+CPU, (GPU, NNAPI) = tool.cpu(), tool.accelerators()
 
 #: TensorFlow 2.5: no prefixes of severity, no percentiles.
 OLD = """\
@@ -156,7 +156,7 @@ def test_a_delegate_that_falls_back_is_no_gpu(text: str, words: str) -> None:
 
 
 def test_the_cpu_without_xnnpack_is_what_was_asked_for() -> None:
-    plain = tool.delegates(xnnpack=False)[0]
+    plain = tool.cpu(xnnpack=False)
     assert (plain.runtime, plain.flags) == ("litert without XNNPACK", ("--use_xnnpack=false",))
     assert tool.require_delegated(OLD, tool.read(OLD), plain, "") == ""
     assert tool.require_delegated(OLD, tool.read(OLD), CPU, "") == "XNNPACK runs none of its operators"

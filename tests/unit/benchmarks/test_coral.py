@@ -20,6 +20,7 @@ from edgeship_benchmarks import coral
 from edgeship_benchmarks.plan import execute
 from edgeship_benchmarks.session import AgentSession, Turns
 from edgeship_benchmarks.targets.coral import CoralTarget
+from edgeship_benchmarks.ways import Way
 
 _PLAN = Plan(min_runs=12, min_seconds=0.0, rounds=3, warmup_max_runs=20)
 
@@ -107,9 +108,9 @@ def test_devices_that_do_not_exist(rest: str) -> None:
 
 
 def test_without_xnnpack_is_refused(compiled: Callable[[str], Artifact]) -> None:
-    with pytest.raises(InputError, match="--no-xnnpack"):
-        coral.Coral().load_options(Plan(xnnpack=False))
-    assert coral.Coral("pci:1").load_options(Plan()) == {"delegate": "edgetpu:pci:1"}
+    with pytest.raises(InputError, match="XNNPACK cannot be off"):
+        coral.Coral().load_options(Way(xnnpack=False))
+    assert coral.Coral("pci:1").load_options(Way()) == {"delegate": "edgetpu:pci:1"}
 
 
 def test_sessions_that_take_turns_never_live_together(models: Path) -> None:

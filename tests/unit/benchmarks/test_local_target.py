@@ -50,7 +50,7 @@ def test_measures_artifacts_of_several_formats_side_by_side(models: Path, artifa
 
 def test_threads_reach_the_runtime(models: Path, artifact_of: Callable[..., Artifact]) -> None:
     (found,) = LocalTarget().measure(
-        [artifact_of("affine.onnx")], {"x": np.load(models / "affine.x.npy")}, replace(_PLAN, threads=2)
+        [artifact_of("affine.onnx")], {"x": np.load(models / "affine.x.npy")}, replace(_PLAN, threads=(2,))
     )
     assert found.threads == 2
 

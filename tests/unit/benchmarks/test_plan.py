@@ -122,7 +122,6 @@ _BAD: list[Callable[[Plan], Plan]] = [
     lambda p: replace(p, cool_down_seconds=float("inf")),
     lambda p: replace(p, min_runs=0),
     lambda p: replace(p, warmup_max_runs=0),
-    lambda p: replace(p, threads=0),
     lambda p: replace(p, min_seconds=float("nan")),
 ]
 

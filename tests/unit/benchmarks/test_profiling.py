@@ -205,7 +205,7 @@ def test_the_split_finds_the_layer_that_takes_nearly_all(
     """Layers whose costs are known to differ by two orders of magnitude, on this machine whatever else it does."""
     artifact = read_artifact(_written(tmp_path, tiny_tflite.chain_bytes(_SIZES)))
     inputs = {"x": np.ones((4, _SIZES[0]), np.float32)}
-    plan = Plan(**{**vars(_QUICK), "xnnpack": xnnpack})
+    plan = Plan(**{**vars(_QUICK), "xnnpack": (xnnpack,)})
     (row,) = LocalTarget().measure([artifact], inputs, plan)
     assert isinstance(row, Measurement), row
     profile = row.profile

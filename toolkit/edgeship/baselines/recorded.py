@@ -27,7 +27,7 @@ def recorded(
     seen: set[str] = set()
     for artifact, row in found:
         same = [item for item in before if is_of(item, artifact, row.artifact)]
-        judge = Judge(row.artifact, row.target, row.runtime, allowed)
+        judge = Judge(row.artifact, row.target, row.engine, allowed)
         if row.artifact not in seen and not isinstance(row, Estimate):
             seen.add(row.artifact)
             weighed = [item.result for item in same if not isinstance(item.result, Estimate)]

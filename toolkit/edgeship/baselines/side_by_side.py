@@ -41,10 +41,10 @@ def _weighed(rows: Sequence[Result]) -> Result | None:
 
 
 def _judged(row: Result, theirs: Rows, allowed: float) -> list[Judged]:
-    judge = Judge(row.artifact, row.target, row.runtime, allowed)
+    judge = Judge(row.artifact, row.target, row.engine, allowed)
     figure = "instructions" if isinstance(row, Emulation) else "latency"
     same = [other for other in theirs if (other.target, other.runtime) == (row.target, row.runtime)]
-    other = next((item for item in same if isinstance(item, Result)), None)
+    other = next((item for item in same if isinstance(item, Result) and item.engine == row.engine), None)
     if isinstance(row, Estimate):
         return [judge.silent(figure, "an estimate is not compared")]
     if isinstance(row, Emulation) and isinstance(other, Emulation):

@@ -58,7 +58,7 @@ def _show(found: Sequence[Record]) -> None:
         session, row = item.session, item.result
         said = session.label or session.revision[:8] or session.source
         head = "" if session == before else f"{session.created[:16].replace('T', ' ')} {said}"
-        where = f"{row.runtime} on {row.target}"
+        where = f"{row.engine} on {row.target}"
         ui.row(made, head, item.name, row.artifact, where, row.provenance, _result(item))
         before = session
     ui.print_table(made)

@@ -140,6 +140,10 @@ augment = click.option(
     help="Random variations of training samples: flip, crop (images) or module:function; repeat for several.",
 )
 seed = click.option("--seed", type=int, metavar="N", help="Of everything random; overrides the recipe's.")
+#: More are no processor's.
+_MOST_THREADS = 1024
+_XNNPACK = {"on": (True,), "off": (False,), "both": (True, False)}
+
 _loading = together(
     click.option(
         "--custom-objects",
@@ -172,9 +176,31 @@ def counted(name: str, default: int, help_text: str) -> Callable[[F], F]:
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=help_text)
 
 
+class _Counts(click.ParamType[tuple[int, ...]]):
+    """One number or several, divided by commas: `1,2,4`."""
+
+    name = "counts"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Numbers of 1 or more, each once."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= _MOST_THREADS for part in parts):
+            self.fail(f"{value!r} is no number of threads, nor several such as 1,2,4", param, ctx)
+        return tuple(dict.fromkeys(map(int, parts)))
+
+
 force = click.option("--force", is_flag=True, help="Replace another build in --out.")
 measuring = together(
-    counted("--threads", 1, "Of the runtime."),
+    click.option(
+        "--threads",
+        type=_Counts(),
+        default="1",
+        show_default=True,
+        metavar="N,N",
+        help="Of the runtime; several, such as 1,2,4, are measured side by side.",
+    ),
     counted("--min-runs", 100, "Inferences to time."),
     click.option("--min-seconds", type=float, default=1.0, show_default=True, help="Time to keep timing."),
     click.option("--profile", is_flag=True, help="Time the operators too, in a run of its own."),
@@ -190,7 +216,13 @@ comparing = together(
         metavar="SECONDS",
         help="Rest before each repeat but the first.",
     ),
-    click.option("--xnnpack/--no-xnnpack", default=True, show_default=True, help="Of LiteRT, on the CPU."),
+    click.option(
+        "--xnnpack",
+        type=click.Choice(tuple(_XNNPACK)),
+        default="on",
+        show_default=True,
+        help="Of LiteRT on the CPU; both are measured side by side.",
+    ),
     click.option(
         "--batch", type=click.IntRange(2), metavar="N", help="Measure throughput too, with N samples in an inference."
     ),
@@ -229,5 +261,7 @@ def make_plan(given: Mapping[str, Any]) -> Plan:
     """The plan that the options of `measuring`, and of `comparing` where a command has them, say."""
     from edgeship.types import Plan
 
-    names = ("threads", "min_runs", "min_seconds", "repeats", "cool_down_seconds", "xnnpack", "streaming", "profile")
-    return Plan(batch=given.get("batch") or 0, **{name: given[name] for name in names if name in given})
+    names = ("threads", "min_runs", "min_seconds", "repeats", "cool_down_seconds", "streaming", "profile")
+    xnnpack = _XNNPACK[given.get("xnnpack", "on")]
+    values = {name: given[name] for name in names if name in given}
+    return Plan(batch=given.get("batch") or 0, xnnpack=xnnpack, **values)

@@ -16,7 +16,7 @@ def print_profiles(rows: Sequence[Measurement]) -> None:
     from edgeship.report import profiles
 
     for measurement, profile in profiles.profiled(rows):
-        title = f"where the time of {measurement.artifact} goes, on {measurement.target} in {measurement.runtime}"
+        title = f"where the time of {measurement.artifact} goes, on {measurement.target} in {measurement.engine}"
         made = ui.table("operator", "type", ">ms, ± of 95 %", ">share", ">MACs", ">GMAC/s", title=title)
         for line in profiles.lines(profile):
             figures = (line.ms, line.share, line.macs, line.rate)

@@ -40,7 +40,7 @@ def _measured(rows: Sequence[Measurement]) -> None:
         said: str = "unstable" if s.unstable else m.provenance
         if m.device.facts.get("software_gpu") == "yes":
             said = "software GPU"
-        ui.row(made, m.artifact, m.target, m.runtime, *figures, f"{m.size_bytes:,}", said)
+        ui.row(made, m.artifact, m.target, m.engine, *figures, f"{m.size_bytes:,}", said)
     ui.print_table(made)
     _parts(rows)
     _pages(rows)
@@ -58,7 +58,7 @@ def _pages(rows: Sequence[Measurement]) -> None:
     made = ui.table("file", "runtime", *columns, title="what a web page pays before the first answer")
     for m, page in found:
         starts = ("" if ms is None else f"{ms:.0f}" for ms in (page.cold_ms, page.warm_ms, page.offline_ms))
-        ui.row(made, m.artifact, m.runtime, f"{page.runtime_bytes:,}", f"{page.model_bytes:,}", page.encoding, *starts)
+        ui.row(made, m.artifact, m.engine, f"{page.runtime_bytes:,}", f"{page.model_bytes:,}", page.encoding, *starts)
     ui.print_table(made)
 
 
@@ -72,7 +72,7 @@ def _parts(rows: Sequence[Measurement]) -> None:
         streaming = f"{m.streaming.per_second:,.0f}" if m.streaming else ""
         batch = f"{m.batch.per_second:,.0f} (of {m.batch.batch})" if m.batch else ""
         energy = (f"{m.energy.millijoules:.3g}", m.energy.meter) if m.energy else ("", "")
-        ui.row(made, m.artifact, m.runtime, *processing, streaming, batch, *energy)
+        ui.row(made, m.artifact, m.engine, *processing, streaming, batch, *energy)
     ui.print_table(made)
 
 

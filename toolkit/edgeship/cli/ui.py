@@ -191,7 +191,7 @@ def _report_cells(found: Row) -> tuple[str, ...]:
         _drop(found.drop),
         _median(timing),
         found.artifact.verification,
-        timing.measurement.runtime if timing else "",
+        timing.runtime if timing else "",
     )
 
 

@@ -106,7 +106,7 @@ def chart(measurement: Measurement, profile: OperatorProfile, name: str) -> list
 def _chart(measurement: Measurement, shown: Sequence[ProfileLine], name: str, kind: str) -> Chart:
     names = [shortened(line.operator.name, 34) for line in shown]
     made = [Line(text, f"{line.ms} ms  {line.share}") for text, line in zip(names, shown, strict=True)]
-    label = f"Time by operator of {name} in {measurement.runtime} on {measurement.target}"
+    label = f"Time by operator of {name} in {measurement.engine} on {measurement.target}"
     drawn, left, right, middles = lined(made, kind, label, 0)
     ends = [max(line.operator.ms, *(line.operator.interval_ms or (0.0,))) for line in shown]
     x = Scale(0.0, max([*ends, 1e-9]), left, right)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -30,13 +31,14 @@ def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = Ma
     firsts: dict[tuple[str, str], Measurement] = {}
     found: list[str] = []
     undecided: dict[tuple[str, str], list[str]] = {}
+    rows_of = Counter((m.target, m.group, m.artifact) for m in measurements)
     for m in measurements:
         first = firsts.setdefault((m.target, m.group), m)
         if first is m:
             continue
         names = [labels.get(row.artifact, row.artifact) for row in (m, first)]
-        if m.artifact == first.artifact:
-            names = [f"{name} in {row.runtime}" for name, row in zip(names, (m, first), strict=True)]
+        if any(rows_of[row.target, row.group, row.artifact] > 1 for row in (m, first)):
+            names = [f"{name} in {row.engine}" for name, row in zip(names, (m, first), strict=True)]
         said = _verdict(m, first, names)
         if said:
             found.append(f"{_place(m, first)}: {said}")

@@ -46,16 +46,22 @@ class Timing:
 
     @property
     def runtime(self) -> str:
-        """The runtime; that its GPU is none belongs to its name, because such a time says nothing about any GPU."""
-        software = self.measurement.device.facts.get("software_gpu") == "yes"
-        return f"{self.measurement.runtime} (software GPU)" if software else self.measurement.runtime
+        """The runtime, and more threads than one.
+
+        That its GPU is none belongs to its name, because such a time says nothing about any GPU.
+        """
+        return self._marked(self.measurement.engine)
 
     @property
     def where(self) -> str:
         """Runtime, target, threads and provenance, without which a latency means nothing."""
         m = self.measurement
         threads = "1 thread" if m.threads == 1 else f"{m.threads} threads"
-        return f"{self.runtime} on {m.target}, {threads}, {m.provenance}"
+        return f"{self._marked(m.runtime)} on {m.target}, {threads}, {m.provenance}"
+
+    def _marked(self, runtime: str) -> str:
+        software = self.measurement.device.facts.get("software_gpu") == "yes"
+        return f"{runtime} (software GPU)" if software else runtime
 
 
 @dataclass(frozen=True)

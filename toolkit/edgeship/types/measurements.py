@@ -57,7 +57,7 @@ class Plan:
     """How to measure: warm up until stable, then `min_runs` and `min_seconds` or more, in interleaved rounds.
 
     Attributes:
-        threads: of the runtime.
+        threads: of the runtime; each number is a way of its own to run a file, interleaved with the others.
         warmup_max_runs: warm-up ends here at the latest.
         min_runs, min_seconds: of every file, over all rounds of all repeats.
         rounds: of each repeat; in a round every file takes its turn, in an order that is drawn.
@@ -65,13 +65,13 @@ class Plan:
         repeats: how often every file is started anew. Two processes of one file differ: with one start of each, an
             interval speaks of these processes only.
         cool_down_seconds: rest before each repeat but the first.
-        xnnpack: whether LiteRT uses XNNPACK, which is its default.
+        xnnpack: whether LiteRT uses XNNPACK, which is its default; both: two ways.
         batch: samples in an inference when throughput in batches is measured; 0: it is not.
         streaming: whether throughput one sample after another is measured.
         profile: whether operators are timed too, after all that is measured.
     """
 
-    threads: int = 1
+    threads: tuple[int, ...] = (1,)
     warmup_max_runs: int = 200
     min_runs: int = 100
     min_seconds: float = 1.0
@@ -79,7 +79,7 @@ class Plan:
     seed: int = 0
     repeats: int = 1
     cool_down_seconds: float = 0.0
-    xnnpack: bool = True
+    xnnpack: tuple[bool, ...] = (True,)
     batch: int = 0
     streaming: bool = False
     profile: bool = False
@@ -148,6 +148,11 @@ class _Of:
     target: str
     runtime: str
 
+    @property
+    def engine(self) -> str:
+        """What tells results of one file on one target apart."""
+        return self.runtime
+
 
 class _Weighed:
     """A result that says what its artifact weighs, in bytes over all files."""
@@ -213,6 +218,11 @@ class Measurement(_Of, _Weighed):
     parity: Parity | None = None
     page: PageStart | None = None
     profile: OperatorProfile | None = None
+
+    @property
+    def engine(self) -> str:
+        """`litert`, or `litert, 4 threads`."""
+        return self.runtime if self.threads == 1 else f"{self.runtime}, {self.threads} threads"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One runtime in one page: starts of each artifact, then all of them loaded side by side and timed in turn."""
+"""One runtime in one page, on so many threads: starts of each artifact, then all loaded side by side, timed in turn."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edgeship_benchmarks import measuring
 from edgeship_benchmarks.plan import execute
 from edgeship_benchmarks.targets.browser.runtimes import threads
 from edgeship_benchmarks.targets.browser.starts import Cold, Starter
+from edgeship_benchmarks.ways import Way
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
@@ -58,21 +59,22 @@ class _Started:
 
 
 class Backend:
-    """One runtime in one page.
+    """One runtime on so many threads in one page.
 
     Args:
         pages: where the page is.
         target: its address.
-        runtime: see `runtimes.RUNTIMES`.
+        runtime: see `runtimes.RUNTIMES`, and its threads `runtimes.counts`.
         facts: of the page.
         inputs: some samples of each input.
         plan: how to measure.
     """
 
     def __init__(
-        self, pages: Pages, target: str, runtime: str, facts: Mapping[str, str], inputs: Tensors, plan: Plan
+        self, pages: Pages, target: str, runtime: tuple[str, int], facts: Mapping[str, str], inputs: Tensors, plan: Plan
     ) -> None:
-        self._pages, self._target, self._runtime = pages, target, runtime
+        self._pages, self._target = pages, target
+        self._runtime, self._threads = runtime
         self._facts, self._inputs, self._plan = facts, inputs, plan
         cores = facts.get("cores", "")
         self._cores = int(cores) if cores.isascii() and cores.isdigit() and len(cores) < 5 else 1
@@ -100,7 +102,7 @@ class Backend:
                 one.starter.close()
 
     def _start(self, artifact: Artifact, expected: Expected) -> _Started:
-        wanted = threads(self._runtime, self._plan.threads, self._cores)
+        wanted = threads(self._threads, self._cores)
         if wanted > 1 and self._cores < 2:
             raise TargetUnavailable(_FEW_CORES)
         starter = Starter(self._pages.server, artifact, self._runtime, wanted, self._inputs)
@@ -145,7 +147,8 @@ class Backend:
         group = session.channel.inferences_per_time
         machine = measuring.both(self._facts, self._pages.machine())
         facts = {**machine, **one.cold.facts, "inferences_per_time": str(group)}
-        row = measuring.measurement(one.starter.artifact, self._target, session, timing, self._plan, facts)
+        way = Way(session.channel.threads)
+        row = measuring.measurement(one.starter.artifact, way, self._target, session, timing, facts)
         notes = [
             (_SOFTWARE_NOTE, one.software),
             (_HIDDEN_NOTE, hidden),
@@ -154,11 +157,10 @@ class Backend:
         ]
         return replace(
             row,
-            threads=session.channel.threads,
             import_ms=one.cold.import_ms,
             load_ms=one.cold.load_ms,
             first_inference_ms=one.cold.first_inference_ms,
-            group=self._runtime,
+            group=row.engine,
             parity=one.cold.parity,
             notes=(*row.notes, *one.cold.notes, *(note for note, applies in notes if applies)),
         )

@@ -15,7 +15,7 @@ from edgeship_benchmarks.agreement import Expected
 from edgeship_benchmarks.measuring import not_measured
 from edgeship_benchmarks.targets.browser.backend import Backend
 from edgeship_benchmarks.targets.browser.pages import Pages
-from edgeship_benchmarks.targets.browser.runtimes import RUNTIMES
+from edgeship_benchmarks.targets.browser.runtimes import RUNTIMES, counts
 from edgeship_benchmarks.targets.browser.starts import Starter
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ class Course:
         """Rows in the order of the artifacts. Raises TargetUnavailable where not even one page comes."""
         self._rows = {artifact.id: [] for artifact in artifacts}
         work = [
-            (runtime, [a for a in artifacts if a.format == form])
+            ((runtime, count), [a for a in artifacts if a.format == form])
             for form, names in RUNTIMES.items()
             for runtime in names
+            for count in counts(runtime, self._plan.threads)
             if any(a.format == form for a in artifacts)
         ]
         for artifact in artifacts:
@@ -88,14 +89,19 @@ class Course:
             self._expected[artifact.id] = Expected(artifact, self._inputs)
         with Pages(self._kind, self._told) as pages:
             for done, (runtime, mine) in enumerate(work):
-                self._told(Progress(self._target, done, len(work), runtime))
+                self._told(Progress(self._target, done, len(work), runtime[0]))
                 self._measure(pages, runtime, mine, (done, len(work)))
             self._told(Progress(self._target, len(work), len(work)))
             pages.finish("Done", "The results are where the measurement was asked for. You can close this page.")
         return [row for found in self._rows.values() for row in found]
 
-    def _measure(self, pages: Pages, runtime: str, artifacts: Sequence[Artifact], place: tuple[int, int]) -> None:
-        """Rows of one runtime. An artifact that takes the page with it is left out; the others go on in a new one."""
+    def _measure(
+        self, pages: Pages, runtime: tuple[str, int], artifacts: Sequence[Artifact], place: tuple[int, int]
+    ) -> None:
+        """Rows of one runtime on so many threads.
+
+        An artifact that takes the page with it is left out; the others go on in a new one.
+        """
         left = list(artifacts)
         alone = False
         while left:
@@ -105,9 +111,9 @@ class Course:
                 if not any(self._rows.values()):
                     raise
                 for artifact in left:
-                    self._add(not_measured(artifact, self._target, error, runtime))
+                    self._add(not_measured(artifact, self._target, error, runtime[0]))
                 return
-            self._show(pages, runtime, *place)
+            self._show(pages, runtime[0], *place)
             backend = Backend(pages, self._target, runtime, facts, self._inputs, self._plan)
             together = left[:1] if alone else left
             found = backend.rows(together, self._expected, self._told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: Format -> runtimes, those that run in every browser first.
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "tfjs": ("tfjs-wasm-simd", "tfjs-wasm-nosimd", "tfjs-wasm-threads", "tfjs-webgl", "tfjs-webgpu"),
@@ -12,8 +14,17 @@ RUNTIMES: dict[str, tuple[str, ...]] = {
 MOST_THREADS = 4
 
 
-def threads(runtime: str, wanted: int, cores: int) -> int:
-    """How many threads a runtime is asked for: one; with `-threads` what the plan wants, else what the device has."""
+#: For `threads`: as many as the device has.
+ALL = 0
+
+
+def counts(runtime: str, wanted: Sequence[int]) -> list[int]:
+    """The numbers of threads to measure a runtime on: one; with `-threads` those that the plan wants, else `ALL`."""
     if not runtime.endswith("-threads"):
-        return 1
-    return wanted if wanted > 1 else max(2, min(MOST_THREADS, cores))
+        return [1]
+    return [count for count in wanted if count > 1] or [ALL]
+
+
+def threads(count: int, cores: int) -> int:
+    """How many threads a runtime is asked for on a device with so many cores."""
+    return max(2, min(MOST_THREADS, cores)) if count == ALL else count
