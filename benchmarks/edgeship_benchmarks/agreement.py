@@ -63,11 +63,26 @@ class Expected:
     def compare(self, session: Runs) -> tuple[Parity | None, tuple[str, ...]]:
         """How the session's outputs compare, and notes. Raises ArtifactError where they are something else."""
         found = session.run(self.inputs)
+        count = len(next(iter(self.inputs.values())))
+        if any(value.ndim == 0 or len(value) != count for value in found.values()):
+            raise ArtifactError(f"its outputs {self.where} are not those of {count} samples")
         _check_finite_and_sensitive(found, self.where)
         if not self.reference:
             if not any(map(_spread, found.values())):
                 raise ArtifactError(f"its outputs {self.where} do not depend on its inputs")
             return None, (f"outputs were not compared with those of another runtime: {self.why}",)
+        ordered = self._matched(found)
+        share = max(_share(array, ordered[name]) for name, array in self._outputs.items())
+        if not share <= LIMIT:  # NaN, where only the reference computes it, is no agreement
+            raise ArtifactError(
+                f"it computes something else than in {self.reference}: outputs differ by {100 * share:.0f} % of what "
+                "the inputs change in them",
+                remedy="Use another runtime: this backend has a kernel that is wrong for the file.",
+            )
+        return parity(ordered, self._outputs, f"{self.reference} on this machine"), self._notes(share)
+
+    def _matched(self, found: Mapping[str, Array]) -> dict[str, Array]:
+        """By the names of the reference. Raises ArtifactError where number or shapes differ."""
         if len(found) != len(self._outputs):
             raise ArtifactError(
                 f"it has {len(found)} outputs {self.where} and {len(self._outputs)} in {self.reference}"
@@ -77,14 +92,7 @@ class Expected:
             if array.shape != ordered[name].shape:
                 shapes = f"{ordered[name].shape} {self.where} and {array.shape} in {self.reference}"
                 raise ArtifactError(f"an output has the shape {shapes}")
-        shares = [_share(array, ordered[name]) for name, array in self._outputs.items()]
-        if max(shares) > LIMIT:
-            raise ArtifactError(
-                f"it computes something else than in {self.reference}: outputs differ by {100 * max(shares):.0f} % of "
-                "what the inputs change in them",
-                remedy="Use another runtime: this backend has a kernel that is wrong for the file.",
-            )
-        return parity(ordered, self._outputs, f"{self.reference} on this machine"), self._notes(max(shares))
+        return ordered
 
     def _notes(self, share: float) -> tuple[str, ...]:
         notes = []

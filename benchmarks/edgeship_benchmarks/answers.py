@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from edgeship.errors import ChildCrashed
+from edgeship.codec import from_data
+from edgeship.errors import ChildCrashed, InputError
 from edgeship.types import TensorSpec
+
+T = TypeVar("T")
 
 #: Bounds of what an agent says in words.
 _MOST_TEXTS, _LONGEST_TEXT = 10_000, 2_000
@@ -98,6 +101,18 @@ def times(answer: Any, key: str = "latency_ms") -> tuple[float, ...]:
     if not isinstance(found, list) or not found:
         raise ChildCrashed("the agent gave no times")
     return tuple(map(number, found))
+
+
+def value(kind: type[T], answer: Any) -> T:
+    """A value of ours whose numbers can be."""
+    try:
+        found = from_data(kind, answer)
+    except InputError as error:
+        raise ChildCrashed(f"the agent's answer is {error.message}") from error
+    for item in vars(found).values():
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            number(item)
+    return found
 
 
 def trace(answer: Any) -> Trace:

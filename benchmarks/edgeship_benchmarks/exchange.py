@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 
@@ -79,7 +80,20 @@ def inside(folder: str, file: str) -> str:
 def read(file: Path) -> Array:
     """An array that an agent wrote. Raises ChildCrashed."""
     try:
-        array: Array = np.load(file, allow_pickle=False)
+        with file.open("rb") as content:
+            _check_size(content, file.stat().st_size)
+            array: Array = np.load(content, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ChildCrashed(f"the agent wrote no array to {file.name}: {error}") from error
     return array
+
+
+def _check_size(content: BinaryIO, size_bytes: int) -> None:
+    """NumPy allocates what a header says before it looks at how much there is. Raises ValueError."""
+    version = np.lib.format.read_magic(content)
+    if version != (1, 0):
+        raise ValueError(f"version {version} of the format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(content)
+    if math.prod(shape) * dtype.itemsize != size_bytes - content.tell():
+        raise ValueError(f"{size_bytes} bytes for the shape {shape} of {dtype}")
+    content.seek(0)

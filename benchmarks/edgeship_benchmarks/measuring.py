@@ -80,7 +80,7 @@ def measure_jobs(
             try:
                 session = job.opener(job.artifact, job.way)
                 stack.callback(session.close)
-                opened.append((number, session, session.describe()))
+                opened.append((number, session, _described(session)))
             except EdgeshipError as error:
                 rows[number] = not_measured(job.artifact, target, error, job.runtime)
         timings = execute([session for _, session, _ in opened], inputs, plan, progress)
@@ -88,7 +88,7 @@ def measure_jobs(
             try:
                 if isinstance(timing, EdgeshipError):
                     raise timing
-                facts = both(before, _afterwards(session))
+                facts = both(before, _described(session))
                 job = jobs[number]
                 row = measurement(job.artifact, job.way, target, session, timing, facts)
                 rows[number] = profiled(row, session, job.artifact, inputs, plan, progress)
@@ -118,8 +118,8 @@ def profiled(
         return replace(row, notes=(*row.notes, f"no profile: {error.message}"))
 
 
-def _afterwards(session: Session) -> dict[str, str]:
-    """Facts after measuring; a connection that breaks only now costs nothing."""
+def _described(session: Session) -> dict[str, str]:
+    """Facts at this moment; a connection that breaks only now costs nothing."""
     try:
         return session.describe()
     except ConnectionLost:

@@ -22,11 +22,14 @@ def parity(found: Tensors, expected: Tensors, reference: str) -> Parity:
     if shapes[0] != shapes[1]:
         raise ArtifactError(f"its outputs are {shapes[0]}, and {shapes[1]} in {reference}")
     identical, difference = True, 0.0
+    numbers = True
     for name, array in expected.items():
         a, b = (np.asarray(values, np.float64) for values in (array, found[name]))
         same = (a == b) | (np.isnan(a) & np.isnan(b))
         identical &= bool(same.all())
         with np.errstate(invalid="ignore"):
             apart = np.where(same, 0.0, np.abs(a - b))
-        difference = max(difference, float(np.where(np.isnan(apart), np.inf, apart).max(initial=0.0)))
-    return Parity(reference, len(next(iter(expected.values()))), identical, difference)
+        numbers &= bool(np.isfinite(apart).all())
+        difference = max(difference, float(apart.max(initial=0.0)))
+    samples = len(next(iter(expected.values())))
+    return Parity(reference, samples, identical, difference if numbers else None)

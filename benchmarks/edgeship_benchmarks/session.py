@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeship.child import Child, Limits
 from edgeship.closing import Closing
-from edgeship.codec import from_data
 from edgeship.errors import ChildCrashed
 from edgeship.types import Energy, ProgressCallback, Throughput
 from edgeship_benchmarks import answers, exchange
@@ -142,7 +141,7 @@ class AgentSession(Closing):
     def _load(self) -> Loaded:
         assert self._asked is not None, "load comes first"
         file, options = self._asked
-        return from_data(Loaded, self._request({"op": "load", "file": self._files.send(file), **options}))
+        return answers.value(Loaded, self._request({"op": "load", "file": self._files.send(file), **options}))
 
     def pause(self) -> None:
         """End the agent; `restart` goes on."""
@@ -173,7 +172,7 @@ class AgentSession(Closing):
     def warm_up(self, inputs: Tensors, max_runs: int = 200) -> WarmUp:
         """Infer until latency is stable (the agent says how) or `max_runs` are done."""
         request = {"op": "warm_up", "inputs": self._samples(inputs), "max_runs": max_runs}
-        return from_data(WarmUp, self._request(request))
+        return answers.value(WarmUp, self._request(request))
 
     def measure(self, inputs: Tensors, min_runs: int = 20, min_seconds: float = 0.2) -> tuple[float, ...]:
         """Milliseconds of single inferences, cycling through the samples, until both minima are reached."""
@@ -188,12 +187,12 @@ class AgentSession(Closing):
 
     def processing(self, inputs: Tensors) -> Processing:
         """What it takes to turn a sample into what the file takes, and its outputs back; median milliseconds."""
-        return from_data(Processing, self._request({"op": "processing", "inputs": self._samples(inputs)}))
+        return answers.value(Processing, self._request({"op": "processing", "inputs": self._samples(inputs)}))
 
     def throughput(self, inputs: Tensors, batch: int, min_seconds: float) -> Throughput:
         """Samples a second, from real values to real values. Raises ArtifactError for a file that has no such batch."""
         request = {"op": "throughput", "inputs": self._samples(inputs), "batch": batch, "min_seconds": min_seconds}
-        return from_data(Throughput, self._request(request))
+        return answers.value(Throughput, self._request(request))
 
     def prefixes(
         self, inputs: Tensors, files: Sequence[Path], seconds: float = 10.0, progress: ProgressCallback | None = None

@@ -114,6 +114,7 @@ def test_measure_gives_rows_for_every_artifact(
             _check_measurement(row, artifact)
         if isinstance(row, Emulation):
             assert row.parity.samples >= 1
+            assert row.parity.largest_difference is not None
             assert row.parity.largest_difference < 1e-4
             assert row.instructions is None or row.instructions.total > 0
         if isinstance(row, Estimate):

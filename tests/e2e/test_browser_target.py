@@ -85,6 +85,7 @@ def test_rows_say_what_a_page_pays(browser: str, three: list[Artifact]) -> None:
         assert isinstance(row, Measurement)
         assert (row.target, row.runtime, row.group) == (f"browser:{browser}", "litert-web-wasm", "litert-web-wasm")
         assert row.parity is not None
+        assert row.parity.largest_difference is not None
         assert row.parity.largest_difference < 1e-6
         assert row.page is not None
         assert row.page.encoding == "br"

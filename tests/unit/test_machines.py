@@ -58,3 +58,15 @@ def test_an_error_is_raised_when_the_others_have_ended() -> None:
     with pytest.raises(ValueError, match="bad board"):
         machines.each([_place("good", "g"), _place("bad", "b"), _place("local")], job)
     assert ended == ["good"]
+
+
+def test_an_interruption_ends_all_at_once() -> None:
+    begun: list[str] = []
+
+    def job(place: Any) -> None:
+        begun.append(place.name)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        machines.each([_place("local"), _place("browser"), _place("emulated")], job)
+    assert begun == ["local"]

@@ -13,7 +13,7 @@ import numpy as np
 from edgeship import machines, plugins
 from edgeship.baselines import Baseline, Judged, find, is_of, recorded, side_by_side
 from edgeship.contracts import Target
-from edgeship.errors import HistoryError, InputError, UnavailableError
+from edgeship.errors import EdgeshipError, HistoryError, InputError
 from edgeship.history import store
 from edgeship.history.records import Record, name_of
 from edgeship.history.remembering import check_label, remember
@@ -88,12 +88,13 @@ def benchmark(wanted: Wanted, progress: ProgressCallback) -> Found:
     others = {old.id: old for new, old in pairs.values() if new.sha256 != old.sha256}
     artifacts = (*others.values(), *own)
     rows = measure(artifacts, wanted, progress)
-    results = [(mine[row.artifact], row) for row in rows if row.artifact in mine and isinstance(row, Result)]
+    ours = [(mine[row.artifact], row) for row in rows if row.artifact in mine]
+    results = [(artifact, row) for artifact, row in ours if isinstance(row, Result)]
     judged: tuple[Judged, ...] = side_by_side(rows, pairs, wanted.allowed)
     notes: tuple[str, ...] = ()
     if baseline is not None and baseline.records:
         history, notes = _history(names)
-        judged = recorded(results, baseline.records, history, wanted.allowed)
+        judged = recorded(ours, baseline.records, history, wanted.allowed)
     notes += remember("benchmark", results, wanted.label)
     return Found(rows, artifacts, baseline.said if baseline is not None else "", judged, notes, started)
 
@@ -139,7 +140,9 @@ def measure(artifacts: Sequence[Artifact], wanted: Wanted, progress: ProgressCal
     def on(place: Target) -> Sequence[Result | NotMeasured]:
         try:
             return place.measure(artifacts, arrays, wanted.plan, progress)
-        except UnavailableError as error:
+        except InputError:
+            raise
+        except EdgeshipError as error:
             why = (place.name, "", error.message, error.remedy, type(error).__name__)
             return [NotMeasured(artifact.id, *why) for artifact in artifacts]
 

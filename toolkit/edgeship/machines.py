@@ -15,17 +15,19 @@ def each(places: Sequence[Target], job: Callable[[Target], T]) -> list[T]:
     """`job(place)` of every target, in their order.
 
     Targets that name the same `machine` wait for each other, as all do that run here: those begin when the machines
-    elsewhere are done, because speaking to them is work for this one. The first error is raised when all have ended.
+    elsewhere are done, because speaking to them is work for this one. A machine ends with its first error; that of the
+    first target is raised when all machines have ended. Ctrl-C ends all at once.
     """
     results: dict[int, T] = {}
-    errors: dict[int, BaseException] = {}
+    errors: dict[int, Exception] = {}
 
     def work(numbers: Sequence[int]) -> None:
         for number in numbers:
             try:
                 results[number] = job(places[number])
-            except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
                 errors[number] = error
+                return
 
     by_machine: dict[str, list[int]] = {}
     for number, place in enumerate(places):

@@ -190,3 +190,25 @@ def test_side_by_side_equal_files_are_equal() -> None:
     pairs = {"tflite/int8": (OLD, replace(OLD, variant="int8@baseline"))}
     (found,) = side_by_side(beside(1.0, 1.0)[:1], pairs, 0.0)
     assert (found.figure, found.verdict) == ("file", "same")
+
+
+@pytest.mark.parametrize(
+    ("kind", "runtime", "word"),
+    [
+        ("ArtifactError", "litert", "regression"),
+        ("ChildCrashed", "", "regression"),
+        ("TargetUnavailable", "litert", "no verdict"),
+        ("ArtifactError", "another", None),
+    ],
+)
+def test_what_ran_and_does_not_run_any_more(kind: str, runtime: str, word: str | None) -> None:
+    before = timed(1.0, OLD)
+    now = NotMeasured(NEW.id, before.target, runtime, "it computes something else", "", kind)
+    old = replace(OLD, variant=f"{OLD.variant}@baseline")
+    rows = [now, replace(before, artifact=old.id)]
+    for judged in (
+        recorded([(NEW, now)], [kept(before, OLD, session(1))], (), 0.0),
+        side_by_side(rows, {NEW.id: (NEW, old)}, 0.0),
+    ):
+        assert [(item.figure, item.verdict) for item in judged] == ([("run", word)] if word else [])
+        assert all(item.how == "it ran before; now: it computes something else" for item in judged)

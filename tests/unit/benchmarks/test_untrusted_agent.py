@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeship.errors import ChildCrashed, EdgeshipError
+from edgeship_benchmarks import exchange
 from edgeship_benchmarks.session import AgentSession
 
 
@@ -37,6 +38,45 @@ def _session(folder: Path, answer: str) -> AgentSession:
 def test_times_that_cannot_be(tmp_path: Path, result: str) -> None:
     with _session(tmp_path, f'{{"result": {result}}}') as session, pytest.raises(ChildCrashed):
         session.measure({"x": np.zeros((1, 2), np.float32)})
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        '{"first_inference_ms": 1e999, "runs": 1, "stable": true}',
+        '{"first_inference_ms": 1, "runs": -5, "stable": true}',
+        '{"first_inference_ms": 1, "runs": 1}',
+        '{"preprocessing_ms": -3, "postprocessing_ms": 0}',
+        "[]",
+    ],
+)
+def test_values_that_cannot_be(tmp_path: Path, result: str) -> None:
+    x = {"x": np.zeros((1, 2), np.float32)}
+    with _session(tmp_path, f'{{"result": {result}}}') as session, pytest.raises(ChildCrashed):
+        session.warm_up(x)
+    with _session(tmp_path, f'{{"result": {result}}}') as session, pytest.raises(ChildCrashed):
+        session.processing(x)
+
+
+def _npy(shape: str, content: bytes = b"") -> bytes:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no array", _npy("(10000000000000,)"), _npy("(2,)", b"1234"), _npy("(1,)", b"12345678"), _npy("(-1,)")],
+)
+def test_arrays_that_are_no_more_than_they_say(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "0.npy").write_bytes(content)
+    with pytest.raises(ChildCrashed, match=r"wrote no array to 0\.npy"):
+        exchange.read(tmp_path / "0.npy")
+
+
+def test_an_array_that_is_one(tmp_path: Path) -> None:
+    for number, array in enumerate((np.arange(6).reshape(2, 3), np.zeros((0, 2), np.float32), np.float32(1))):
+        np.save(tmp_path / f"{number}.npy", array)
+        np.testing.assert_array_equal(exchange.read(tmp_path / f"{number}.npy"), array)
 
 
 @pytest.mark.parametrize("answer", ['{"result": NaN}', "[" * 100_000, '{"result": {"facts": [1]}}', '{"result": 3}'])

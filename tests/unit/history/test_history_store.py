@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -85,13 +87,20 @@ def test_the_newest_session_comes_first_and_names_choose() -> None:
     assert store.read(names=["x' OR '1'='1"]) == []
 
 
-def test_a_result_is_kept_once() -> None:
-    assert store.append([one()]) == 1
-    again = replace(one(), session=session(2))
+def test_a_result_of_a_reused_build_is_kept_once() -> None:
+    built = kept(replace(timed(1.0, artifact()), key="made once"), artifact(), session())
+    assert store.append([built]) == 1
+    again = replace(built, session=session(2))
     assert store.append([again]) == 0
     assert store.append([again, one(2, 1.5)]) == 1
     assert [item.session.created[8:10] for item in store.read()] == ["02", "01"]
     assert store.append([]) == 0
+
+
+def test_what_was_measured_again_and_is_the_same_is_new() -> None:
+    """An instruction count, or the size of an arena: a session whose results are equal is a session all the same."""
+    assert [store.append([kept(timed(1.0, artifact()), artifact(), session(n))]) for n in (1, 2)] == [1, 1]
+    assert len(store.read()) == 2
 
 
 def test_prune() -> None:
@@ -211,6 +220,18 @@ def test_several_processes_and_threads_make_and_fill_it_at_once() -> None:
     worker.join()
     assert [child.wait(timeout=120) for child in running] == [0, 0]
     assert len(store.read()) == 7
+
+
+def test_a_new_store_waits_for_who_writes_it() -> None:
+    store.place().parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(store.place(), isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        worker = threading.Thread(target=lambda: store.append([one(1, 1.0)]))
+        worker.start()
+        time.sleep(0.2)
+        other.execute("ROLLBACK")
+        worker.join()
+    assert len(store.read()) == 1
 
 
 def test_names_of_builds_and_of_files(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeship.types import Emulation, Measurement, Result
+from edgeship.errors import UnavailableError, from_wire
+from edgeship.types import Emulation, Measurement, NotMeasured, Result
 from edgeship_benchmarks.comparison import Ratio, word_for
 
 Word = Literal["regression", "improvement", "allowed", "no difference", "within the noise", "same", "no verdict"]
@@ -18,7 +19,8 @@ class Judged:
 
     Attributes:
         target, runtime: empty for what is the same everywhere.
-        figure: `latency`, `size`, `compressed size`, `instructions`, `arena`, or `file` where the files are equal.
+        figure: `latency`, `size`, `compressed size`, `instructions`, `arena`, `file` where the files are equal, or
+            `run` where the file does not run any more.
         before, now: in `unit`; None where there is none.
         verdict: `allowed`: certainly worse, but by no more than what is allowed; `no difference`: none of 5 % or more;
             `within the noise`: the interval leaves room for one; `same`: exactly.
@@ -53,6 +55,13 @@ class Judge:
         """No verdict."""
         unit = "ms" if figure == "latency" else ""
         return Judged(self.artifact, self.target, self.runtime, figure, unit, before, now, "no verdict", why)
+
+    def lost(self, now: NotMeasured) -> Judged:
+        """What ran does not run any more: the file's fault, unless what it needs is not there."""
+        excused = isinstance(from_wire({"type": now.type}), UnavailableError)
+        word: Word = "no verdict" if excused else "regression"
+        how = f"it ran before; now: {now.reason}"
+        return Judged(self.artifact, self.target, self.runtime, "run", "", None, None, word, how)
 
     def equal_files(self) -> Judged:
         """The files are the same, bit for bit: whatever else differs, they are no reason."""

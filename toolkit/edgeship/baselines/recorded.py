@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from edgeship.baselines.judged import Judge, Judged
 from edgeship.errors import InputError
 from edgeship.history.records import Record, conditions, name_of, settings
-from edgeship.types import Artifact, Emulation, Estimate, Measurement, Result
+from edgeship.types import Artifact, Emulation, Estimate, Measurement, NotMeasured, Result
 from edgeship_benchmarks import sessions
 from edgeship_benchmarks.stats import summary
 
 
 def recorded(
-    found: Sequence[tuple[Artifact, Result]], before: Sequence[Record], history: Sequence[Record], allowed: float
+    found: Sequence[tuple[Artifact, Result | NotMeasured]],
+    before: Sequence[Record],
+    history: Sequence[Record],
+    allowed: float,
 ) -> tuple[Judged, ...]:
     """Judge new results.
 
@@ -27,6 +30,10 @@ def recorded(
     seen: set[str] = set()
     for artifact, row in found:
         same = [item for item in before if is_of(item, artifact, row.artifact)]
+        if isinstance(row, NotMeasured):
+            if any(row.is_where(item.result) for item in same):
+                judged.append(Judge(row.artifact, row.target, row.runtime, allowed).lost(row))
+            continue
         judge = Judge(row.artifact, row.target, row.engine, allowed)
         if row.artifact not in seen and not isinstance(row, Estimate):
             seen.add(row.artifact)

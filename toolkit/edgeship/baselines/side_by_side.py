@@ -27,20 +27,22 @@ def side_by_side(rows: Rows, pairs: Mapping[str, tuple[Artifact, Artifact]], all
         if new.sha256 == old.sha256:
             found.append(judge.equal_files())
             continue
-        mine = [row for row in rows if row.artifact == name and isinstance(row, Result)]
+        mine = [row for row in rows if row.artifact == name]
         theirs = [row for row in rows if row.artifact == old.id]
-        results = [row for row in theirs if isinstance(row, Result)]
-        found += judge.sizes(_weighed(results), _weighed(mine))
+        found += judge.sizes(_weighed(theirs), _weighed(mine))
         for row in mine:
             found += _judged(row, theirs, allowed)
     return tuple(found)
 
 
-def _weighed(rows: Sequence[Result]) -> Result | None:
+def _weighed(rows: Rows) -> Result | None:
     return next((row for row in rows if isinstance(row, Measurement | Emulation)), None)
 
 
-def _judged(row: Result, theirs: Rows, allowed: float) -> list[Judged]:
+def _judged(row: Result | NotMeasured, theirs: Rows, allowed: float) -> list[Judged]:
+    if isinstance(row, NotMeasured):
+        ran = any(isinstance(other, Result) and row.is_where(other) for other in theirs)
+        return [Judge(row.artifact, row.target, row.runtime, allowed).lost(row)] if ran else []
     judge = Judge(row.artifact, row.target, row.engine, allowed)
     figure = "instructions" if isinstance(row, Emulation) else "latency"
     same = [other for other in theirs if (other.target, other.runtime) == (row.target, row.runtime)]

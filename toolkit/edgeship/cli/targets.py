@@ -49,7 +49,7 @@ def _list(as_json: bool) -> int:
 def _probe(addresses: tuple[str, ...], as_json: bool) -> int:
     """One table; targets that were named and are not there decide the exit code."""
     from edgeship import plugins
-    from edgeship.errors import UnavailableError
+    from edgeship.errors import EdgeshipError
 
     wanted = addresses or tuple(plugins.addresses(scheme)[0] for scheme in plugins.names("targets"))
     places = [plugins.target(address) for address in wanted]
@@ -59,7 +59,7 @@ def _probe(addresses: tuple[str, ...], as_json: bool) -> int:
         try:
             found = place.probe()
             rows.append({"target": place.name, "state": found.provenance, "facts": dict(found.facts)})
-        except UnavailableError as error:
+        except EdgeshipError as error:
             rows.append({"target": place.name, "state": "not here", "reason": error.message, "remedy": error.remedy})
             code = error.exit_code if addresses else 0
 

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from edgeship_benchmarks.stats import Summary
 SCHEMA = 1
 #: How long another process may hold the store.
 _PATIENCE_SECONDS = 5.0
+_RETRY_SECONDS = 0.02
 _OTHER = "Choose another store: EDGESHIP_HISTORY=FILE."
 _TABLES = (
     """CREATE TABLE sessions (
@@ -87,7 +89,9 @@ def _insert(store: sqlite3.Connection, session: int | None, item: Record) -> int
     row = item.result
     document = json.dumps(to_data(row), sort_keys=True, allow_nan=False)
     said = json.dumps(to_data(item.summary)) if item.summary is not None else ""
-    digest = hashlib.sha256(f"{item.name}\0{document}".encode()).hexdigest()
+    # A build that is reused gives its rows again; what was measured anew is new, also where it is the same.
+    when = "" if row.key else item.session.created
+    digest = hashlib.sha256(f"{when}{item.name}\0{document}".encode()).hexdigest()
     what = (row.provenance, item.name, row.artifact, row.artifact_sha256, row.target, row.runtime)
     how = json.dumps(settings(row), sort_keys=True)
     return store.execute(
@@ -140,7 +144,7 @@ def _writing() -> Iterator[sqlite3.Connection]:
     """A transaction on the store, which is made where there is none."""
     place().parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(place(), timeout=_PATIENCE_SECONDS, isolation_level=None)) as store:
-        store.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(store)
         store.execute("PRAGMA foreign_keys = ON")
         store.execute("BEGIN IMMEDIATE")  # two that make it at once do so one after the other
         if _version(store) == 0:
@@ -150,6 +154,20 @@ def _writing() -> Iterator[sqlite3.Connection]:
                 store.execute(statement)
         yield store
         store.execute("COMMIT")
+
+
+def _log_ahead(store: sqlite3.Connection) -> None:
+    """Write-ahead logging, so that readers never wait. SQLite itself has no patience here with others that write."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            store.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -132,6 +132,8 @@ def parity_text(parity: Parity) -> str:
     samples = "1 sample" if parity.samples == 1 else f"{parity.samples:,} samples"
     if parity.identical:
         return f"bit-identical to {parity.reference}, {samples}"
+    if parity.largest_difference is None:
+        return f"has NaN or infinity where {parity.reference} has numbers, or the other way round, {samples}"
     return f"differs from {parity.reference} by up to {parity.largest_difference:.3g}, {samples}"
 
 

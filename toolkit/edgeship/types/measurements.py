@@ -224,6 +224,11 @@ class Measurement(_Of, _Weighed):
         """`litert`, or `litert, 4 threads`."""
         return self.runtime if self.threads == 1 else f"{self.runtime}, {self.threads} threads"
 
+    @property
+    def on_software_gpu(self) -> bool:
+        """Whether software stood for the GPU: such times say nothing about any GPU."""
+        return self.device.facts.get("software_gpu") == "yes"
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -233,13 +238,13 @@ class Parity:
         reference: what they are held against, in words.
         samples: how many were run.
         identical: whether every bit of every output is the same.
-        largest_difference: of any output value, in its own unit.
+        largest_difference: of any output value, in its own unit; None where one has a number and the other has not.
     """
 
     reference: str
     samples: int
     identical: bool
-    largest_difference: float
+    largest_difference: float | None
 
 
 @dataclass(frozen=True)
@@ -335,6 +340,10 @@ class NotMeasured:
     reason: str
     remedy: str
     type: str = "TargetUnavailable"
+
+    def is_where(self, result: Result) -> bool:
+        """Whether it stands for what `result` is of: the same target, and the same runtime if one was chosen."""
+        return self.target == result.target and self.runtime in ("", result.runtime)
 
 
 #: What a target found out about an artifact.
