@@ -17,7 +17,7 @@ import pytest
 from edgeship.errors import ArtifactError, ChildCrashed, ChildError, ChildTimeout
 from edgeship.types import Progress
 from edgeship_benchmarks.targets.browser import answers, listing, worker
-from edgeship_benchmarks.targets.browser.hub import Hub
+from edgeship_benchmarks.targets.browser.hub import RENEW, Hub
 from edgeship_benchmarks.targets.browser.server import PageServer, Start
 
 MODEL = listing.listed("model.tflite", b"model " * 1000)
@@ -293,6 +293,18 @@ def test_only_one_page_works(server: PageServer, page: Page) -> None:
     assert server.hub.wait_for_page(5)
     assert page.post(id=1, result={}) == 400
     third.close()
+
+
+def test_a_page_that_renews_itself_makes_room_with_its_answer(server: PageServer, page: Page) -> None:
+    waiting = threading.Thread(target=lambda: server.hub.request({"op": RENEW}, 10))
+    waiting.start()
+    assert page.next()["op"] == RENEW
+    assert page.post(id=1, result={}) == 204
+    renewed = Page(server, "renewed")  # whether the thread has heard of the answer or not
+    assert server.hub.wait_for_page(5)
+    waiting.join()
+    assert page.post(id=1, result={}) == 400
+    renewed.close()
 
 
 def test_a_page_that_reconnects_gets_what_is_open_again() -> None:

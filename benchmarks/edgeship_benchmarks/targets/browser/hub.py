@@ -15,6 +15,8 @@ from edgeship.codec import from_data
 from edgeship.errors import ChildCrashed, ChildTimeout, from_wire
 from edgeship.types import Progress, ProgressCallback
 
+#: The operation that a page answers and then loads itself anew: the next page that comes is the one to work with.
+RENEW = "renew"
 _KEEP_OPEN = "Keep it open and in front until it says that it is done."
 
 
@@ -35,9 +37,12 @@ class Hub:
     def expect(self) -> None:
         """Forget the page: the next one that comes is the one to work with."""
         with self._changed:
-            self._page, self._streams, self._bye = "", 0, False
-            self._open.clear()
-            self._changed.notify_all()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._page, self._streams, self._bye = "", 0, False
+        self._open.clear()
+        self._changed.notify_all()
 
     def wait_for_page(self, seconds: float, check: Callable[[], None] = lambda: None) -> bool:
         """Whether a page came in time. `check` is called now and then; what it raises ends the wait."""
@@ -100,9 +105,9 @@ class Hub:
         with self._changed:
             if page != self._page or number not in self._open:
                 return False
-            if "progress" not in answer:
-                del self._open[number]
             self._answers.setdefault(number, []).append(answer)
+            if "progress" not in answer and self._open.pop(number).get("op") == RENEW:
+                self._forget()  # at once: the next page may be here before who asked hears of the answer
             self._changed.notify_all()
             return True
 

@@ -12,7 +12,7 @@ from typing import Any
 from edgeship.errors import EdgeshipError, TargetUnavailable
 from edgeship.types import OPEN_PAGE, Progress, ProgressCallback
 from edgeship_benchmarks.targets.browser.answers import check
-from edgeship_benchmarks.targets.browser.hub import Hub
+from edgeship_benchmarks.targets.browser.hub import RENEW, Hub
 from edgeship_benchmarks.targets.browser.processes import Browser
 from edgeship_benchmarks.targets.browser.server import PageServer
 
@@ -37,12 +37,18 @@ class Pages:
         self._started = browser != "any"
         self._progress = progress or (lambda _: None)
         self._browser: Browser | None = None
+        self._given_up: TargetUnavailable | None = None
         hub = Hub(GRACE_SECONDS[self._started])
         self.server = PageServer(hub, "127.0.0.1" if self._started else lan_address())
 
     def fresh(self) -> Mapping[str, str]:
-        """A page that has loaded nothing yet, and its facts. Raises TargetUnavailable where none comes."""
+        """A page that has loaded nothing yet, and its facts.
+
+        Raises TargetUnavailable where none comes; where nobody opened one, it is not waited for again.
+        """
         hub = self.server.hub
+        if self._given_up is not None:
+            raise self._given_up
         if not (hub.here and self._renewed()):
             if self._started:
                 self._start()
@@ -76,20 +82,20 @@ class Pages:
         hub.expect()
         self._progress(Progress(OPEN_PAGE, 0, 1, self.server.url))
         if not hub.wait_for_page(OPEN_SECONDS):
-            raise TargetUnavailable(
+            self._given_up = TargetUnavailable(
                 f"nobody opened the page within {OPEN_SECONDS:g} s",
                 remedy="Open the address on the device, in the same network; a firewall may be in the way.",
             )
+            raise self._given_up
         self._progress(Progress(OPEN_PAGE, 1, 1))
 
     def _renewed(self) -> bool:
         """Whether the page that is there loaded itself anew."""
         hub = self.server.hub
         try:
-            hub.request({"op": "renew"}, 30.0)
+            hub.request({"op": RENEW}, 30.0)
         except EdgeshipError:
             return False
-        hub.expect()
         return hub.wait_for_page(GRACE_SECONDS[False])
 
     def hidden(self) -> int:

@@ -24,6 +24,7 @@ const HERE = {
   offline: ({ urls }) => offer(urls),
   renew: async () => {
     await forget();
+    stream.close(); // it would connect again, and be taken for the new page
     setTimeout(() => location.reload(), 100); // after the answer
     return {};
   },
