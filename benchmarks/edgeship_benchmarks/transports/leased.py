@@ -18,8 +18,8 @@ import tempfile
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -139,17 +139,14 @@ class LeasedConnection(Closing):
             start_new_session=True,
         )
         errors = _Tail(process.stderr)
-        timer = threading.Timer(seconds, process.kill)
-        timer.start()
         try:
-            self._copy(process, stdout, limit_bytes)
-            late = not timer.is_alive()
+            with _ended_after(seconds, process) as late:
+                self._copy(process, stdout, limit_bytes)
         finally:
-            timer.cancel()
             process.kill()
             process.wait()
             said = errors.text()
-        if late and process.returncode:
+        if late.is_set() and process.returncode:
             raise self._failure(process.returncode, said, seconds)
         status, said = self._ended(process, said)
         if status:
@@ -256,6 +253,23 @@ class _Tail:
         if not self._thread.is_alive():
             self._pipe.close()
         return self._last.decode(errors="replace")
+
+
+@contextmanager
+def _ended_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+    """Kills a process once what is inside has taken so many seconds; the event says that it has."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()  # first: who waits for the process may go on at once when it is killed
+        process.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _until(process: subprocess.Popen[bytes], end: bytes, seconds: float) -> bytes:
