@@ -20,7 +20,7 @@ from edgeship.cli import cli
 from edgeship.cli.failures import run
 from edgeship.errors import InputError
 from edgeship.history.remembering import remember
-from edgeship.types import Artifact, Estimate, Measurement, NotMeasured, Progress
+from edgeship.types import NO_GPU, Artifact, Estimate, Measurement, NotMeasured, Progress
 
 #: Dense layers of files that were measured, and of one that was not and lies between them.
 _MEASURED = [(16, 256), (16, 512, 64), (16, 128, 64), (16, 512, 512, 64), (64, 1024), (64, 64, 64, 64), (64, 700, 32)]
@@ -93,6 +93,31 @@ def test_each_place_and_way_of_measuring_is_a_row_of_its_own(known: tuple[Path, 
     assert "2 threads" in half.basis
     assert isinstance(few, NotMeasured)
     assert "3 measured files are too few" in few.reason
+
+
+def _on(known: estimating.Known, **facts: str) -> estimating.Known:
+    m, artifact = known
+    return replace(m, device=replace(m.device, facts={**m.device.facts, **facts})), artifact
+
+
+@pytest.mark.parametrize("fact", ["model", "soc", "build", "user_agent", "gpu"])
+def test_two_phones_are_two_devices(known: tuple[Path, Path], tmp_path: Path, fact: str) -> None:
+    """Phones and browsers do not name their processor."""
+    found = estimating.read_known(known)
+    one, other = ([_on(item, **{fact: name}) for item in part] for name, part in (("A", found), ("B", found[:3])))
+    rows = estimating.from_known([_file(tmp_path, _NEW)], [*one, *other], _quiet)
+    assert [type(row) for row in rows] == [Estimate, NotMeasured]
+    assert isinstance(rows[1], NotMeasured)
+    assert "3 measured files are too few" in rows[1].reason
+
+
+def test_software_that_stood_for_a_gpu_is_not_fitted(known: tuple[Path, Path], tmp_path: Path) -> None:
+    found = estimating.read_known(known)
+    software = [_on(item, software_gpu="yes") for item in found]
+    rows = estimating.from_known([_file(tmp_path, _NEW)], [*found, *software], _quiet)
+    assert [type(row) for row in rows] == [Estimate, NotMeasured]
+    assert isinstance(rows[1], NotMeasured)
+    assert rows[1].reason == NO_GPU
 
 
 def test_what_is_refused_is_a_row(known: tuple[Path, Path], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from edgeship.inspection.opening import MEMORY_MIB
 from edgeship.report import schema, store
 from edgeship.types import (
     CHANGING_FACTS,
+    NO_GPU,
     Artifact,
     DeviceInfo,
     Estimate,
@@ -35,8 +36,8 @@ HISTORY = Path("history")
 _LIMIT_BYTES = 256 << 20
 #: Files of a folder that are looked at.
 _SUFFIXES = (".tflite", ".onnx")
-#: Facts that tell one device from another.
-_DEVICE = ("machine", "board", "cpu", "cores")
+#: Facts that tell one device from another; phones and browsers do not name their processor.
+_DEVICE = ("machine", "board", "cpu", "cores", "model", "soc", "build", "user_agent", "gpu", "software_gpu")
 
 #: A measurement, and the file that was measured.
 Known = tuple[Measurement, Artifact]
@@ -123,7 +124,7 @@ def from_known(
     """A row for each artifact and each (target, runtime, threads, device) among the measurements.
 
     What cannot be estimated is a NotMeasured row: fewer than `fit.MIN_FILES` different files, a file outside of the
-    range of those that were measured, or operators that cannot be counted.
+    range of those that were measured, operators that cannot be counted, or software that stood for a GPU.
     """
     places: dict[_Place, list[Known]] = {}
     for m, artifact in known:
@@ -157,6 +158,8 @@ def _count(artifacts: Mapping[str, Artifact], progress: ProgressCallback) -> dic
 def _row(
     artifact: Artifact, place: _Place, known: Sequence[Known], counted: Mapping[str, Work | EdgeshipError]
 ) -> Estimate:
+    if known[0][0].on_software_gpu:
+        raise InputError(NO_GPU)
     formats = sorted({a.format for _, a in known})
     if artifact.format not in formats:
         raise InputError(f"only {' and '.join(formats)} files were measured in {place.runtime}")

@@ -7,6 +7,7 @@ and thermalservice of Android 7 to 16 (AOSP, frameworks/base/services), and of t
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 
@@ -70,6 +71,11 @@ def facts_of(answer: bytes) -> dict[str, str]:
     return {key: value[:_LONGEST_TEXT] for key, value in found.items() if value}
 
 
+def hashed(serial: str) -> str:
+    """Tells devices of one model apart without naming any: the serial number itself is personal data."""
+    return hashlib.sha256(serial.encode()).hexdigest()[:16]
+
+
 def notes_of(facts: Mapping[str, str]) -> tuple[str, ...]:
     """What a reader must know about a device's state, before and after (`KEY_after`), with what to do about it."""
     after = {**facts, **{key.removesuffix("_after"): value for key, value in facts.items() if key.endswith("_after")}}
@@ -126,12 +132,14 @@ def _of_properties(text: str) -> dict[str, str]:
     maker, model = first("ro.product.manufacturer"), first("ro.product.model")
     chip = " ".join(filter(None, (first("ro.soc.manufacturer"), first("ro.soc.model"))))
     version, level = first("ro.build.version.release"), first("ro.build.version.sdk")
+    serial = first("ro.serialno", "ro.boot.serialno")
     return {
         "system": f"Android {version or '?'} (API {level or '?'})",
         "model": model if model.lower().startswith(maker.lower()) else f"{maker} {model}",
         "soc": chip or first("ro.board.platform", "ro.hardware"),
         "abi": first("ro.product.cpu.abilist", "ro.product.cpu.abi"),
         "build": first("ro.build.fingerprint", "ro.build.id"),
+        "serial_sha256": hashed(serial) if serial else "",
     }
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 from tests.standins.android_state import BATTERY, BATTERY_7, POWER, PROPERTIES, THERMAL, THERMAL_10_HOT
 
 from edgeship_benchmarks.android import state
+from edgeship_benchmarks.android.session import Phone
+from edgeship_benchmarks.transports.adb import AdbConnection, Device
+from edgeship_benchmarks.transports.link import Link
 
 
 def _answer(**sections: str) -> bytes:
@@ -57,6 +65,30 @@ def test_android_14() -> None:
         "disk_free_mib": "20480",
     }
     assert state.notes_of(facts) == ()
+
+
+def test_devices_of_one_model_are_told_apart_by_a_hash() -> None:
+    """By the number that the device has itself: adb's is an address where there is no cable."""
+    numbers = ["EX0123456789", "EX0123456780"]
+    one, other = (state.facts_of(_answer(properties=f"[ro.serialno]: [{number}]\n")) for number in numbers)
+    assert one["serial_sha256"] == hashlib.sha256(b"EX0123456789").hexdigest()[:16]
+    assert one["serial_sha256"] != other["serial_sha256"]
+    assert not any("EX01" in value for value in one.values())
+
+    class Connection:
+        device = Device("emulator-5554", "device", "")
+
+        def run(self, script: str) -> bytes:
+            assert script == state.SCRIPT
+            return self.answer
+
+        answer = b""
+
+    connection = Connection()
+    phone = Phone(cast("Link[AdbConnection]", SimpleNamespace(connection=lambda: connection)), Path(), "")
+    assert phone.facts()["serial_sha256"] == state.hashed("emulator-5554")
+    connection.answer = _answer(properties="[ro.serialno]: [EX0123456789]\n")
+    assert phone.facts()["serial_sha256"] == one["serial_sha256"]
 
 
 def test_android_10_that_is_hot() -> None:

@@ -11,7 +11,7 @@ from tests import report_builder, result_rows
 from tests.latencies import measured
 
 from edgeship.report import page, read, results, view, write
-from edgeship.types import Energy, Measurement, Report, Throughput
+from edgeship.types import NO_GPU, Energy, Measurement, Report, Throughput
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,12 @@ def test_an_unstable_row_gets_no_verdict_from_few_starts() -> None:
     assert results.verdicts([first, second]) == [
         "local: no verdict on b against a: not all of them were stable; stop other work, raise --repeats"
     ]
+
+
+def test_software_that_stood_for_a_gpu_gets_no_verdict() -> None:
+    rounds = {name: [np.full(20, scale)] * 10 for name, scale in (("a", 1.0), ("b", 1.3))}
+    rows = [replace(measured(found, 6, software_gpu="yes"), artifact=name) for name, found in rounds.items()]
+    assert results.verdicts(rows) == [f"local: no verdict on b against a: {NO_GPU}"]
 
 
 def test_notes_that_differ_in_numbers_only_are_said_once() -> None:

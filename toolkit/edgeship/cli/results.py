@@ -38,7 +38,7 @@ def _measured(rows: Sequence[Measurement]) -> None:
         memory = f"{m.peak_memory_mib:.0f}" if m.peak_memory_mib is not None else ""
         figures = (f"{s.median_ms:.3f}{interval}", f"{s.p90_ms:.3f}", f"{m.load_ms:.1f}", memory)
         said: str = "unstable" if s.unstable else m.provenance
-        if m.device.facts.get("software_gpu") == "yes":
+        if m.on_software_gpu:
             said = "software GPU"
         ui.row(made, m.artifact, m.target, m.engine, *figures, f"{m.size_bytes:,}", said)
     ui.print_table(made)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgeship.errors import InputError
 from edgeship.report.view import DASH, digits
-from edgeship.types import Emulation, Estimate, Measurement, Parity, Result
+from edgeship.types import NO_GPU, Emulation, Estimate, Measurement, Parity, Result
 
 if TYPE_CHECKING:
     from edgeship.baselines import Judged
@@ -24,13 +24,13 @@ def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = Ma
 
     Of an unstable row there is no verdict with fewer than six starts. From six on, what moved while measuring moved
     both, and a start that was disturbed is left out (docs/adr/0008): the ratio holds, and the sentence says that the
-    milliseconds do not.
+    milliseconds do not. Of software that stood for a GPU there is none at all.
 
     `labels`: how artifacts are called, where it is not by their ids.
     """
     firsts: dict[tuple[str, str], Measurement] = {}
     found: list[str] = []
-    undecided: dict[tuple[str, str], list[str]] = {}
+    undecided: dict[tuple[str, str, str], list[str]] = {}
     rows_of = Counter((m.target, m.group, m.artifact) for m in measurements)
     for m in measurements:
         first = firsts.setdefault((m.target, m.group), m)
@@ -39,15 +39,14 @@ def verdicts(measurements: Sequence[Measurement], labels: Mapping[str, str] = Ma
         names = [labels.get(row.artifact, row.artifact) for row in (m, first)]
         if any(rows_of[row.target, row.group, row.artifact] > 1 for row in (m, first)):
             names = [f"{name} in {row.engine}" for name, row in zip(names, (m, first), strict=True)]
-        said = _verdict(m, first, names)
-        if said:
-            found.append(f"{_place(m, first)}: {said}")
+        why = _why_none(m, first)
+        if why:
+            undecided.setdefault((_place(m, first), names[1], why), []).append(names[0])
         else:
-            undecided.setdefault((_place(m, first), names[1]), []).append(names[0])
+            found.append(f"{_place(m, first)}: {_verdict(m, first, names)}")
     found += [
-        f"{place}: no verdict on {', '.join(names)} against {first}: not all of them were stable; stop other work, "
-        "raise --repeats"
-        for (place, first), names in undecided.items()
+        f"{place}: no verdict on {', '.join(names)} against {first}: {why}"
+        for (place, first, why), names in undecided.items()
     ]
     return found + (_started_once(measurements) if found else [])
 
@@ -80,10 +79,21 @@ def _place(measured: Measurement, first: Measurement) -> str:
     return f"{measured.target}, {measured.runtime}" if grouped else measured.target
 
 
+def _why_none(measured: Measurement, first: Measurement) -> str:
+    """Why what was measured bears no verdict; empty where it bears one."""
+    from edgeship_benchmarks.stats import may_be_compared
+
+    if measured.on_software_gpu or first.on_software_gpu:
+        return NO_GPU
+    if not (may_be_compared(measured) and may_be_compared(first)):
+        return "not all of them were stable; stop other work, raise --repeats"
+    return ""
+
+
 def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) -> str:
-    """In a sentence; empty where what was measured does not bear one."""
+    """In a sentence."""
     from edgeship_benchmarks.comparison import verdict
-    from edgeship_benchmarks.stats import may_be_compared, summary
+    from edgeship_benchmarks.stats import summary
 
     try:
         said = verdict(measured, first)
@@ -93,8 +103,6 @@ def _verdict(measured: Measurement, first: Measurement, names: Sequence[str]) ->
     if not shaken:
         return said.sentence(*names)
     words = f"{' and '.join(shaken)} {'was' if len(shaken) == 1 else 'were'} unstable"
-    if not (may_be_compared(measured) and may_be_compared(first)):
-        return ""
     return f"{said.sentence(*names)} ({words}: the ratio is of rounds that both met, their milliseconds do not hold)"
 
 

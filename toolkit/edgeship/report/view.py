@@ -60,8 +60,7 @@ class Timing:
         return f"{self._marked(m.runtime)} on {m.target}, {threads}, {m.provenance}"
 
     def _marked(self, runtime: str) -> str:
-        software = self.measurement.device.facts.get("software_gpu") == "yes"
-        return f"{runtime} (software GPU)" if software else runtime
+        return f"{runtime} (software GPU)" if self.measurement.on_software_gpu else runtime
 
 
 @dataclass(frozen=True)

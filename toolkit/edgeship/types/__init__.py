@@ -13,6 +13,7 @@ from edgeship.types.arrays import Array, Tensors
 from edgeship.types.artifacts import Artifact, Bundle, BundleFile, FileEntry, Stored, Verification
 from edgeship.types.measurements import (
     CHANGING_FACTS,
+    NO_GPU,
     WORTH,
     DeviceInfo,
     Emulation,
@@ -48,6 +49,7 @@ from edgeship.types.reports import Attempt, Change, Failure, Gate, GateStatus, P
 __all__ = [
     "CHANGING_FACTS",
     "LAYER_PRECISIONS",
+    "NO_GPU",
     "OPEN_PAGE",
     "VARIANTS",
     "WORTH",

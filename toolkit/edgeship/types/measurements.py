@@ -21,6 +21,9 @@ def on_the_wire(size_bytes: int, *encoded_bytes: int) -> int:
     return least if least <= (1 - WORTH) * size_bytes else size_bytes
 
 
+#: Why there is no verdict on a measurement and no fit on it.
+NO_GPU = "software stood for the GPU, whose times say nothing about any GPU"
+
 #: Facts of a target that differ from one moment to the next.
 CHANGING_FACTS = (
     "frequency_mhz",
@@ -175,6 +178,7 @@ class Measurement(_Of, _Weighed):
     Attributes:
         latency_ms: every sample of the steady state, in order, milliseconds per inference of one sample.
         round_lengths: how many samples each interleaved round gave, in order.
+        first_inference_ms: the whole first call; with a fixed batch, of all its samples.
         peak_memory_mib: resident peak of the whole measuring process; None where the target cannot tell.
         size_bytes, gzip_bytes, brotli_bytes, zstd_bytes: of all files of the artifact.
         notes: warnings with their remedy (unstable, too few runs for p99, outliers).
@@ -226,7 +230,7 @@ class Measurement(_Of, _Weighed):
 
     @property
     def on_software_gpu(self) -> bool:
-        """Whether software stood for the GPU: such times say nothing about any GPU."""
+        """Whether software stood for the GPU; nothing is made of such times (`NO_GPU`)."""
         return self.device.facts.get("software_gpu") == "yes"
 
 
