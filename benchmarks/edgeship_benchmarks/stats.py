@@ -39,7 +39,7 @@ class Summary:
 
     Attributes:
         interval_ms: 95 % interval of the median; None below 20 samples.
-        p99_ms: None below 500 samples.
+        p99_ms: None below 500 samples, and where a sample is a mean of several inferences.
         outliers: share of samples whose modified z-score exceeds 3.5.
         drift: largest over smallest round median, minus one.
         unstable: the machine changed, or was disturbed, while measuring; the numbers are no basis for a comparison.
@@ -66,7 +66,7 @@ def summary(measurement: Measurement) -> Summary:
         median_ms=float(np.median(x)),
         interval_ms=median_interval(x),
         p90_ms=float(p90),
-        p99_ms=float(p99) if len(x) >= P99_MIN_SAMPLES else None,
+        p99_ms=None if _no_p99(len(x), measurement.device.facts) else float(p99),
         min_ms=float(x.min()),
         max_ms=float(x.max()),
         outliers=outlier_share(x),
@@ -108,7 +108,8 @@ def notes(
     Args:
         samples: milliseconds, in order.
         round_lengths: samples by round.
-        facts: of the device; `load_average`, `cores`, `governor`, `throttled`, clock and temperature are looked at.
+        facts: of the device; `load_average`, `cores`, `governor`, `throttled`, `inferences_per_time`, clock and
+            temperature are looked at.
         warm: whether warm-up ended because latency was stable.
     """
     x = samples_of(samples)
@@ -123,10 +124,17 @@ def notes(
         found.append(f"load average {load:g} on {cores:g} cores before measuring: stop other work for shorter times")
     if facts.get("governor") in ("powersave", "ondemand", "conservative"):
         found.append(f"frequency governor {facts['governor']}: clocks vary; set it to performance to compare")
-    found += _heat(facts)
-    if len(x) < P99_MIN_SAMPLES:
-        found.append(f"no p99: it needs {P99_MIN_SAMPLES} samples, there are {len(x)}; raise the number of runs")
-    return tuple(found)
+    return (*found, *_heat(facts), *filter(None, [_no_p99(len(x), facts)]))
+
+
+def _no_p99(count: int, facts: Mapping[str, str]) -> str:
+    """Why `count` samples have no p99, with what to do about it; empty where they have one."""
+    each = _number(facts.get("inferences_per_time")) or 1
+    if each > 1:
+        return f"no p99: each time is the mean of {each:g} inferences, and p90 is of such means"
+    if count < P99_MIN_SAMPLES:
+        return f"no p99: it needs {P99_MIN_SAMPLES} samples, there are {count}; raise the number of runs"
+    return ""
 
 
 def _heat(facts: Mapping[str, str]) -> list[str]:

@@ -38,6 +38,15 @@ def test_p99_needs_500_samples(count: int, has: bool) -> None:
     assert any("no p99" in note for note in stats.notes(x, [count], {})) is not has
 
 
+@pytest.mark.parametrize("count", [499, 500])
+def test_means_of_several_inferences_have_no_p99(count: int) -> None:
+    x = gamma(0, count)
+    found = stats.summary(measured([x], inferences_per_time="40"))
+    assert (found.p99_ms, found.p90_ms) == (None, stats.summary(measured([x])).p90_ms)
+    (note,) = stats.notes(x, [count], {"inferences_per_time": "40"})
+    assert note == "no p99: each time is the mean of 40 inferences, and p90 is of such means"
+
+
 @pytest.mark.parametrize("count", [1, 2, 19])
 def test_few_samples_have_no_interval(count: int) -> None:
     found = stats.summary(measured([gamma(0, count)]))

@@ -147,13 +147,13 @@ class Backend:
         group = session.channel.inferences_per_time
         machine = measuring.both(self._facts, self._pages.machine())
         facts = {**machine, **one.cold.facts, "inferences_per_time": str(group)}
-        way = Way(session.channel.threads)
+        way, step = Way(session.channel.threads), facts.get("clock_step_ms", "?")
         row = measuring.measurement(one.starter.artifact, way, self._target, session, timing, facts)
         notes = [
             (_SOFTWARE_NOTE, one.software),
             (_HIDDEN_NOTE, hidden),
             (_NOT_ISOLATED_NOTE, facts.get("cross_origin_isolated") == "no"),
-            (_clock_note(facts, group), group > 1),
+            (f"the browser's clock goes in steps of {step} ms: too coarse for a single inference", group > 1),
         ]
         return replace(
             row,
@@ -194,8 +194,3 @@ def _less(plan: Plan) -> Plan:
         repeats=_SOFTWARE.repeats,
         profile=False,
     )
-
-
-def _clock_note(facts: Mapping[str, str], group: int) -> str:
-    step = facts.get("clock_step_ms", "?")
-    return f"the browser's clock goes in steps of {step} ms: each time is the mean of {group} inferences"
