@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median_low
@@ -12,7 +11,7 @@ from edgeship import cache
 from edgeship.errors import TargetUnavailable, UnavailableError
 from edgeship.files import whole_folder
 from edgeship.types import Instructions
-from edgeship_benchmarks.emulation import qemu
+from edgeship_benchmarks.emulation import programs, qemu
 
 #: Dynamically linked: the only one that takes plugins.
 EMULATOR = "qemu-aarch64"
@@ -38,7 +37,7 @@ def plugin() -> Path:
         with whole_folder(place, keep=True) as folder:
             command = [compiler, "-shared", "-fPIC", "-O2", "-fvisibility=hidden"]
             command += ["-o", str(folder / "instructions.so"), str(_SOURCE)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+            done = programs.run(command, _SECONDS)
             if done.returncode:
                 raise TargetUnavailable(f"{compiler} cannot compile the plugin: {done.stderr[-400:]}", remedy=_REMEDY)
     return place / "instructions.so"
@@ -64,8 +63,10 @@ def read(out: Path) -> list[tuple[int, ...]]:
 
 
 def instructions(counts: Sequence[tuple[int, ...]]) -> Instructions:
-    """What repeated counts of one and the same inference say."""
-    middle = sorted(counts, key=sum)[(len(counts) - 1) // 2]
+    """What repeated counts of one and the same inference say. Raises UnavailableError where nothing was counted."""
     totals = [sum(each) for each in counts]
+    if not totals or not min(totals):
+        raise UnavailableError("the emulator's plugin counted no inference")
+    middle = sorted(counts, key=sum)[(len(counts) - 1) // 2]
     by_class = {name: number for name, number in zip(CLASSES, middle, strict=True) if number}
     return Instructions(median_low(totals), by_class, len(totals), max(totals) / min(totals) - 1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgeship.errors import TargetUnavailable
+from edgeship_benchmarks.emulation import programs
 
 #: Newer ones crash in LiteRT's kernels (10.0.2 at the first inference, on every processor that was tried).
 VERSION = "7.2"
@@ -20,11 +20,11 @@ REMEDY = "On Debian 12: sudo apt install qemu-user-static mmdebstrap"
 
 @functools.cache
 def find(name: str = STATIC) -> str:
-    """Path of the emulator. Raises TargetUnavailable where it is not there, or of another version."""
+    """Path of the emulator. Raises TargetUnavailable where it is not there, says nothing, or is of another version."""
     path = shutil.which(name)
     if path is None:
         raise TargetUnavailable(f"{name}, QEMU's emulator of arm64 programs, is not installed", remedy=REMEDY)
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    said = programs.run([path, "--version"], 30).stdout
     version = re.search(r"version (\d+\.\d+)", said)
     if version is None or version[1] != VERSION:
         found = said.splitlines()[0] if said else "no version"

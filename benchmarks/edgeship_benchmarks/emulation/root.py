@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from edgeship.errors import TargetUnavailable, UnavailableError
 from edgeship.files import whole_folder
 from edgeship.types import Progress, ProgressCallback
 from edgeship_benchmarks.boards import wheels
-from edgeship_benchmarks.emulation import qemu
+from edgeship_benchmarks.emulation import programs, qemu
 
 #: Of Debian; its packages are taken from where this machine takes its own.
 SUITE = "bookworm"
@@ -63,7 +62,8 @@ def make(progress: ProgressCallback) -> Path:
     """The folder of the system, made where it is not there yet, whole or not at all (200 MB).
 
     Raises:
-        TargetUnavailable: mmdebstrap or QEMU is missing, or this machine knows no source of Debian's packages.
+        TargetUnavailable: mmdebstrap or QEMU is missing or does not end, or this machine knows no source of Debian's
+            packages.
         UnavailableError: the packages cannot be had, or the system does not run; the last lines are in the message.
         StorageFullError, OutputError: the cache cannot be written.
     """
@@ -124,10 +124,7 @@ def _unpack(folder: Path, entries: str) -> None:
     mode = "root" if os.getuid() == 0 else "auto"
     command = ["mmdebstrap", "--quiet", f"--mode={mode}", "--architectures=arm64", "--variant=extract"]
     command += [f"--include={','.join(_PACKAGES)}", SUITE, str(folder), "-"]
-    try:
-        done = subprocess.run(command, input=entries, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError(f"mmdebstrap did not finish within {_SECONDS} s", remedy="Try again.") from error
+    done = programs.run(command, _SECONDS, entries)
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-4:])
         raise UnavailableError(
@@ -147,7 +144,7 @@ def _verify(folder: Path, emulator: str) -> None:
         "-c",
         "import ctypes, json, zlib",
     ]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    done = programs.run(program, 120)
     if done.returncode:
         raise UnavailableError(f"Python of the arm64 system does not run: {done.stderr[-400:]}", remedy="Try again.")
 

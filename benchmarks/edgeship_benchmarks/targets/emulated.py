@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeship.errors import EdgeshipError, InputError, TargetUnavailable
+from edgeship.errors import ChildError, EdgeshipError, InputError, TargetUnavailable, UnavailableError
 from edgeship.types import Artifact, DeviceInfo, Emulation, NotMeasured, Plan, Progress, ProgressCallback
 
 if TYPE_CHECKING:
@@ -138,11 +138,13 @@ class EmulatedTarget:
                         size = (REPEATS + 1) * (session.loaded.batch or 1)
                         session.run({name: np.repeat(array[:1], size, axis=0) for name, array in inputs.items()})
                     counts += counting.read(out)[1:]  # the first one also prepares
-            except TargetUnavailable as error:
-                return None, (f"instructions are not counted: {error.message}; {error.remedy}",)
+                counted = counting.instructions(counts)
+            except (UnavailableError, ChildError) as error:  # the outputs are compared all the same
+                why = "; ".join(filter(None, (error.message, error.remedy)))
+                return None, (f"instructions are not counted: {why}",)
         batch = session.loaded.batch or 1
         notes = (f"the file fixes a batch of {batch}: instructions are of that many samples",) if batch > 1 else ()
-        return counting.instructions(counts), notes
+        return counted, notes
 
     def _session(self, artifact: Artifact, options: Sequence[str] = ()) -> AgentSession:
         """A session with the artifact loaded, with options for the emulator that counts; the caller closes it."""

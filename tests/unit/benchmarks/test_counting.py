@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from edgeship.errors import InputError, TargetUnavailable, UnavailableError
+from edgeship.errors import ChildCrashed, InputError, TargetUnavailable, UnavailableError
 from edgeship.types import Artifact, NotMeasured, Plan
-from edgeship_benchmarks.emulation import counting, qemu
+from edgeship_benchmarks.emulation import counting, programs, qemu
 from edgeship_benchmarks.targets.emulated import EmulatedTarget
 
 
@@ -22,6 +26,45 @@ def test_repeats_become_one_figure_with_its_spread() -> None:
     assert (found.total, found.repeats) == (36, 3)
     assert found.by_class == {"load and store": 10, "float and vector": 20, "integer": 5, "branch": 1}
     assert found.spread == pytest.approx(2 / 36)
+
+
+@pytest.mark.parametrize("counts", [[], [(0, 0, 0, 0, 0)]])
+def test_nothing_counted_is_said(counts: list[tuple[int, ...]]) -> None:
+    with pytest.raises(UnavailableError, match="counted no inference"):
+        counting.instructions(counts)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (None, "instructions are not counted: the emulator's plugin left no counts"),
+        (ChildCrashed("the agent died", remedy="Its last lines"), "not counted: the agent died; Its last lines"),
+    ],
+)
+def test_outputs_are_compared_where_counting_fails(
+    monkeypatch: pytest.MonkeyPatch, failure: ChildCrashed | None, said: str
+) -> None:
+    def ran(*_: object) -> None:
+        if failure is not None:
+            raise failure
+
+    session = nullcontext(SimpleNamespace(loaded=SimpleNamespace(batch=None), run=ran))
+    target = EmulatedTarget("cortex-a72")
+    monkeypatch.setattr(counting, "options", lambda _: [])
+    monkeypatch.setattr(target, "_session", lambda *_: session)
+    counted, (note,) = target._counted(
+        Artifact(Path(), "tflite", "int8", (), (), (), "0" * 64), {"x": np.zeros((1, 2))}
+    )
+    assert counted is None
+    assert said in note
+
+
+def test_programs_that_hang_or_do_not_start_are_typed_errors(tmp_path: Path) -> None:
+    with pytest.raises(TargetUnavailable, match=r"did not finish within 0\.2 s"):
+        programs.run([sys.executable, "-c", "import time; time.sleep(60)"], 0.2)
+    with pytest.raises(TargetUnavailable, match="nothing cannot be started"):
+        programs.run([str(tmp_path / "nothing")], 1)
+    assert programs.run(["cat"], 10, "entries").stdout == "entries"
 
 
 def test_lines_of_the_plugin(tmp_path: Path) -> None:
