@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import json
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import brotli
-import numpy as np
 import pytest
 
-from edgeship.errors import ArtifactError, ChildCrashed, ChildError, ChildTimeout
+from edgeship.errors import ArtifactError, ChildCrashed, ChildTimeout
 from edgeship.types import Progress
-from edgeship_benchmarks.targets.browser import answers, listing, worker
+from edgeship_benchmarks.targets.browser import answers, listing
 from edgeship_benchmarks.targets.browser.hub import RENEW, Hub
 from edgeship_benchmarks.targets.browser.server import PageServer, Start
 
@@ -188,14 +186,6 @@ def test_hostile_posts_are_refused_and_change_nothing(server: PageServer, page: 
     assert done == [{"facts": {}}]
 
 
-def test_outputs_are_taken_where_a_request_waits_for_them(server: PageServer) -> None:
-    server.outputs[5] = {}
-    assert ask(server, f"{server.root}data/5/0.npy", b"abc")[0] == 204
-    for name in ("0.npy", "1.npz", "x.npy", "../0.npy", "0.npy/0.npy", ".npy", ""):
-        assert ask(server, f"{server.root}data/5/{name}", b"abc")[0] in (400, 404)
-    assert server.outputs == {5: {"0.npy": b"abc"}}
-
-
 @pytest.mark.parametrize("length", ["99999999999999", "1e3", "-5", "\N{FULLWIDTH DIGIT TWO}"])
 def test_bodies_that_are_too_long_or_have_no_length_are_not_read(server: PageServer, length: str) -> None:
     port = int(server.url.split(":")[2].split("/")[0])
@@ -223,7 +213,7 @@ def test_an_address_in_the_network_is_there_for_cables_too() -> None:
 def test_offline_starts_get_nothing(server: PageServer) -> None:
     server.starts[1].offline = True
     assert ask(server, f"{server.root}start/1/model/model.tflite")[0] == 503
-    assert (server.starts[1].refused, dict(server.starts[1].sent)) == (1, {})
+    assert dict(server.starts[1].sent) == {}
 
 
 def test_a_request_and_its_progress(server: PageServer, page: Page) -> None:
@@ -375,28 +365,3 @@ def test_results_within_their_bounds_are_taken() -> None:
     assert answers.check("load", LOADED) == LOADED
     assert answers.check("describe", {"facts": {"gpu": "a\x1b[31m\nb"}}) == {"facts": {"gpu": "a [31m b"}}
     assert answers.check("show", {}) == {}
-
-
-def test_outputs_are_what_their_header_says() -> None:
-    def npy(array: np.ndarray) -> bytes:
-        file = io.BytesIO()
-        np.save(file, array)
-        return file.getvalue()
-
-    for shape in ((2, 3), (4,), (0, 2), (1, 1, 1, 5)):
-        worker._check_npy(npy(np.zeros(shape, np.float32)))
-    good = npy(np.zeros((1, 1), np.float32))
-    for content in (
-        b"",
-        b"\x93NUMPY\x01\x00\xff\xff",
-        good[:-1],
-        good + b"x",
-        good.replace(b"(1, 1), }  ", b"(1, 999), }"),
-        good.replace(b"(1, 1)", b"(1,-1)"),
-        good.replace(b"(1, 1)", b"(9**9)"),
-        good.replace(b"<f4", b"|O8"),
-        good.replace(b"False", b"True "),
-        npy(np.array(["a"])),
-    ):
-        with pytest.raises(ChildError):
-            worker._check_npy(content)

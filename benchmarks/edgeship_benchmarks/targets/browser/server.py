@@ -1,4 +1,6 @@
-"""The loopback server of the page: serves a list, takes answers, counts bytes. Standard library only.
+"""The server of the page: serves a list, takes answers, counts bytes. Standard library only.
+
+It listens on 127.0.0.1, and for a device elsewhere on this machine's address in its network.
 
 Addresses are `/TOKEN/...`, where the token is drawn for each server; whoever does not know it gets nothing. There is no
 path to a file system: an address is looked up in a list, or refused.
@@ -31,6 +33,8 @@ from edgeship_benchmarks.targets.browser.listing import Listed
 
 #: Largest output of one run; `check` runs so few samples at once that it fits.
 MAX_DATA_BYTES = 64 << 20
+#: Of all outputs of a run together: they are kept in memory until it has ended.
+MAX_RUN_BYTES = 256 << 20
 _BEAT_SECONDS = 0.5
 _LOOPBACK = "127.0.0.1"
 #: Cross-origin isolation: exact clocks, and memory that threads share. Nothing here belongs to any other site.
@@ -50,7 +54,6 @@ class Start:
         model: name of a file of the model -> that file.
         sent: path -> bytes on the wire; `encodings`: the names of how they were encoded.
         offline: everything is refused from here on.
-        refused: how often that happened.
     """
 
     def __init__(self, model: Mapping[str, Listed]) -> None:
@@ -58,7 +61,6 @@ class Start:
         self.sent: Counter[str] = Counter()
         self.encodings: set[str] = set()
         self.offline = False
-        self.refused = 0
 
     def find(self, path: str) -> Listed | None:
         """What is listed under a path."""
@@ -70,10 +72,6 @@ class Start:
         if kind == "packages" and name in listing.PACKAGES:
             return listing.package_file(name)
         return None
-
-    def bytes(self, *, model: bool) -> int:
-        """Bytes on the wire so far, of the model or of everything else."""
-        return sum(size for path, size in self.sent.items() if path.startswith("model/") == model)
 
 
 class PageServer:
@@ -93,6 +91,8 @@ class PageServer:
         self.outputs: dict[int, dict[str, bytes]] = {}
         #: `Accept-Encoding` of the browser that asked for the page.
         self.accepts = ""
+        #: Held while an output is read, so that no more of them are in memory than are counted.
+        self.posting = threading.Lock()
         self._lock = threading.Lock()
         self._numbers = 0
         first = _HTTP((host, 0), _Handler, self)
@@ -185,34 +185,45 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take an answer."""
         path = self._path()
-        limit = {"answer": answers.MAX_ANSWER_BYTES, "bye": 1000}.get(path or "", MAX_DATA_BYTES)
-        body = self._body(limit) if path in ("answer", "bye") or (path or "").startswith("data/") else None
-        if path is None or body is None:
-            self._refuse(404 if path is None else 400)
+        if path is None:
+            self._refuse(404)
             return
         try:
-            taken = self._take(path, body)
+            taken = self._keep(path.removeprefix("data/")) if path.startswith("data/") else self._take(path)
         except ChildCrashed:
             taken = False
-        self._reply(204 if taken else 400, b"", {})
+        if taken:
+            self._reply(204, b"", {})
+        else:
+            self._refuse(400)
 
-    def _take(self, path: str, body: bytes) -> bool:
+    def _take(self, path: str) -> bool:
         hub = self._owner.hub
+        body = self._body({"answer": answers.MAX_ANSWER_BYTES, "bye": 1000}.get(path, -1))
+        if body is None:
+            return False
         if path == "answer":
             return hub.answer(*answers.parse(body))
-        if path == "bye":
-            try:
-                page = json.loads(body)["page"]
-            except (ValueError, LookupError, TypeError, RecursionError):
-                return False
-            hub.leave(page)
-            return True
-        number, _, name = path.removeprefix("data/").partition("/")
-        place = self._owner.outputs.get(_number(number))
-        if place is None or name in place or len(place) >= answers.MAX_ITEMS or not _output_name(name):
+        try:
+            page = json.loads(body)["page"]
+        except (ValueError, LookupError, TypeError, RecursionError):
             return False
-        place[name] = body
+        hub.leave(page)
         return True
+
+    def _keep(self, path: str) -> bool:
+        """An output of a run that waits for it, as long as there is room for it."""
+        number, _, name = path.partition("/")
+        place = self._owner.outputs.get(_number(number))
+        if place is None or not _output_name(name):
+            return False
+        with self._owner.posting:
+            left = MAX_RUN_BYTES - sum(map(len, place.values()))
+            fits = name not in place and len(place) < answers.MAX_ITEMS
+            body = self._body(min(MAX_DATA_BYTES, left)) if fits else None
+            if body is not None:
+                place[name] = body
+        return body is not None
 
     def _path(self) -> str | None:
         """What is asked for, below the token; None for whoever does not know it, or comes from another site."""
@@ -242,7 +253,6 @@ class _Handler(BaseHTTPRequestHandler):
         if start is None or found is None:
             self._refuse(404)
         elif start.offline:
-            start.refused += 1
             self._refuse(503)
         else:
             encoding, content = found.encoded(self.headers.get("Accept-Encoding", ""))

@@ -91,10 +91,13 @@ class PageFiles:
         return self._address(self._server.outputs, {})
 
     def fetch(self, folder: str) -> Path:
-        """What was posted, checked: it is no more than what its header says. Raises ChildCrashed."""
+        """What was posted, checked: it is no more than what its header says. Raises ChildCrashed.
+
+        Nothing more is taken, and nothing of it stays in memory.
+        """
         number = int(folder.rpartition("/")[2])
         place = Path(tempfile.mkdtemp(dir=self._folder.name))
-        for name, content in self._server.outputs[number].items():
+        for name, content in self._server.outputs.pop(number).items():
             _check_npy(content)
             (place / name).write_bytes(content)
         return place
