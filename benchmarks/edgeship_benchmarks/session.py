@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 PYTHON_AGENT = (sys.executable, "-P", "-m", "edgeship_benchmarks.agent")
 
 _LIMITS = Limits()
+
+
+def _in_stage(name: str, progress: ProgressCallback) -> ProgressCallback:
+    """Passes on how far an agent is. The stage is ours: each one is a bar, and an agent must not make bars at will."""
+    return lambda event: progress(replace(event, stage=name))
 
 
 class Channel(Protocol):
@@ -109,10 +115,10 @@ class AgentSession(Closing):
         """How an agent is reached; a kind of session whose agent is no child process has its own."""
         return Child(self._command, name=self._name, limits=self._limits)
 
-    def _request(self, message: Mapping[str, Any], progress: ProgressCallback | None = None) -> Any:
+    def _request(self, message: Mapping[str, Any], progress: ProgressCallback | None = None, stage: str = "run") -> Any:
         if self._turns is not None and self._turns.take(self):
             self.restart()
-        return self._child.request(message, progress=progress)
+        return self._child.request(message, progress=progress and _in_stage(stage, progress))
 
     @property
     def pid(self) -> int:
@@ -203,7 +209,7 @@ class AgentSession(Closing):
         """
         sent = [self._files.send(file) for file in files]
         request = {"op": "prefixes", "inputs": self._samples(inputs), "files": sent, "seconds": seconds}
-        answer = self._request(request, progress)
+        answer = self._request(request, progress, "profile")
         parts = answer.get("prefix_ms") if isinstance(answer, dict) else None
         whole = answers.times(answer, "whole_ms")
         if not isinstance(parts, list) or len(parts) != len(files):
@@ -215,8 +221,8 @@ class AgentSession(Closing):
 
     def trace(self, inputs: Tensors, seconds: float = 10.0, progress: ProgressCallback | None = None) -> Trace:
         """What the runtime says about the operators of the loaded file, in about `seconds`."""
-        answer = self._request({"op": "trace", "inputs": self._samples(inputs), "seconds": seconds}, progress)
-        return answers.trace(answer)
+        request = {"op": "trace", "inputs": self._samples(inputs), "seconds": seconds}
+        return answers.trace(self._request(request, progress, "profile"))
 
     def memory(self) -> float | None:
         """Peak resident memory of the agent's process in MiB; None where it cannot tell."""

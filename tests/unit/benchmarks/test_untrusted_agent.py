@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeship.errors import ChildCrashed, EdgeshipError
+from edgeship.errors import ArtifactError, ChildCrashed, EdgeshipError
+from edgeship.types import Progress
 from edgeship_benchmarks import exchange
 from edgeship_benchmarks.session import AgentSession
 
@@ -89,6 +90,24 @@ def test_long_facts_are_cut(tmp_path: Path) -> None:
     with _session(tmp_path, f'{{"result": {{"facts": {{"{"k" * 9000}": "{"v" * 9000}"}}}}}}') as session:
         ((key, value),) = session.describe().items()
     assert (len(key), len(value)) == (2000, 2000)
+
+
+def test_stages_are_ours(tmp_path: Path) -> None:
+    """Each stage is a bar in the terminal."""
+    program = tmp_path / "agent.py"
+    program.write_text(
+        "import json\nfor number in range(20):\n"
+        "    print(json.dumps({'progress': {'stage': f'[red]{number}', 'done': number, 'total': 20}}), flush=True)\n"
+        "print(json.dumps({'error': {'type': 'ArtifactError', 'message': 'no'}}), flush=True)\ninput()\n"
+    )
+    events: list[Progress] = []
+    x = {"x": np.zeros((1, 2), np.float32)}
+    for asked, stage in (("run", "run"), ("trace", "profile")):
+        events.clear()
+        session = AgentSession([sys.executable, str(program)], name="odd agent")
+        with session, pytest.raises(ArtifactError, match="no"):
+            getattr(session, asked)(x, progress=events.append)
+        assert events == [Progress(stage, number, 20) for number in range(20)]
 
 
 def test_outputs_outside_of_the_folder(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from edgeship.cli import failures, ui
 from edgeship.errors import InputError
+from edgeship.types import Progress
 
 #: Sets the window's title, clears the screen, and writes from right to left.
 ATTACK = "\x1b]0;owned\x07\x1b[2J\u202etxt"
@@ -55,6 +56,20 @@ def test_tables_and_notes_cannot_speak_to_the_terminal(capsys: pytest.CaptureFix
         assert not {"\x07", "\u202e"} & set(text)
         assert "\x1b]" not in text
     assert captured.out.endswith("\nsecond line\n")
+
+
+def test_stages_cannot_speak_to_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with ui.progress_bars() as progress:
+        progress(Progress(f"[bold]{ATTACK}[/nothing]", 0, 1))
+        progress(Progress(f"[bold]{ATTACK}[/nothing]", 1, 1))
+    shown = capsys.readouterr().err
+    assert "[bold]\\u001b]0;owned" in shown
+    assert "\x1b]" not in shown
+    assert not {"\x07", "\u202e"} & set(shown)
 
 
 _COMMAND = """

@@ -32,7 +32,7 @@ def progress_bars() -> Iterator[ProgressCallback]:
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<16}"),
+        TextColumn("{task.description:<16}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -47,7 +47,7 @@ def progress_bars() -> Iterator[ProgressCallback]:
             if event.stage not in tasks:
                 for task in tasks.values():
                     bars.update(task, visible=False)
-                tasks[event.stage] = bars.add_task(event.stage, total=event.total, message="")
+                tasks[event.stage] = bars.add_task(clean(event.stage), total=event.total, message="")
             bars.update(
                 tasks[event.stage], completed=event.done, total=event.total, message=clean(event.message), visible=True
             )
