@@ -141,9 +141,11 @@ def measurement(
     batch = loaded.batch or 1
     if batch > 1:
         found = (*found, f"the file fixes a batch of {batch}: a sample's time is that of an inference / {batch}")
+    if timing.processing is None:
+        found = (*found, f"no times before and after an inference: {session.runtime} does not measure them here")
     if timing.again:
         numbers = ", ".join(map(str, timing.again))
-        found = (*found, f"the connection was lost; round {numbers} was measured again, whole and in a new process")
+        found = (*found, f"the connection was lost; round {numbers} was measured again, whole, by all in it")
     return Measurement(
         artifact=artifact.id,
         artifact_sha256=artifact.sha256,

@@ -70,7 +70,17 @@ def _release() -> str:
 
 
 def facts() -> dict[str, str]:
-    """Readable facts; what cannot be read here is left out."""
+    """Readable facts of the machine and of this process; what cannot be read here is left out."""
+    own = {
+        "python": platform.python_version(),
+        "numpy": np.__version__ if np is not None else "",
+        "tensorflow_loaded": "yes" if "tensorflow" in sys.modules else "no",
+    }
+    return {**machine(), **{key: value for key, value in own.items() if value}}
+
+
+def machine() -> dict[str, str]:
+    """Those that are the same for every process."""
     cpufreq = "/sys/devices/system/cpu/cpu0/cpufreq/"
     frequency = read(cpufreq + "scaling_cur_freq")
     temperature = read("/sys/class/thermal/thermal_zone0/temp")
@@ -85,13 +95,10 @@ def facts() -> dict[str, str]:
         "cores": str(cores),
         "memory_mib": str(int((_field("/proc/meminfo", "MemTotal") or "0").split()[0]) // 1024 or ""),
         "libc": " ".join(platform.libc_ver()).strip(),
-        "python": platform.python_version(),
-        "numpy": np.__version__ if np is not None else "",
         "governor": read(cpufreq + "scaling_governor"),
         "frequency_mhz": str(int(frequency) // 1000) if frequency.isdigit() else "",
         "temperature_c": f"{int(temperature) / 1000:.1f}" if temperature.lstrip("-").isdigit() else "",
         "throttled": _output_of("vcgencmd", "get_throttled").partition("=")[2],  # Raspberry Pi; 0x0 = never
         "load_average": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "",
-        "tensorflow_loaded": "yes" if "tensorflow" in sys.modules else "no",
     }
     return {key: value for key, value in found.items() if value}

@@ -59,8 +59,9 @@ class ONNX:
         self._names = [t.name for t in self.outputs]
         batches = [t.shape[0] for t in self.inputs if t.shape]
         self.fixed_batch = batches[0] if batches else None
-        # Its range is taken over the whole batch: a sample's result would depend on its neighbours.
-        self._one_by_one = b"DynamicQuantizeLinear" in Path(file).read_bytes()
+        if self.fixed_batch is None and b"DynamicQuantizeLinear" in Path(file).read_bytes():
+            # Its range is taken over the whole batch: a sample's result would depend on its neighbours.
+            self.fixed_batch = 1
 
     @staticmethod
     def _tensor(node: Any) -> Tensor:
@@ -70,7 +71,7 @@ class ONNX:
 
     def batch(self, requested: int) -> int:
         """Samples per inference: what the file fixes, else as requested."""
-        return self.fixed_batch or (1 if self._one_by_one else requested)
+        return self.fixed_batch or requested
 
     def prepare(self, feeds: Sequence[Any]) -> None:
         """Nothing to adapt and no state to clear."""

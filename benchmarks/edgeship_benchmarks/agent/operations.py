@@ -99,7 +99,7 @@ class Agent:
     def warm_up(self, inputs: dict[str, str], max_runs: int = 200) -> dict[str, Any]:
         """Infer until the medians of the last two windows of 10 runs are within 5 %, or `max_runs` are done.
 
-        `first_inference_ms` is the very first inference of this call.
+        `first_inference_ms` is the very first inference of this call, whole: with a fixed batch of B, of B samples.
         """
         feeds = self._feeds(inputs)
         times = [self._timed(feeds[0])]
@@ -122,6 +122,7 @@ class Agent:
         times: list[float] = []
         meters = energy.meters()
         before = energy.microjoules(meters)
+        size = len(feeds[0][0])
         end = time.perf_counter() + min_seconds
         gc.disable()  # Python's collector is not part of the model's latency
         try:
@@ -130,8 +131,9 @@ class Agent:
         finally:
             gc.enable()
         spent = energy.since(meters, before)
-        per_sample = None if spent is None else spent / len(times) / len(feeds[0][0])
-        return {"latency_ms": times, "microjoules": per_sample, "meter": ", ".join(sorted(meters))}
+        per_sample = None if spent is None else spent / len(times) / size
+        latencies = [ms / size for ms in times]
+        return {"latency_ms": latencies, "microjoules": per_sample, "meter": ", ".join(sorted(meters))}
 
     def processing(self, inputs: dict[str, str], runs: int = 20) -> dict[str, Any]:
         """Median milliseconds for one sample to be quantized (or cast), and for its outputs to be dequantized."""
@@ -156,8 +158,8 @@ class Agent:
     def throughput(self, inputs: dict[str, str], batch: int = 1, min_seconds: float = 0.5) -> dict[str, Any]:
         """Samples a second, from real values to real values, with `batch` samples in an inference.
 
-        A file with a fixed batch has its own; `batch` in the answer is what it was. One that takes a dynamic batch only
-        by name raises ArtifactError.
+        A file with a fixed batch has its own, and one that must be run sample by sample has 1; `batch` in the answer is
+        what it was. One that takes a dynamic batch only by name raises ArtifactError.
         """
         if batch < 1:
             raise Fault("InputError", f"no inference has {batch} samples")
@@ -312,6 +314,7 @@ class Agent:
         return self._fed[1]
 
     def _timed(self, feeds: Sequence[Any]) -> float:
+        """Milliseconds of one inference, of as many samples as it takes."""
         self._prepare(feeds)
         infer = self._engine.infer  # found before the clock starts: a small model takes as long as some calls
         started = time.perf_counter_ns()
@@ -319,7 +322,7 @@ class Agent:
             infer(feeds)
         except Exception as error:  # the runtimes raise classes of their own
             raise self._fault(error) from error
-        return (time.perf_counter_ns() - started) / 1e6 / len(feeds[0])
+        return (time.perf_counter_ns() - started) / 1e6
 
 
 def _middle(values: list[float]) -> float:

@@ -55,18 +55,22 @@ class AgentRuntime:
         `options` are those of the agent's `load` for this runtime. Raises MissingPackageError, ArtifactError (broken
         file, or not what its sidecar says), ChildError.
         """
-        from edgeship_benchmarks.session import AgentSession
-
         missing = self.missing()
         if missing:
             raise MissingPackageError(f"{self.name} needs {', '.join(missing)}", remedy=f"Get it: {self.remedy}")
-        session = AgentSession(self.command(), name=f"{artifact.id} in {self.name}", limits=self.limits)
+        session = self._start(f"{artifact.id} in {self.name}")
         try:
             session.load(self.name, artifact.entry, threads, **options)
         except BaseException:
             session.close()
             raise
         return session
+
+    def _start(self, name: str) -> AgentSession:
+        """A new agent with nothing loaded; `name` is who is to blame in messages."""
+        from edgeship_benchmarks.session import AgentSession
+
+        return AgentSession(self.command(), name=name, limits=self.limits)
 
     def specs(self, artifact: Artifact) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         """Inputs and outputs as the file itself has them (see `edgeship.contracts.Runtime.specs`)."""

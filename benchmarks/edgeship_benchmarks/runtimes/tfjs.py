@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from edgeship_benchmarks import node
 from edgeship_benchmarks.runtimes.base import AgentRuntime
+
+if TYPE_CHECKING:
+    from edgeship_benchmarks.node_session import NodeSession
 
 
 class TFJSWasmRuntime(AgentRuntime):
@@ -26,6 +30,11 @@ class TFJSWasmRuntime(AgentRuntime):
     def command(self) -> Sequence[str]:
         """The agent for Node, with the folder that its packages are in."""
         return (node.executable() or "node", str(node.AGENT), str(node.packages_folder()))
+
+    def _start(self, name: str) -> NodeSession:
+        from edgeship_benchmarks.node_session import NodeSession
+
+        return NodeSession(self.command(), name=name, limits=self.limits)
 
 
 class TFJSCpuRuntime(TFJSWasmRuntime):

@@ -8,7 +8,6 @@
  */
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 
@@ -59,15 +58,10 @@ class NodeAgent extends Agent {
     return { peak_memory_mib: (peak ? Number(peak[1]) : process.resourceUsage().maxRSS) / 1024 };
   }
 
-  /** What this machine is, and how it is at this moment. */
+  /** What Node is; what the machine is, and how it is at this moment, whoever started this agent says. */
   describe() {
-    const facts = {
-      system: `${os.type()} ${os.release()}`, machine: os.arch(), cpu: os.cpus()[0]?.model ?? '',
-      cores: String(os.availableParallelism?.() ?? os.cpus().length), memory_mib: String(Math.floor(os.totalmem() / 2 ** 20)),
-      node: process.versions.node, v8: process.versions.v8, load_average: os.loadavg()[0].toFixed(2),
-      simd: this.loaded?.simd ? 'yes' : 'no', ...this.loaded?.versions,
-    };
-    return { facts };
+    const { node, v8 } = process.versions;
+    return { facts: { node, v8, simd: this.loaded?.simd ? 'yes' : 'no', ...this.loaded?.versions } };
   }
 }
 

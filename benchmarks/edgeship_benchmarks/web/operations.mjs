@@ -76,7 +76,10 @@ export class Agent {
     return { outputs: Object.fromEntries(writers.map((writer, k) => [this.engine.outputs[k].name, writer.file])) };
   }
 
-  /** Infer until the medians of the last two windows of runs are within 5 %, or `max_runs` are done. */
+  /**
+   * Infer until the medians of the last two windows of runs are within 5 %, or `max_runs` are done. `first_inference_ms`
+   * is the very first inference, whole: with a fixed batch of B, of B samples.
+   */
   async warm_up({ inputs, max_runs = 200 }) {
     const feeds = await this.feeds(inputs);
     this.group = 1;
@@ -109,9 +112,10 @@ export class Agent {
    */
   async measure({ inputs, min_runs = 20, min_seconds = 0.2 }) {
     const feeds = await this.feeds(inputs);
+    const size = feeds[0][0].shape[0];
     const times = [];
     const end = performance.now() + min_seconds * 1e3;
-    while (times.length < min_runs || performance.now() < end) times.push(await this.timed(feeds[times.length % feeds.length]));
+    while (times.length < min_runs || performance.now() < end) times.push((await this.timed(feeds[times.length % feeds.length])) / size);
     return { latency_ms: times, inferences_per_time: this.group };
   }
 
@@ -237,10 +241,11 @@ export class Agent {
     }
   }
 
+  /** Milliseconds of one inference, of as many samples as it takes: the mean over a group of them. */
   async timed(feeds) {
     const started = performance.now();
     for (let k = 0; k < this.group; k++) await this.infer(feeds);
-    return (performance.now() - started) / this.group / feeds[0].shape[0];
+    return (performance.now() - started) / this.group;
   }
 
   /** Append the samples of one output to its file. */

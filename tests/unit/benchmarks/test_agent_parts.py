@@ -6,13 +6,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edgeship.errors import InputError
 from edgeship.types import Artifact, Measurement, Plan
-from edgeship_benchmarks.agent import energy
+from edgeship_benchmarks.agent import energy, operations
+from edgeship_benchmarks.agent.tensors import Tensor
 from edgeship_benchmarks.session import AgentSession
 from edgeship_benchmarks.targets.local import LocalTarget
 
@@ -56,6 +58,7 @@ def test_quantizing_is_timed_for_itself(models: Path) -> None:
     [
         ("onnxruntime", "affine.onnx", 32, 32),
         ("onnxruntime", "affine1.onnx", 32, 1),
+        ("onnxruntime", "dynamic.onnx", 32, 1),
         ("litert", "affine.tflite", 32, 32),
         ("litert", "fixed4.tflite", 32, 4),
     ],
@@ -71,6 +74,28 @@ def test_throughput_in_batches(models: Path, runtime: str, file: str, batch: int
     assert found.per_second > 10
     if made == 32:
         assert found.per_second > 2 * one.per_second  # such a small model is all overhead
+
+
+def test_the_first_inference_is_whole_and_a_latency_is_of_one_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with a batch of 4, of which each inference takes 8 ms by a clock that only inferences move."""
+    now = [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0] / 1e3, perf_counter_ns=lambda: int(now[0] * 1e6))
+    engine = SimpleNamespace(
+        inputs=[Tensor("x", [4, 3], "float32")],
+        fixed_batch=4,
+        batch=lambda _: 4,
+        prepare=lambda _: None,
+        infer=lambda _: now.append(now.pop() + 8.0),
+    )
+    monkeypatch.setattr(operations, "time", clock)
+    agent = operations.Agent(lambda _: None)
+    agent._loaded = engine
+    np.save(tmp_path / "x.npy", np.zeros((4, 3), np.float32))
+    given = {"x": str(tmp_path / "x.npy")}
+    assert agent.warm_up(given, 2) == {"first_inference_ms": 8.0, "runs": 2, "stable": False}
+    assert agent.measure(given, 3, 0.0)["latency_ms"] == [2.0, 2.0, 2.0]
 
 
 def test_throughputs_are_part_of_a_measurement(models: Path, artifact_of: Callable[..., Artifact]) -> None:
