@@ -13,7 +13,7 @@ from edgeship.compress.graph.fold import fold
 from edgeship.compress.graph.kernels import sparsity
 from edgeship.compress.graph.model import build, read
 from edgeship.compress.layers import FakeQuant, fake_quantized, kernel_scales, snap
-from edgeship.errors import DataError, UnsupportedModelError
+from edgeship.errors import DataError, InputError, UnsupportedModelError
 
 ZOO = [zoo.two_inputs, zoo.mobile, zoo.unet, zoo.signal, zoo.autoencoder, zoo.activations]
 
@@ -252,6 +252,21 @@ def test_models_that_cannot_be_looked_through_are_refused():
     words = keras.Input((4,), dtype="int32", name="words")
     with pytest.raises(UnsupportedModelError, match="input words is int32"):
         edgeship.quantize_aware(keras.Model(words, layers.Flatten()(words)))
+
+
+def test_samples_that_are_no_finite_numbers(trained, digits):
+    gaps = np.array(digits[0][:8])
+    gaps[3, 2, 2] = np.nan
+    with pytest.raises(DataError, match="NaN or infinite"):
+        edgeship.quantize_aware(trained, gaps)
+    with pytest.raises(DataError, match="no numbers"):
+        edgeship.quantize_aware(trained, np.full(digits[0][:8].shape, "x"))
+
+
+@pytest.mark.parametrize("share", [-0.1, 7, float("nan")])
+def test_a_share_that_is_none(trained, share):
+    with pytest.raises(InputError, match="freeze_share"):
+        edgeship.quantize_aware(trained, freeze_share=share)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import pytest
 from keras import layers
 
 from edgeship import data, source
+from edgeship.compress.channels.latency import Latency
+from edgeship.compress.context import Context
 from edgeship.compress.distill.distiller import distiller
 from edgeship.compress.graph.kernels import sparsity
 from edgeship.compress.graph.macs import macs
@@ -254,7 +256,7 @@ def test_the_teacher_of_a_first_stage_is_not_its_student(given, tmp_path, monkey
 def test_channels_go_in_rounds(given, tmp_path):
     """Fewer operations, then int8; the file is the smaller network."""
     events = []
-    stage = {"macs": 0.5, "rounds": 2, "epochs": 5, "importance": "taylor", "multiple_of": 4, "learning_rate": 3e-3}
+    stage = {"share": 0.5, "rounds": 2, "epochs": 5, "importance": "taylor", "multiple_of": 4, "learning_rate": 3e-3}
     result = run(given, recipe({"prune-channels": stage}, QUANTIZE), tmp_path / "out", events.append)
     base, pruned, quantized = result.stages
     assert pruned.name == "prune-channels"
@@ -269,7 +271,7 @@ def test_channels_go_in_rounds(given, tmp_path):
 
 def test_residual_branches_go_first(given, tmp_path):
     """Up to two: the digits network has one residual sum; without its branch less than the budget is left."""
-    stage = {"macs": 0.9, "blocks": 2, "rounds": 1, "epochs": 3, "learning_rate": 3e-3}
+    stage = {"share": 0.9, "blocks": 2, "rounds": 1, "epochs": 3, "learning_rate": 3e-3}
     result = run(given, recipe({"prune-channels": stage}), tmp_path / "out")
     base, pruned = result.stages
     assert pruned.macs < 0.9 * base.macs
@@ -277,8 +279,45 @@ def test_residual_branches_go_first(given, tmp_path):
     assert pruned.metric > base.metric - 0.1
 
 
+def test_milliseconds_are_a_budget(given, tmp_path, monkeypatch):
+    """A clock that says what a width costs stands for the machine's, whose milliseconds no test may hang on."""
+    asked = []
+
+    def share(self, model):
+        asked.append(model)
+        width = sum(layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D))
+        return 0.2 + 0.8 * width / whole
+
+    whole = sum(layer.filters for layer in source.load(given[0]).layers if isinstance(layer, layers.Conv2D))
+    monkeypatch.setattr(Latency, "share", share)
+    stage = {"share": 0.7, "budget": "latency", "rounds": 1, "epochs": 1, "importance": "l1", "multiple_of": 4}
+    result = run(given, recipe({"prune-channels": stage}), tmp_path / "out")
+    assert share(None, source.load(result.source)) <= 0.7
+    assert len(asked) > 5
+
+
+def test_a_file_is_timed_beside_that_of_the_model_as_given(given, tmp_path):
+    """For real, once: a network of twelve times the width takes longer, by whatever this machine makes of it."""
+    context = Context(given[0], given[1], parse(recipe(QUANTIZE), "test"), None, lambda _: None)
+    narrow, wide = (
+        keras.Sequential(
+            [keras.Input((8, 8, 1), name="image"), layers.Conv2D(width, 3), layers.Conv2D(width, 3), layers.Flatten()]
+        )
+        for width in (16, 192)
+    )
+    with Latency(narrow, context) as clock:
+        assert clock.share(wide) > 1.5
+
+
+def test_multiples_give_way_to_the_budget(given, tmp_path):
+    """No group of the digits network has 64 channels: in multiples of 64 nothing could go."""
+    stage = {"share": 0.5, "rounds": 1, "epochs": 1, "importance": "l1", "multiple_of": 64}
+    base, pruned = run(given, recipe({"prune-channels": stage}), tmp_path / "out").stages
+    assert pruned.macs <= 0.5 * base.macs
+
+
 def test_channels_that_cannot_go_are_said_by_the_whole_model(given, tmp_path):
-    stage = {"macs": 0.01, "rounds": 2, "epochs": 2}
+    stage = {"share": 0.01, "rounds": 2, "epochs": 2}
     with pytest.raises(InputError, match=r"1\.0% of the MACs were asked for"):
         run(given, recipe({"prune-channels": stage}), tmp_path / "out")
 
@@ -289,7 +328,7 @@ def test_channels_that_cannot_go_are_said_by_the_whole_model(given, tmp_path):
         ([{"prune-channels": {"rounds": 3, "epochs": 2}}], "3 rounds in 2 epochs"),
         ([PRUNE, {"prune-channels": {}}], "prune-channels after prune"),
         ([{"cluster": {}}, {"prune-channels": {}}], "prune-channels after cluster"),
-        ([{"prune-channels": {"macs": 1}}], "macs"),
+        ([{"prune-channels": {"share": 1}}], "share"),
     ],
 )
 def test_recipes_that_prune_channels_wrongly(stages, problem):

@@ -32,6 +32,8 @@ class Context:
 
     Attributes:
         plan: the recipe.
+        source: the model as given.
+        dataset: what is trained and calibrated with.
         int8: whether it ends in quantization-aware training, so that what counts are int8 numbers.
         seed: of the stage that runs.
     """
@@ -44,9 +46,9 @@ class Context:
         self.int8 = any(isinstance(spec, QuantizeAware) for spec in plan.stages)
         self.seed = plan.seed
         self.progress = progress
-        self._source = source
+        self.source = source
         self._names = [spec.name for spec in source.inputs]
-        self._dataset = dataset
+        self.dataset = dataset
         self._metric = metrics.get_metric(metric, dataset)
 
     def start(self, number: int) -> None:
@@ -56,20 +58,20 @@ class Context:
 
     def original(self) -> keras.Model:
         """A fresh copy of the model as given."""
-        return sources.load(self._source)
+        return sources.load(self.source)
 
     def calibration(self, model: keras.Model) -> Any:
         """The calibration split, packed as the model takes its inputs."""
-        samples = data.load(self._dataset, "calibration")
+        samples = data.load(self.dataset, "calibration")
         return keras.tree.pack_sequence_as(input_structure(model), [*self._inputs(samples).values()])
 
     def batches(self, model: keras.Model, split: str) -> Batches:
         """(inputs, labels) of a split: the training split shuffled and augmented, others in order."""
-        samples = data.load(self._dataset, split)
+        samples = data.load(self.dataset, split)
         structure, inputs = input_structure(model), self._inputs(samples)
         if split != "train":
             return Batches(structure, inputs, samples.labels, self.plan.batch_size)
-        augment = augmentation(self._dataset.augment)
+        augment = augmentation(self.dataset.augment)
         return Batches(structure, inputs, samples.labels, self.plan.batch_size, self.seed, augment)
 
     def fit(self, model: keras.Model, spec: Training) -> None:
@@ -82,7 +84,7 @@ class Context:
         model.compile(
             cosine(spec.learning_rate, spec.epochs * len(batches)),
             self.loss(trained),
-            metrics=["accuracy"] if self._dataset.task in _DECISIONS and len(trained.outputs) == 1 else None,
+            metrics=["accuracy"] if self.dataset.task in _DECISIONS and len(trained.outputs) == 1 else None,
             jit_compile=False,
         )
         helpers = [*callbacks(model), EpochProgress(spec.word, spec.epochs, len(batches), self.progress)]
@@ -90,13 +92,13 @@ class Context:
 
     def loss(self, model: keras.Model) -> Any:
         """The loss of the task for a model (see `training.loss_for`)."""
-        return loss_for(self._dataset.task, model)
+        return loss_for(self.dataset.task, model)
 
     def distiller(self, student: keras.Model, spec: Training) -> Distiller:
         """The student with the original as its teacher."""
         names = [*output_kinds(student)]
         linear: dict[str, Any] = dict.fromkeys(names, "values")
-        if self._dataset.task in _DECISIONS:
+        if self.dataset.task in _DECISIONS:
             linear[names[0]] = "logits"
         inside = None
         if isinstance(spec, Distil) and spec.features + spec.attention > 0:
@@ -106,7 +108,7 @@ class Context:
 
     def validate(self, model: keras.Model) -> float:
         """The task's metric on the validation split, in its own unit (accuracy 0..1)."""
-        samples = data.load(self._dataset, "validation")
+        samples = data.load(self.dataset, "validation")
         assert samples.labels is not None  # checked at the start
         batches = Batches(input_structure(model), self._inputs(samples), None, self.plan.batch_size)
         outputs = keras.tree.flatten(model.predict(batches, verbose=0))[0]
@@ -114,9 +116,9 @@ class Context:
 
     def check_student(self, model: keras.Model, base: Stage, after: Stage) -> None:
         """Raise InputError where a trained `model` answers no better than a constant, though the original does."""
-        labels = data.load(self._dataset, "validation").labels
+        labels = data.load(self.dataset, "validation").labels
         assert labels is not None  # checked at the start
-        guess = metrics.constant_guess(self._metric, self._dataset.task, labels, model.outputs[0].shape[-1])
+        guess = metrics.constant_guess(self._metric, self.dataset.task, labels, model.outputs[0].shape[-1])
         worse = [metrics.worse_by(self._metric, guess, stage.metric) for stage in (base, after)]
         if worse[0] < 0 <= worse[1]:
             raise InputError(

@@ -101,17 +101,21 @@ class PruneChannels(Training):
         blocks: up to so many residual branches go in the first round: those without which the training loss, after
             some steps, grows least for each operation saved.
         epochs: of all rounds together; the last has the most.
-        macs: share of the multiply-accumulate operations that stays.
+        share: of the budget, which stays.
+        budget: what `share` counts: `macs` (multiply-accumulates), or `latency`: the milliseconds of a file with int8
+            weights in LiteRT on this machine, one thread.
         importance: of a channel: `l1` (magnitudes), `bn` (scales of batch normalization) or `taylor` (first-order
             change of the loss on training samples, arXiv 1906.10771).
         rounds: cuts by equal factors.
-        multiple_of: groups of channels that lose some keep a multiple of this number.
+        multiple_of: groups of channels that lose some keep a multiple of this number; where the budget cannot be
+            reached so, of its half, and so on.
     """
 
     word: ClassVar[str] = "prune-channels"
 
     epochs: int = limited(8, 1, 10_000)
-    macs: float = limited(0.5, 0.01, 0.99)
+    share: float = limited(0.5, 0.01, 0.99)
+    budget: Literal["macs", "latency"] = "macs"
     blocks: int = limited(0, 0, 1000)
     importance: Literal["l1", "bn", "taylor"] = "taylor"
     rounds: int = limited(3, 1, 100)
@@ -126,13 +130,13 @@ class PruneChannels(Training):
         return _undoes_clusters(self.word, before)
 
     def in_rounds(self) -> tuple[PruneChannels, ...]:
-        """One stage a round, the share of MACs being that of the model as given."""
+        """One stage a round, the share being that of the model as given."""
         early = max(1, self.epochs // (self.rounds + 1))
         return tuple(
             dataclasses.replace(
                 self,
                 rounds=1,
-                macs=self.macs ** (number / self.rounds),
+                share=self.share ** (number / self.rounds),
                 epochs=early if number < self.rounds else self.epochs - early * (self.rounds - 1),
             )
             for number in range(1, self.rounds + 1)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import keras
 
 from edgeship.compress.channels.blocks import branches, prune_blocks
 from edgeship.compress.channels.importance import taylor
+from edgeship.compress.channels.latency import Latency
 from edgeship.compress.channels.pruning import prune_channels
 from edgeship.compress.context import Context
 from edgeship.compress.finish import finalize
 from edgeship.compress.graph.macs import macs
 from edgeship.compress.graph.model import read
 from edgeship.compress.weights.pruning import clone
-from edgeship.errors import UnsupportedModelError
+from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.recipe import PruneChannels
 
 #: Training batches from which scores of channels and branches are taken.
@@ -26,21 +28,44 @@ _TRIED_STEPS = 256
 
 def run_prune_channels(model: keras.Model, spec: PruneChannels, context: Context) -> keras.Model:
     """Take branches and channels away and train, in as many rounds as asked for."""
-    whole = macs(model)
-    blocks = min(spec.blocks, len(branches(read(model))))
-    if blocks:
-        model = prune_blocks(model, blocks, lambda shorter: _loss_after_a_while(shorter, spec, context))
-    if spec.macs * whole < macs(model):
+    with ExitStack() as stack:
+        cost = macs if spec.budget == "macs" else stack.enter_context(Latency(model, context)).share
+        whole = cost(model)
+        blocks = min(spec.blocks, len(branches(read(model))))
+        if blocks:
+            model = prune_blocks(model, blocks, lambda shorter: _loss_after_a_while(shorter, spec, context))
         # Says at once, and by the whole model, what cannot be reached.
-        prune_channels(model, spec.macs * whole / macs(model), multiple_of=spec.multiple_of)
-    for part in spec.in_rounds():
-        left = part.macs * whole / macs(model)
-        if left < 1:  # else what went before was enough
-            importance = _importance(model, part, context)
-            model = prune_channels(model, left, importance=importance, multiple_of=part.multiple_of)
-        context.fit(model, part)
-        model = finalize(model)
+        multiple_of = _multiple(model, spec.share * whole / cost(model), spec, cost)
+        for part in spec.in_rounds():
+            left = part.share * whole / cost(model)
+            if left < 1:  # else what went before was enough
+                importance = _importance(model, part, context)
+                model = _pruned(model, left, spec, cost, importance=importance, multiple_of=multiple_of)
+            context.fit(model, part)
+            model = finalize(model)
     return model
+
+
+def _multiple(model: keras.Model, left: float, spec: PruneChannels, cost: Callable[[keras.Model], float]) -> int:
+    """What numbers of channels are a multiple of: of what was asked for, halved until the budget can be reached."""
+    multiple_of = spec.multiple_of
+    while left < 1:
+        try:
+            _pruned(model, left, spec, cost, multiple_of=multiple_of)
+        except InputError:
+            if multiple_of == 1:
+                raise
+            multiple_of //= 2
+        else:
+            break
+    return multiple_of
+
+
+def _pruned(
+    model: keras.Model, left: float, spec: PruneChannels, cost: Callable[[keras.Model], float], **settings: Any
+) -> keras.Model:
+    """MACs are counted without making models of all candidates."""
+    return prune_channels(model, left, cost=None if spec.budget == "macs" else cost, **settings)
 
 
 def _loss_after_a_while(model: keras.Model, spec: PruneChannels, context: Context) -> float:

@@ -81,7 +81,10 @@ def _in_order(given: Any, graph: Graph) -> list[Array]:
     shapes, kinds = [shape for _, shape, *_ in graph.inputs], [dtype for _, _, dtype, _ in graph.inputs]
     parts = given if isinstance(given, list | tuple) else [given]
     numbers = ["float32" if keras.backend.is_float_dtype(kind) else kind for kind in kinds]
-    arrays = [np.asarray(part, dtype) for part, dtype in zip(parts, numbers, strict=False)]
+    try:
+        arrays = [np.asarray(part, dtype) for part, dtype in zip(parts, numbers, strict=False)]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"calibration samples are no numbers: {error}") from error
     fits = len(parts) == len(shapes) and all(
         a.ndim == len(s) and all(want in (None, got) for got, want in zip(a.shape[1:], s[1:], strict=True))
         for a, s in zip(arrays, shapes, strict=True)
@@ -90,5 +93,9 @@ def _in_order(given: Any, graph: Graph) -> list[Array]:
         raise DataError(
             f"calibration samples have shapes {[np.shape(part) for part in parts]}",
             remedy=f"The model's inputs: {shapes}.",
+        )
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise DataError(
+            "calibration samples have NaN or infinite values", remedy="Leave such samples out, or fill their gaps."
         )
     return arrays

@@ -84,10 +84,13 @@ def quantize_aware(
         bits: average information content of a weight to reach, 0.5 to 8; below 8 it needs `calibration`.
 
     Raises:
-        InputError: `bits` out of its range or together with clusters, or without calibration samples.
+        InputError: `bits` out of its range or together with clusters, or without calibration samples; `freeze_share`
+            out of its range.
         UnsupportedModelError: names the layer and what to do.
-        DataError: the calibration samples do not fit the model.
+        DataError: the calibration samples do not fit the model, or are no finite numbers.
     """
+    if not 0 <= freeze_share <= 1:
+        raise InputError(f"freeze_share={freeze_share:g}", remedy="Allowed: 0 to 1, a share of the training.")
     if not _FEWEST_BITS <= bits <= 8 or (bits < 8 and calibration is None):
         raise InputError(
             f"bits={bits:g}" + (" without calibration samples" if calibration is None else ""),
