@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,17 +36,23 @@ def main() -> None:
 
 @contextlib.contextmanager
 def background(seed: int) -> Iterator[list[str]]:
-    """The load runs inside; afterwards the list holds its turns."""
+    """The load runs inside; the list holds its turns so far."""
     turns: list[str] = []
     environment = {"OPENBLAS_NUM_THREADS": "1", "PATH": ""}
     command = [sys.executable, "-P", str(Path(__file__)), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        reader = threading.Thread(target=_read, args=(child, turns))
+        reader.start()
         try:
             yield turns
         finally:
             child.kill()
-            assert child.stdout is not None
-            turns += child.stdout.read().split()
+            reader.join()
+
+
+def _read(child: subprocess.Popen[str], turns: list[str]) -> None:
+    assert child.stdout is not None
+    turns.extend(line.strip() for line in child.stdout)  # one by one, as they come
 
 
 if __name__ == "__main__":

@@ -35,15 +35,19 @@ def models(shared: Shared) -> Path:
 def test_the_load_works_and_rests_and_ends() -> None:
     others = set(_children())  # of the process that runs all tests
     with load.background(3) as turns:
-        children = [pid for pid in _children() if pid not in others]
-        assert len(children) == 1
-        started, spent = time.monotonic(), _seconds_of(children[0])
-        while time.monotonic() - started < 4:
-            time.sleep(0.2)
-        worked = _seconds_of(children[0]) - spent
-    assert turns[:2] == ["on", "off"]
-    assert 0.1 < worked < 3.9
+        (child,) = [pid for pid in _children() if pid not in others]
+        on, off, again = [_seconds_at(turns, number, child) for number in (1, 2, 3)]
+    assert turns[:3] == ["on", "off", "on"]
+    assert again - off < off - on
     assert set(_children()) <= others
+
+
+def _seconds_at(turns: list[str], number: int, pid: int) -> float:
+    """Processor time of the load when it has begun so many turns."""
+    deadline = time.monotonic() + 60
+    while len(turns) < number and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return _seconds_of(pid)
 
 
 def _children() -> list[int]:
@@ -57,12 +61,12 @@ def _seconds_of(pid: int) -> float:
 
 
 def test_a_trial_is_a_call_of_the_local_target(models: Path) -> None:
+    started = time.monotonic()
     found = trials.trial(trials.Kind("five", 20, 21), models, 7, _QUICK)
+    assert 0 < found.seconds <= round(time.monotonic() - started, 1)
     assert found.seed == 7
     assert found.word in ("faster", "slower", "no difference", "undecided")
-    assert 0.5 < found.ratio < 2
-    assert found.low < found.ratio < found.high
-    assert 0 < found.seconds < 60
+    assert 0 < found.low < found.ratio < found.high
 
 
 def test_records_are_gone_on_with(tmp_path: Path) -> None:
@@ -106,4 +110,3 @@ def test_overhead_takes_turns(models: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert min(found.ours, found.bare, found.tool) > 0
     bare, tool = overhead.ratios([found])
     assert (bare, tool) == (found.ours / found.bare, found.ours / found.tool)
-    assert 0.3 < bare < 3

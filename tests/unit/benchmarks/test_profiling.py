@@ -217,8 +217,6 @@ def test_the_split_finds_the_layer_that_takes_nearly_all(
     heavy = layers[1]
     assert heavy.ms > 0.8 * profile.total_ms
     assert all(layer.ms < 0.25 * heavy.ms for layer in layers if layer is not heavy)
-    fastest = float(np.quantile(row.latency_ms, 0.25))
-    assert 0.4 < profile.total_ms / fastest < 2.5  # of another process, and at another time: caches are shared
 
 
 def test_onnx_runtime_says_it_itself(models: Path, tmp_path: Path) -> None:
