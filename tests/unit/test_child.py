@@ -144,6 +144,7 @@ def test_an_answer_that_is_none_is_a_typed_error(child: Child, what: str) -> Non
 
 def test_timeout_kills_the_whole_process_group(child: Child) -> None:
     pids: list[int] = []
+    child.request({"do": "echo"})  # it has started, and all that is left to do within the limit is to start another
     with pytest.raises(ChildTimeout, match="gave no sign for 3 s"):
         child.request({"do": "grandchild"}, progress=lambda p: pids.append(int(p.done)), seconds=3)
     assert gone(child.pid)
@@ -345,12 +346,14 @@ def test_a_busy_child_ends_with_its_parent(what: str) -> None:
 
 
 def test_where_the_kernel_does_not_help_the_worker_watches_its_parent() -> None:
-    # The parent of the watching process is a shell that ends at once.
     watching = (
-        "import os; from edgeship_converters import worker; print(os.getpid(), flush=True); worker._watch({}, 0.1)"
+        "import os; parent = os.getppid(); from edgeship_converters import worker; "
+        "print(os.getpid(), flush=True); worker._watch(parent, 0.1)"
     )
-    script = f"import os; {watching.format('os.getppid()')}"
-    done = subprocess.run(
-        ["bash", "-c", f'"{sys.executable}" -c "{script}" & sleep 4'], stdout=subprocess.PIPE, text=True, check=True
-    )
+    parent = (
+        "import subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE, text=True); "
+        "print(child.stdout.readline())"
+    )  # it ends once it has heard of its child
+    done = subprocess.run([sys.executable, "-c", parent, watching], stdout=subprocess.PIPE, text=True, check=True)
     assert gone(int(done.stdout))

@@ -15,11 +15,17 @@ from edgeship import parallel
 from edgeship.child import Limits, Worker
 from edgeship.errors import ArtifactError, ChildCrashed, StorageFullError
 from edgeship.parallel import room, run_jobs
+from edgeship.types import Progress, ProgressCallback
 
 
 def pid_after(seconds: float) -> int:
     time.sleep(seconds)
     return os.getpid()
+
+
+def pid_in_a_minute(progress: ProgressCallback) -> int:
+    progress(Progress("begun", 0))
+    return pid_after(50)
 
 
 def crash() -> int:
@@ -56,7 +62,19 @@ def test_results_are_in_order_and_short_jobs_start_no_second_worker(
 
 
 def test_a_second_worker_joins_while_jobs_wait_and_ends_with_them(first: Worker) -> None:
-    pids = run_jobs(first, [partial(wait, seconds=2), partial(wait, seconds=0), partial(wait, seconds=0)], workers=2)
+    others_done = threading.Semaphore(0)
+
+    def long(worker: Worker) -> int:
+        assert all(others_done.acquire(timeout=60) for _ in range(2))
+        return wait(worker, 0)
+
+    def short(worker: Worker) -> int:
+        try:
+            return wait(worker, 0)
+        finally:
+            others_done.release()
+
+    pids = run_jobs(first, [long, short, short], workers=2)
     assert pids[0] == wait(first, 0)
     assert pids[1] == pids[2] != pids[0]
     assert not _runs(pids[1])
@@ -81,12 +99,12 @@ def test_a_crash_costs_only_its_own_job(first: Worker) -> None:
 @pytest.mark.parametrize("where", ["the first", "another"])
 def test_the_first_error_stops_all(first: Worker, where: str) -> None:
     """Jobs that would take a minute end at once, whichever thread has the error."""
-    main = threading.current_thread()
+    main, both = threading.current_thread(), threading.Barrier(2, timeout=60)
 
     def full(worker: Worker) -> int:
-        time.sleep(1.5)  # so that the other job runs
         if (threading.current_thread() is main) != (where == "the first"):
-            return wait(worker, 50)
+            return worker.call(pid_in_a_minute, progress=lambda _: both.wait())
+        both.wait()
         raise StorageFullError("no space left")
 
     start = time.monotonic()
