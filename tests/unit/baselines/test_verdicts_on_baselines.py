@@ -15,7 +15,7 @@ from tests.latencies import measured
 
 from edgeship.baselines import Judged, recorded, side_by_side
 from edgeship.history.records import Record
-from edgeship.types import Artifact, Estimate, Measurement, NotMeasured, Result
+from edgeship.types import NO_GPU, Artifact, DeviceInfo, Estimate, Measurement, NotMeasured, Result
 
 OLD, NEW = artifact("a" * 64), artifact("b" * 64)
 
@@ -184,6 +184,17 @@ def test_side_by_side_rows_that_are_missing_or_unstable() -> None:
     assert latency(side_by_side([now], PAIRS, 0.0)).how == "of the baseline: there is no result"
     shaken = [replace(row, latency_ms=tuple(1 + n / 100 for n in range(240)), repeats=2) for row in beside(1.0, 1.0)]  # type: ignore[call-arg] # measurements
     assert "unstable" in latency(side_by_side(shaken, PAIRS, 0.0)).how
+
+
+def test_software_that_stood_for_a_gpu_is_not_judged() -> None:
+    facts = {"software_gpu": "yes"}
+    judged = [against(timed(2.0, NEW, **facts), timed(1.0, OLD, **facts))]
+    rows = [replace(row, device=DeviceInfo("local", "measured", facts)) for row in beside(2.0, 1.0)]  # type: ignore[call-arg] # measurements
+    judged.append(latency(side_by_side(rows, PAIRS, 0.0)))
+    for found in judged:
+        assert (found.verdict, found.how) == ("no verdict", NO_GPU)
+        assert found.ratio is None
+        assert found.now == pytest.approx(2.0, rel=0.1)
 
 
 def test_side_by_side_equal_files_are_equal() -> None:

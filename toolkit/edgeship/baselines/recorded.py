@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edgeship.baselines.judged import Judge, Judged
 from edgeship.errors import InputError
 from edgeship.history.records import Record, conditions, name_of, settings
-from edgeship.types import Artifact, Emulation, Estimate, Measurement, NotMeasured, Result
+from edgeship.types import NO_GPU, Artifact, Emulation, Estimate, Measurement, NotMeasured, Result
 from edgeship_benchmarks import sessions
 from edgeship_benchmarks.stats import summary
 
@@ -93,6 +93,8 @@ def _latency(judge: Judge, row: Measurement, old: Record, history: Sequence[Reco
 
 def _why_not(before: Measurement, now: Measurement, unstable: tuple[bool, bool]) -> str:
     """Why two measurements of different sessions say nothing about each other; empty where they do."""
+    if before.on_software_gpu or now.on_software_gpu:
+        return NO_GPU
     other = _other_conditions(before, now)
     if other:
         return other

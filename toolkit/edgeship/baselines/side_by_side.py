@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from edgeship.baselines.judged import Judge, Judged
 from edgeship.errors import InputError
-from edgeship.types import Artifact, Emulation, Estimate, Measurement, NotMeasured, Result
+from edgeship.types import NO_GPU, Artifact, Emulation, Estimate, Measurement, NotMeasured, Result
 from edgeship_benchmarks.comparison import VERDICT_LEVEL, ratio
 from edgeship_benchmarks.stats import may_be_compared, summary
 
@@ -59,6 +59,8 @@ def _judged(row: Result | NotMeasured, theirs: Rows, allowed: float) -> list[Jud
 
 def _latency(judge: Judge, row: Measurement, other: Measurement) -> Judged:
     before, now = summary(other).median_ms, summary(row).median_ms
+    if row.on_software_gpu or other.on_software_gpu:
+        return judge.silent("latency", NO_GPU, before, now)
     if not (may_be_compared(row) and may_be_compared(other)):
         return judge.silent("latency", "unstable: stop other work, raise --repeats", before, now)
     try:
