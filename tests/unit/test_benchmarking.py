@@ -52,21 +52,21 @@ def net(tmp_path: Path) -> Path:
 
 def test_files_of_the_same_name_are_told_apart(net: Path, tmp_path: Path) -> None:
     again = found(net, tmp_path / "b" / "net.tflite", net)
-    assert ids(again) == ["tflite/foreign:a/net.tflite", "tflite/foreign:b/net.tflite", "tflite/foreign:a/net.tflite#2"]
-    assert ids(found(net)) == ["tflite/foreign"]
+    assert ids(again) == ["tflite/a/net", "tflite/b/net", "tflite/a/net#2"]
+    assert ids(found(net)) == ["tflite/net"]
     assert {(item.name, item.result.artifact) for item in store.read()} == {("net", "tflite/foreign")}
 
 
 def test_a_baseline_that_can_run_is_measured_beside_the_new_file(net: Path, tmp_path: Path) -> None:
     other = tmp_path / "b" / "net.tflite"
     compared = found(other, baseline=str(net), plan={"repeats": 2})
-    assert ids(compared) == ["tflite/foreign@baseline", "tflite/foreign"]
+    assert ids(compared) == ["tflite/net@baseline", "tflite/net"]
     size, _, latency = compared.judged
     assert (size.verdict, size.now) == ("regression", len(other.read_bytes()))
     assert latency.ratio is None or latency.how == "interleaved, 2 starts of both"
     assert len(store.read()) == 1  # of the new file only
     same = found(net, baseline=str(net))
-    assert ids(same) == ["tflite/foreign"]
+    assert ids(same) == ["tflite/net"]
     assert [item.verdict for item in same.judged] == ["same"]
 
 

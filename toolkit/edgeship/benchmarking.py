@@ -125,7 +125,10 @@ def _pairs(mine: Mapping[str, Artifact], baseline: Baseline) -> dict[str, tuple[
             f"nothing to compare: {baseline.said} has {', '.join(has)}, not {', '.join(mine)}",
             remedy="Give a build or a file of the same format and variant.",
         )
-    return {name: (new, replace(old, variant=f"{old.variant}{BASELINE}")) for name, (new, old) in found.items()}
+    return {
+        name: (new, replace(old, variant=f"{name.removeprefix(f'{new.format}/')}{BASELINE}"))
+        for name, (new, old) in found.items()
+    }
 
 
 def measure(artifacts: Sequence[Artifact], wanted: Wanted, progress: ProgressCallback) -> Rows:
@@ -150,15 +153,21 @@ def measure(artifacts: Sequence[Artifact], wanted: Wanted, progress: ProgressCal
 
 
 def told_apart(artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """With ids that tell files of the same format and variant apart: by what differs in their paths, else by number."""
+    """With ids that tell files of the same format and variant apart: by what differs in their paths, else by number.
+
+    A file of others has its name in place of a variant.
+    """
     found: list[Artifact] = []
     for artifact in artifacts:
         alike = [a.entry.absolute() for a in artifacts if a.id == artifact.id]
         shared = Path(os.path.commonpath([entry.parent for entry in alike]))
-        name = "" if len(alike) == 1 else f":{artifact.entry.absolute().relative_to(shared).as_posix()}"
+        path = artifact.entry.absolute().relative_to(shared)
+        name = artifact.variant if len(alike) == 1 else f"{artifact.variant}:{path.as_posix()}"
+        if artifact.variant == "foreign":
+            name = path.with_suffix("").as_posix()
         again = sum(a.entry.absolute() == artifact.entry.absolute() for a in found)
         number = f"#{again + 1}" if again else ""
-        found.append(replace(artifact, variant=f"{artifact.variant}{name}{number}"))
+        found.append(replace(artifact, variant=f"{name}{number}"))
     return found
 
 

@@ -27,7 +27,7 @@ def page(found: Found) -> str:
     table = view.measured_rows(found.artifacts, divided.measurements, divided.emulations)
     every: tuple[Result, ...] = (*divided.measurements, *divided.emulations, *divided.estimates)
     content = {
-        "title": ", ".join(row.label for row in table) if len(table) <= _NAMED else f"{len(table)} files",
+        "title": ", ".join(row.artifact.id for row in table) if len(table) <= _NAMED else f"{len(table)} files",
         "created": found.created,
         "notes": found.notes,
         "rows": table,
