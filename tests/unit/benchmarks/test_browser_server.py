@@ -254,11 +254,15 @@ def test_errors_of_the_page_are_typed_and_harmless(server: PageServer, page: Pag
 
 
 def test_a_page_that_goes_away_is_noticed_at_once(server: PageServer, page: Page) -> None:
-    timer = threading.Timer(0.2, page.close)
-    timer.start()
+    def leave() -> None:
+        page.next()  # it has its work
+        page.close()
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
     with pytest.raises(ChildCrashed, match="closed or crashed"):
         server.hub.request({"op": "load"}, 60)
-    timer.join()
+    leaving.join()
     assert not server.hub.here
 
 
