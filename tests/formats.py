@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,9 +42,16 @@ class Formats:
         return self._wrong(source, data, exports, samples / "out")
 
     def wrong_on_probe(self, model: Path, exports: Sequence[str], out: Path) -> dict[str, str]:
-        """As `wrong`, on seeded inputs to which the model is sensitive; 8-bit files are not for these."""
+        """As `wrong`, on seeded inputs to which the model is sensitive; others of the kind calibrate."""
         source = steps.open_source(self.worker, model, (), allow_unsafe=False)
-        return self._wrong(source, steps.open_probe(self.worker, source, 0), exports, out)
+        samples = out / "samples"
+        counts = {}
+        for seed, split in enumerate(("test", "calibration")):
+            probe = steps.open_probe(self.worker, source, seed)
+            shutil.copytree(probe.path / "test", samples / split)
+            counts[split] = probe.counts["test"]
+        data = Dataset(samples, "samples", steps.file_sha256(samples), "unlabelled", source.inputs, counts)
+        return self._wrong(source, data, exports, out)
 
     def _wrong(self, source: Source, data: Dataset, exports: Sequence[str], out: Path) -> dict[str, str]:
         original = steps.reference(self.worker, source, data, _quiet)

@@ -11,7 +11,13 @@ from edgeship.errors import SourceError
 from tests.formats import Formats, formats
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-EXPORTS = ("tflite/float32", "tflite/float16", "tflite/dynamic", "tfjs/float32", "tfjs/uint8", "onnx/float32")
+EXPORTS = (
+    *(f"tflite/{variant}" for variant in ("float32", "float16", "dynamic", "int8", "int16x8", "int4")),
+    *(f"tfjs/{variant}" for variant in ("float32", "float16", "uint16", "uint8")),
+    *(f"onnx/{variant}" for variant in ("float32", "float16", "int8")),
+    *(f"savedmodel/{variant}" for variant in ("float32", "float16")),
+    *(f"micro/{variant}" for variant in ("float32", "int8", "int16x8")),
+)
 MODELS = (
     "base/resnet8_cifar10_jpeg.keras",
     "mlperf_tiny/anomaly_detection/ad01.h5",
@@ -25,16 +31,41 @@ MODELS = (
     "tflm/hello_world_float.tflite",
     "tflm/trained_lstm.tflite",
 )
-#: By model and the beginning of `format/variant`: words of the reason why not. Activations in 8 bits on noise, which is
-#: no input that these were trained on, are further apart than is allowed; on their data they are not.
+#: By model and the beginning of `format/variant`: words of the reason why not. Weights or activations in 8 bits on
+#: noise, which is no input that these were trained on, are further apart than is allowed; on their data they are not.
 REFUSED: dict[tuple[str, str], str] = {
-    ("mlperf_tiny/anomaly_detection/ad01.h5", "tflite/dynamic"): "error",
-    ("mlperf_tiny/anomaly_detection/ad01_fp32.tflite", "tflite/dynamic"): "error",
-    ("tfjs_reference/mnist_cnn/mnist_cnn.keras", "tflite/dynamic"): "error",
+    **{
+        (model, export_id): "error"
+        for model in (
+            "mlperf_tiny/anomaly_detection/ad01.h5",
+            "mlperf_tiny/anomaly_detection/ad01_fp32.tflite",
+            "tfjs_reference/mnist_cnn/mnist_cnn.keras",
+        )
+        for export_id in ("tflite/dynamic", "tflite/int", "onnx/int8", "micro/int")
+    },
+    # The same with 4 bits, which are few for a network that was not trained for them.
+    **{
+        (f"mlperf_tiny/{model}", "tflite/int4"): "error"
+        for model in (
+            "image_classification/pretrainedResnet.h5",
+            "image_classification/pretrainedResnet.tflite",
+            "keyword_spotting/kws_ref_model",
+        )
+    },
+    ("tfjs_reference/saved_models/int64_multiply", "tflite/int4"): "no weights",
+    ("tfjs_reference/saved_models/int64_multiply", "micro"): "INT64",
+    ("tfjs_reference/saved_models/uint8_multiply", "tflite/int4"): "no weights",
+    ("tfjs_reference/saved_models/uint8_multiply", "tflite/int16x8"): "ai-edge-quantizer stopped",
+    ("tfjs_reference/saved_models/uint8_multiply", "micro/int16x8"): "ai-edge-quantizer stopped",
+    ("tfjs_reference/saved_models/uint8_multiply", "micro"): "UINT8",
     # Its normalizations are folded: columns of weights differ so much that one scale for 8 bits does not hold them.
     ("mlperf_tiny/anomaly_detection/ad01_fp32.tflite", "tfjs/uint8"): "error",
     ("tflm/trained_lstm.tflite", "tfjs"): "tf2onnx stopped",
     ("tflm/trained_lstm.tflite", "onnx"): "tf2onnx stopped",
+    ("tflm/trained_lstm.tflite", "savedmodel"): "tf2onnx stopped",
+    ("tflm/trained_lstm.tflite", "tflite/int8"): "no integers that would do",
+    ("tflm/trained_lstm.tflite", "tflite/int16"): "no integers that would do",
+    ("tflm/trained_lstm.tflite", "micro/int"): "no integers that would do",
 }
 #: What cannot be verified by samples: words of the reason why it is not converted.
 NO_BATCHES = {

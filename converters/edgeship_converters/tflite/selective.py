@@ -60,7 +60,12 @@ def choose(make: Make, exact: Reference) -> Chosen:
     best: tuple[float, Chosen] | None = None
     failure: UnsupportedModelError | None = None
     for attempt in range(_ROUNDS):
-        content = make(floats)
+        try:
+            content = make(floats)
+        except UnsupportedModelError:  # nothing that could be in integers is left
+            if best is None:
+                raise
+            break
         try:
             error = exact.error(content)
         except RuntimeError as stopped:

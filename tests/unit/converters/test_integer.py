@@ -16,7 +16,7 @@ from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Artifact, ConvertOptions, Dataset
 from edgeship_converters.graph.frozen import FrozenGraph, freeze
 from edgeship_converters.lowering.integer import for_integers
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship_converters.tflite import TFLiteConverter, selective
 
 keras, layers = zoo.keras, zoo.layers
 
@@ -134,3 +134,34 @@ def test_biases_are_not_corrected_for_what_augmentation_would_do(tmp_path: Path)
     keras.utils.set_random_seed(0)
     _, apart = made(keras.Model(x, layers.Dense(4, name="y")(layers.GlobalAveragePooling2D()(y))), "int16x8", tmp_path)
     assert apart < 0.05
+
+
+class _TooFarOff:
+    """A reference that no file comes near to: the next operator is always to blame."""
+
+    def unsafe(self) -> frozenset[str]:
+        return frozenset()
+
+    def error(self, content: bytes) -> float:
+        return 2.0
+
+    def blamed(self, content: bytes, floats: frozenset[str], share: float) -> frozenset[str]:
+        return floats | {f"operator{len(floats)}"}
+
+
+def test_the_nearest_file_is_kept_where_none_is_near() -> None:
+    def make(floats: frozenset[str]) -> bytes:
+        if len(floats) > 1:
+            raise UnsupportedModelError("nothing computes with integers")
+        return f"{len(floats)} in float".encode()
+
+    found = selective.choose(make, _TooFarOff())  # type: ignore[arg-type] # as much of one as is asked
+    assert (found.content, found.floats) == (b"0 in float", ())
+
+
+def test_a_file_that_cannot_be_made_at_all_is_refused() -> None:
+    def make(floats: frozenset[str]) -> bytes:
+        raise UnsupportedModelError("nothing computes with integers")
+
+    with pytest.raises(UnsupportedModelError, match="nothing computes"):
+        selective.choose(make, _TooFarOff())  # type: ignore[arg-type] # as much of one as is asked
