@@ -287,5 +287,7 @@ def test_models_that_cannot_be_factorized(trained, digits, compiled):
         factorize(edgeship.finalize(pruned))
     with pytest.raises(DataError, match="shapes"):
         factorize(trained, calibration=np.zeros((3, 7, 7, 1), np.float32))
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="NaN or infinite"):
         factorize(trained, calibration=np.full((3, 8, 8, 1), np.nan, np.float32))
+    with pytest.raises(DataError, match="not finite"):
+        factorize(trained, calibration=np.full((3, 8, 8, 1), 3e38, np.float32))
