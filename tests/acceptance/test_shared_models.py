@@ -59,6 +59,7 @@ REFUSED: dict[tuple[str, str], str] = {
     ("tfjs_reference/saved_models/uint8_multiply", "micro/int16x8"): "ai-edge-quantizer stopped",
     ("tfjs_reference/saved_models/uint8_multiply", "micro"): "UINT8",
     # Its normalizations are folded: columns of weights differ so much that one scale for 8 bits does not hold them.
+    ("mlperf_tiny/anomaly_detection/ad01.h5", "tfjs/uint8"): "error",
     ("mlperf_tiny/anomaly_detection/ad01_fp32.tflite", "tfjs/uint8"): "error",
     ("tflm/trained_lstm.tflite", "tfjs"): "tf2onnx stopped",
     ("tflm/trained_lstm.tflite", "onnx"): "tf2onnx stopped",
