@@ -89,17 +89,7 @@ def quantize_aware(
         UnsupportedModelError: names the layer and what to do.
         DataError: the calibration samples do not fit the model, or are no finite numbers.
     """
-    if not 0 <= freeze_share <= 1:
-        raise InputError(f"freeze_share={freeze_share:g}", remedy="Allowed: 0 to 1, a share of the training.")
-    if not _FEWEST_BITS <= bits <= 8 or (bits < 8 and calibration is None):
-        raise InputError(
-            f"bits={bits:g}" + (" without calibration samples" if calibration is None else ""),
-            remedy=f"Allowed: {_FEWEST_BITS:g} to 8; below 8 give calibration=samples.",
-        )
-    for helper in helpers(model):
-        helper.check()
-    if fake_quantized(model):
-        raise UnsupportedModelError(f"{model.name} is quantization-aware already")
+    _check(model, calibration, freeze_share, bits)
     original = unique_names(read(model))
     given = iter(()) if calibration is None else batches(calibration, original)
     some = list(itertools.islice(given, _IMPORTANCE_BATCHES))
@@ -123,6 +113,21 @@ def quantize_aware(
         packed = [keras.tree.pack_sequence_as(named.structures[0], batch) for batch in some]
         attach(quantized, EntropyCoder(quantized, importances(quantized, packed), bits, settle=freeze_share))
     return quantized
+
+
+def _check(model: keras.Model, calibration: Any, freeze_share: float, bits: float) -> None:
+    """Raise what `quantize_aware` raises before it reads the model."""
+    if not 0 <= freeze_share <= 1:
+        raise InputError(f"freeze_share={freeze_share:g}", remedy="Allowed: 0 to 1, a share of the training.")
+    if not _FEWEST_BITS <= bits <= 8 or (bits < 8 and calibration is None):
+        raise InputError(
+            f"bits={bits:g}" + (" without calibration samples" if calibration is None else ""),
+            remedy=f"Allowed: {_FEWEST_BITS:g} to 8; below 8 give calibration=samples.",
+        )
+    for helper in helpers(model):
+        helper.check()
+    if fake_quantized(model):
+        raise UnsupportedModelError(f"{model.name} is quantization-aware already")
 
 
 def _quantized(step: Step) -> Step:
