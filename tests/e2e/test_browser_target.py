@@ -99,8 +99,9 @@ def test_rows_say_what_a_page_pays(browser: str, three: list[Artifact]) -> None:
         facts = row.device.facts
         assert (facts["cross_origin_isolated"], facts["secure_context"]) == ("yes", "yes")
         assert 0 < float(facts["clock_step_ms"]) <= 0.1
-        assert int(facts["inferences_per_time"]) > 1  # the model is faster than the clock's steps
-        assert any("each time is the mean of" in note for note in row.notes)
+        # How many it takes depends on how busy this machine is; `test_tfjs_times` says by which rule.
+        means = int(facts["inferences_per_time"]) > 1
+        assert any("each time is the mean of" in note for note in row.notes) == means
         assert browser in facts["user_agent"].lower() or browser == "chromium"
 
 

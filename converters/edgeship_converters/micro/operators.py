@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgeship.errors import UnsupportedModelError
 from edgeship.tflite_operators import builtin_name
@@ -119,7 +120,10 @@ OPS: Mapping[str, str] = {
 
 
 def operators(content: bytes) -> list[tuple[str, str]]:
-    """Of a .tflite file, each operator with the name of its first output; the first graph's come first."""
+    """Of a .tflite file, each operator with its place; the first graph's come first.
+
+    The place is the name of the first output, with that of the first input where the output belongs to no layer.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
@@ -127,9 +131,16 @@ def operators(content: bytes) -> list[tuple[str, str]]:
     for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
         for operator in map(graph.Operators, range(graph.OperatorsLength())):
             code = model.OperatorCodes(operator.OpcodeIndex())
-            output = graph.Tensors(operator.Outputs(0)).Name() if operator.OutputsLength() else None
-            found.append((builtin_name(code), (output or b"").decode()))
+            place = _tensor(graph, operator.Outputs(0)) if operator.OutputsLength() else ""
+            if "/" not in place and operator.InputsLength():
+                place = f"{place} of {_tensor(graph, operator.Inputs(0))}"
+            found.append((builtin_name(code), place))
     return found
+
+
+def _tensor(graph: Any, index: int) -> str:
+    name = graph.Tensors(index).Name() if index >= 0 else None
+    return (name or b"").decode(errors="replace")
 
 
 def additions(used: Sequence[tuple[str, str]], variant: str) -> tuple[str, ...]:

@@ -105,7 +105,20 @@ def _tidy(content: bytes) -> bytes:
     model = read(content)
     name_apart(model)
     modernize(model)
+    _scale_freely(model)
     return write(model)
+
+
+def _scale_freely(model: Any) -> None:
+    """Keep sums of 16 bits from LiteRT's old kernels for scales that are powers of two.
+
+    It takes them where the field is left out and all scales are near such a power (1/32767 is); they end the process
+    where an addend is broadcast.
+    """
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if hasattr(operator.builtinOptions, "potScaleInt16"):  # ADD and SUB
+                operator.builtinOptions.potScaleInt16 = False
 
 
 def _check_words(words: Sequence[str], calibration: Samples | Ranges | None) -> None:

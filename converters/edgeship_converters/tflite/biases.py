@@ -20,6 +20,7 @@ from ai_edge_litert.schema_py_generated import TensorType
 
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.flatfile import WEIGHTS, kinds, text, values
+from edgeship_converters.tflite import parts
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -55,7 +56,7 @@ def fit(quantized: Any, original: Any) -> None:
             for bias, exact in known:
                 bias.quantization.scale = (np.asarray(bias.quantization.scale) * factor).astype(np.float32)
                 kind = f"<i{_BYTES[bias.type]}"
-                _store(quantized, bias, np.rint(exact / bias.quantization.scale.astype(np.float64)).astype(kind))
+                parts.store(quantized, bias, np.rint(exact / bias.quantization.scale.astype(np.float64)).astype(kind))
 
 
 @dataclass
@@ -125,14 +126,4 @@ def _rescale(model: Any, layer: _Layer, factor: Array, floats: Mapping[str, Arra
     scale = (np.asarray(tensor.quantization.scale) * factor).astype(np.float32)
     shape = [-1 if axis == layer.axis else 1 for axis in range(exact.ndim)]
     tensor.quantization.scale = scale
-    _store(model, tensor, np.clip(np.rint(exact / scale.reshape(shape)), -127, 127).astype(np.int8))
-
-
-def _store(model: Any, tensor: Any, numbers: Array) -> None:
-    """Give a tensor other numbers, in a buffer of its own: others may share the old one."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(numbers.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor.buffer = len(model.buffers) - 1
+    parts.store(model, tensor, np.clip(np.rint(exact / scale.reshape(shape)), -127, 127).astype(np.int8))

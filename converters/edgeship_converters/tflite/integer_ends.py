@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from edgeship.names import unique
-from edgeship.tflite_operators import builtin_number
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import read, text, write
+from edgeship_converters.tflite import parts
 from edgeship_converters.tflite.interpreter import Session
 
 #: By dtype: versions of DEQUANTIZE and QUANTIZE that know it (tensorflow/compiler/mlir/lite/tools/versioning).
@@ -37,14 +37,14 @@ def add(content: bytes, dtype: str, samples: Samples) -> bytes:
     ranges = _ranges(content, samples)
     for entry in inputs:
         end = _end(model, graph, entry, _scale(dtype, *ranges[text(entry.name)]), dtype)
-        code = _code(model, schema.BuiltinOperator.DEQUANTIZE, _VERSIONS[dtype][0])
-        graph.operators.insert(0, _operator(code, end, int(entry.tensorIndex), "DequantizeOptions"))
+        code = parts.code(model, "DEQUANTIZE", _VERSIONS[dtype][0])
+        graph.operators.insert(0, parts.operator(code, [end], [int(entry.tensorIndex)], "DequantizeOptions"))
         graph.inputs = [end if index == entry.tensorIndex else int(index) for index in graph.inputs]
         entry.tensorIndex = end
     for entry in outputs:
         end = _end(model, graph, entry, _scale(dtype, *ranges[text(entry.name)]), dtype)
-        code = _code(model, schema.BuiltinOperator.QUANTIZE, _VERSIONS[dtype][1])
-        graph.operators.append(_operator(code, int(entry.tensorIndex), end, "QuantizeOptions"))
+        code = parts.code(model, "QUANTIZE", _VERSIONS[dtype][1])
+        graph.operators.append(parts.operator(code, [int(entry.tensorIndex)], [end], "QuantizeOptions"))
         graph.outputs = [end if index == entry.tensorIndex else int(index) for index in graph.outputs]
         entry.tensorIndex = end
     return write(model)
@@ -82,28 +82,3 @@ def _end(model: Any, graph: Any, entry: Any, scale: tuple[float, int], dtype: st
     made.name = unique(f"{text(old.name)}_{dtype}", taken).encode()
     graph.tensors.append(made)
     return len(graph.tensors) - 1
-
-
-def _code(model: Any, builtin: int, version: int) -> int:
-    """Index of an operator code of at least this version."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    for index, code in enumerate(model.operatorCodes):
-        if builtin_number(code) == builtin:
-            code.version = max(code.version, version)
-            return index
-    made = schema.OperatorCodeT()
-    made.builtinCode = made.deprecatedBuiltinCode = builtin
-    made.version = version
-    model.operatorCodes.append(made)
-    return len(model.operatorCodes) - 1
-
-
-def _operator(code: int, given: int, result: int, options: str) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = code, [given], [result]
-    operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-    operator.builtinOptions = getattr(schema, f"{options}T")()
-    return operator

@@ -17,6 +17,7 @@ from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import SIGNATURE, described, read, text, write
 from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.savedmodel import saved_model
+from edgeship_converters.tflite import unread
 
 #: Variants with integer activations -> the dtype of inputs and outputs.
 ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
@@ -29,8 +30,6 @@ _COMMON_SCALE = ("MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2")
 _PASSED_ON = ("EXPAND_DIMS", "MIRROR_PAD", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE")
 #: Operators that a message names; of more the first.
 NAMED = 8
-#: How often an int8 file is made (see `to_int8`).
-_ATTEMPTS = 8
 _REMEDY = "Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does."
 
 
@@ -83,7 +82,7 @@ def calibrated(frozen: FrozenGraph, samples: Samples) -> bytes:
         converter.representative_dataset = samples
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter._experimental_calibrate_only = True
-        return _with_bound_ranges(_run(converter.convert, "int8"))
+        return _with_bound_ranges(unread.slices(_run(converter.convert, "int8")))
 
 
 def _with_bound_ranges(content: bytes) -> bytes:
@@ -114,9 +113,6 @@ def _with_bound_ranges(content: bytes) -> bytes:
 def to_int8(calibrated_model: bytes, ends: str, floats: frozenset[str]) -> bytes:
     """The int8 file of a calibrated one.
 
-    Where an output of an operator is not used (SPLIT in an unrolled LSTM), TensorFlow's quantizer leaves the operator
-    in float now and then, by the order of addresses in memory: about one time in eight. It is run again then.
-
     Args:
         calibrated_model: of `calibrated`.
         ends: dtype of inputs and outputs, where the operators there compute with integers.
@@ -128,20 +124,16 @@ def to_int8(calibrated_model: bytes, ends: str, floats: frozenset[str]) -> bytes
     dtype = tf.dtypes.as_dtype(ends)
     # Operators with several results are known to the quantizer by their kind only.
     kinds = {kind for kind, name in _several_results(calibrated_model) if name in floats}
-    for _ in range(_ATTEMPTS):
-        made = _run(
-            lambda: mlir_quantize(
-                calibrated_model,
-                input_data_type=dtype,
-                output_data_type=dtype,
-                denylisted_ops=kinds or None,
-                denylisted_nodes=set(floats) or None,
-            ),
-            "int8",
-        )
-        if "SPLIT" in kinds or not any(kind == "SPLIT" for kind, _ in float_operators(made)):
-            break
-    return made
+    return _run(
+        lambda: mlir_quantize(
+            calibrated_model,
+            input_data_type=dtype,
+            output_data_type=dtype,
+            denylisted_ops=kinds or None,
+            denylisted_nodes=set(floats) or None,
+        ),
+        "int8",
+    )
 
 
 def _several_results(content: bytes) -> list[tuple[str, str]]:

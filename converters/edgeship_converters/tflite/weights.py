@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeship.names import unique
 from edgeship_converters.flatfile import WEIGHTS, described, text, values
+from edgeship_converters.tflite import parts
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -102,7 +103,6 @@ def store(model: Any, bits: Mapping[str, int]) -> None:
         model: `flatfile.read` of a file whose tensors have names of their own.
         bits: name of the weights (`Operator.weights`) -> 8, 4 or 2.
     """
-    codes: dict[int, int] = {}
     made: dict[str, int] = {}
     for graph, operator, description in list(described(model)):
         name = description.weights
@@ -113,9 +113,8 @@ def store(model: Any, bits: Mapping[str, int]) -> None:
             index = int(operator.inputs[slot])
             made[name] = _quantized(model, graph, graph.tensors[index], axis, bits[name])
             place = next(i for i, other in enumerate(graph.operators) if other is operator)
-            if bits[name] not in codes:
-                codes[bits[name]] = _add_code(model, _VERSIONS[bits[name]])
-            graph.operators.insert(place, _dequantize(codes[bits[name]], index, made[name]))
+            code = parts.code(model, "DEQUANTIZE", _VERSIONS[bits[name]])
+            graph.operators.insert(place, parts.operator(code, [index], [made[name]], "DequantizeOptions"))
         operator.inputs[slot] = made[name]
     used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
     for index, buffer in enumerate(model.buffers):
@@ -132,33 +131,10 @@ def _quantized(model: Any, graph: Any, tensor: Any, axis: int, bits: int) -> int
     result.shape, result.type, result.buffer = tensor.shape, schema.TensorType.FLOAT32, 0
     names = {text(other.name) for part in model.subgraphs for other in part.tensors}
     result.name = unique(f"{text(tensor.name)}_float", names).encode()
-    buffer = schema.BufferT()  # its own: another tensor may share the old one
-    buffer.data = pack(grid.integers, bits)
-    model.buffers.append(buffer)
-    tensor.buffer = len(model.buffers) - 1
+    parts.store(model, tensor, pack(grid.integers, bits))
     types = {8: schema.TensorType.INT8, 4: schema.TensorType.INT4, 2: schema.TensorType.INT2}
     tensor.type, tensor.quantization = types[bits], schema.QuantizationParametersT()
     tensor.quantization.scale, tensor.quantization.zeroPoint = grid.scales, grid.zero_points
     tensor.quantization.quantizedDimension = axis
     graph.tensors.append(result)
     return len(graph.tensors) - 1
-
-
-def _add_code(model: Any, version: int) -> int:
-    from ai_edge_litert import schema_py_generated as schema
-
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
-    code.version = version
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
-
-
-def _dequantize(code: int, given: int, made: int) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    operator = schema.OperatorT()
-    operator.opcodeIndex, operator.inputs, operator.outputs = code, [given], [made]
-    operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
-    operator.builtinOptions = schema.DequantizeOptionsT()
-    return operator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -243,3 +244,17 @@ def test_runtimes_that_are_too_old_refuse_the_file(content: bytes) -> None:
         code.version += 100
     with pytest.raises(ValueError, match="Didn't find op for builtin opcode"):
         Interpreter(model_content=flatfile.write(made))
+
+
+def test_a_broadcast_sum_of_16_bits_does_not_take_the_kernel_for_powers_of_two(tmp_path: Path) -> None:
+    """All scales are 1/32767, which LiteRT takes for 2^-15; its old kernel aborts where an addend is broadcast."""
+    import keras
+
+    image = keras.Input((8, 8, 3), name="image")
+    keras.Model(image, keras.layers.Rescaling(0.5, 0.5)(image)).save(tmp_path / "model.keras")
+    source = inspect(tmp_path / "model.keras")
+    made = TFLiteConverter().convert(source, "float32", ConvertOptions(), tmp_path).entry.read_bytes()
+    ends = [{"image": np.full((1, 8, 8, 3), end, np.float32)} for end in (-1, 1)]
+    file = flatfile.read(aeq.quantize(made, {}, "int16x8", lambda: iter(ends)))
+    sums = [raw for graph, raw, operator in flatfile.described(file) if operator.kind == "ADD"]
+    assert [operator.builtinOptions.potScaleInt16 for operator in sums] == [False]

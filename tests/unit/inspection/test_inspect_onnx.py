@@ -71,7 +71,7 @@ def test_quantization_versions_and_metadata(tmp_path: Path) -> None:
     assert tensor is not None
     assert tensor.quantization is not None
     assert (len(tensor.quantization.scales), tensor.quantization.axis) == (5, 1)
-    assert found.requires == {"IR version": "8", "opset ai.onnx": "18", "ONNX": "1.13.0"}
+    assert found.requires == {"IR version": "8", "opset ai.onnx": "18", "ONNX": "1.13.0", "ONNX Runtime": "1.14.0"}
     assert found.labels == ("a", "b")
     assert found.metadata["author"] == "me"
     assert found.facts["made by"] == "somebody"

@@ -14,6 +14,7 @@ from edgeship.inspection.bounds import Budget, damaged, read_file, text
 from edgeship.inspection.description import Description, Op, Shape, Signature, Tensor, TensorQuantization
 from edgeship.inspection.kinds import kind_of
 from edgeship.inspection.macs import count
+from edgeship.inspection.onnx_versions import least_runtime
 from edgeship.inspection.opened import Opened, counted, dequantize, is_weight, total_macs
 from edgeship.inspection.precision import precision
 from edgeship.names import unique
@@ -324,7 +325,7 @@ def _weights(file: _File, ops: Sequence[Op]) -> dict[str, int]:
 
 
 def _requires(file: _File) -> dict[str, str]:
-    """The least ONNX release that has all operator sets, by the table in the `onnx` package; IR version."""
+    """The least releases of ONNX, by the table of its package, and of ONNX Runtime that have all operator sets."""
     from onnx.helper import VERSION_TABLE
 
     model = file.model
@@ -333,6 +334,7 @@ def _requires(file: _File) -> dict[str, str]:
     standard = _opset(model, "") or 0
     least = next((row[0] for row in VERSION_TABLE if row[1] >= model.ir_version and row[2] >= standard), None)
     found["ONNX"] = least or "newer than the installed package knows"
+    found["ONNX Runtime"] = least_runtime(standard, model.ir_version)
     foreign = sorted({text(n.domain) for n in model.graph.node if n.domain not in ("", "ai.onnx")})
     if foreign:
         found["operators of"] = ", ".join(foreign[:16])
