@@ -199,8 +199,9 @@ def _ignore(_: Progress) -> None:
 def _failed(error: EdgeshipError, description: Description) -> Outcome:
     message = f"{type(error).__name__}: {error.message}"[:_MESSAGE]
     if isinstance(error, ChildError) or type(error) is EdgeshipError:
-        return Outcome("broken", f"{message} {error.remedy}"[:_MESSAGE])
-    named = any(node.name in str(error) or node.layer in str(error) for node in description.nodes)
+        return Outcome("broken", f"{message} {error.remedy}".replace(f"{ROOT}/", "")[:_MESSAGE])
+    names = {name for node in description.nodes for name in (node.name, node.layer)}
+    named = any(name in str(error) for name in names | {entry.name for entry in description.entries})
     typed = isinstance(error, UnsupportedModelError)
     return Outcome("refused" if typed and named else "unnamed", message)
 
