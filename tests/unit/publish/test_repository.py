@@ -1,0 +1,384 @@
+"""Metadata: what is signed when, in which order it appears, and that nothing is built on what was not verified."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from publishing import LINE, Client, Dying, Killed, Raced, Site
+from tests.device_repository import Server
+from tuf.api.exceptions import ExpiredMetadataError
+from tuf.api.metadata import Metadata, MetaFile, Root
+
+from edgeship.errors import RepositoryError
+from edgeship.publish import keymaking, keys, memory, release
+from edgeship.publish.keys import KeySet
+from edgeship.publish.repository import soon
+from edgeship.publish.stores import TIMESTAMP, FolderStore
+from edgeship.releases.names import Version, policy_path
+
+
+def test_metadata_live_as_long_as_the_specification_says(site: Site) -> None:
+    now, found = datetime.now(UTC), site.repository.read()
+    lives = {
+        "root": found.root, "targets": found.targets, "snapshot": found.snapshot, "timestamp": found.timestamp,
+        "rollout": found.rollout,
+    }  # fmt: skip
+    days = {role: (metadata.signed.expires - now) / timedelta(days=1) for role, metadata in lives.items()}
+    wanted = {"root": 365, "targets": 180, "snapshot": 7, "timestamp": 1, "rollout": 7}
+    assert days == pytest.approx(wanted, abs=0.01)
+
+
+def test_the_online_role_may_only_sign_rollouts(site: Site) -> None:
+    delegations = site.repository.read().targets.signed.delegations
+    assert delegations is not None
+    assert delegations.roles is not None
+    (role,) = delegations.roles.values()
+    assert (role.name, role.terminating, role.paths, role.threshold) == ("rollout", True, ["rollout/*/*.json"], 1)
+
+
+def test_every_target_lies_under_the_name_of_its_content(site: Site, client: Client) -> None:
+    found = site.repository.read()
+    paths = [*found.targets.signed.targets, *found.rollout.signed.targets]
+    assert len(paths) == 5
+    for path in paths:
+        assert client.read(path) is not None
+    assert {name.split("/")[0] for name in site.files()} == {".lock", "metadata", "targets"}
+    assert all(re.fullmatch(r"[0-9a-f]{64}\..+", Path(n).name) for n in site.files() if n.startswith("targets/"))
+
+
+def test_files_come_before_what_names_them_and_the_timestamp_last(site: Site) -> None:
+    written: list[str] = []
+
+    class Watched(FolderStore):
+        def create(self, path: str, content: bytes) -> bool:
+            written.append(path)
+            return super().create(path, content)
+
+        def replace(self, path: str, content: bytes, tag: str) -> bool:
+            written.append(path)
+            return super().replace(path, content, tag)
+
+    release.publish(site.with_keys(site.keys, Watched(site.folder / "repo")), [site.bundle(2)])
+    assert all(path.startswith("targets/") for path in written[:-3])
+    assert len(written) > 6
+    assert written[-3:] == ["metadata/2.targets.json", "metadata/2.snapshot.json", TIMESTAMP]
+
+
+def test_a_publisher_may_die_before_any_write(site: Site, client: Client) -> None:
+    place, manifest = site.bundle(2), f"models/{LINE}/1.1.0/tflite-float32/manifest.json"
+    before, pristine = client.rollout(), site.copy()
+    for writes in range(100):
+        try:
+            release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), [place])
+        except Killed:
+            assert client.rollout() == before
+            assert client.read(manifest) is None
+        else:
+            break
+        assert release.publish(site.repository, [place]).version == "1.1.0"
+        assert client.read(manifest) is not None
+        site.restore(pristine)
+        client = Client(site.folder / f"client-{writes}", client.url, site.keys.root)
+    assert client.read(manifest) is not None
+    assert writes > 6
+
+
+def test_what_a_dead_publisher_left_is_in_nobodys_way(site: Site, client: Client) -> None:
+    """Metadata under the next numbers, never referred to, and half of the files."""
+    with pytest.raises(Killed):
+        release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", 8)), [site.bundle(2)])
+    assert "metadata/2.snapshot.json" in site.files() or "metadata/2.targets.json" in site.files()
+    assert site.publish(3).version == "1.1.0"
+    found = site.repository.read()
+    assert found.targets.signed.version == 3
+    for path in found.targets.signed.targets:
+        assert client.read(path) is not None
+
+
+def test_the_first_publishing_may_die_before_any_write(tmp_path: Path) -> None:
+    from tests.device_repository import served
+
+    for writes in range(9):
+        site = Site(tmp_path / str(writes))
+        place = site.bundle(1)
+        with pytest.raises(Killed):
+            release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), [place])
+        release.publish(site.repository, [place])
+        with served(site.folder / "repo") as server:
+            assert Client(site.folder / "client", server.url, site.keys.root).rollout()["stable"] == "1.0.0"
+
+
+def test_two_publishers_at_a_time_lose_nothing(site: Site, client: Client) -> None:
+    mine, theirs = site.bundle(2), site.bundle(3)
+    other = [lambda: release.publish(site.repository, [theirs])]
+    made = release.publish(site.with_keys(site.keys, Raced(site.folder / "repo", TIMESTAMP, other)), [mine])
+    assert (made.version, made.change.attempts) == ("1.2.0", 2)
+    found = site.repository.read().targets.signed.targets
+    assert {path.split("/")[3] for path in found if path.endswith("manifest.json")} == {"1.0.0", "1.1.0", "1.2.0"}
+    assert client.read(f"models/{LINE}/1.1.0/tflite-float32/manifest.json") is not None
+    assert client.read(f"models/{LINE}/1.2.0/tflite-float32/manifest.json") is not None
+
+
+def test_others_who_publish_without_pause_are_said(site: Site) -> None:
+    others = [site.repository.refresh] * 20
+    raced = site.with_keys(site.keys, Raced(site.folder / "repo", TIMESTAMP, list(others)))
+    with pytest.raises(RepositoryError, match=r"others published to .* 10 times"):
+        release.publish(raced, [site.bundle(2)])
+
+
+def test_expired_metadata_are_renewed_with_the_online_keys(site: Site, client: Client) -> None:
+    site.later = timedelta(days=-30)
+    site.repository.refresh()
+    with pytest.raises(ExpiredMetadataError):
+        client.updater()
+    site.later = timedelta()
+    assert site.repository.refresh().signed == ("rollout", "snapshot", "timestamp")
+    assert client.rollout()["stable"] == "1.0.0"
+
+
+def test_a_refresh_renews_offline_metadata_past_half_their_life(site: Site, client: Client) -> None:
+    site.later = timedelta(days=100)
+    assert site.repository.refresh().signed == ("rollout", "targets", "snapshot", "timestamp")
+    assert site.repository.read().root.signed.version == 1
+    site.later = timedelta(days=200)
+    change = site.repository.refresh()
+    assert site.repository.read().root.signed.version == 2
+    assert soon(change.expires, datetime.now(UTC) + timedelta(days=200)) == {}
+    client.updater()
+    assert json.loads((client.folder / "root.json").read_bytes())["signed"]["version"] == 2
+
+
+def test_a_refresh_leaves_offline_metadata_whose_keys_are_elsewhere(site: Site) -> None:
+    for path in [*(site.folder / "keys").glob("targets-*"), *(site.folder / "keys").glob("root-*")]:
+        path.unlink()
+    site.later = timedelta(days=360)
+    change = site.with_keys(keys.load([site.folder / "keys"])).refresh()
+    assert change.signed == ("rollout", "snapshot", "timestamp")
+    ends = soon(change.expires, datetime.now(UTC) + site.later)
+    assert list(ends) == ["root", "targets"]
+    assert ends["targets"] < timedelta()
+
+
+@pytest.mark.parametrize(
+    "name", ["timestamp.json", "1.snapshot.json", "1.targets.json", "1.rollout.json", "2.root.json"]
+)
+def test_nothing_is_built_on_tampered_metadata(name: str, site: Site) -> None:
+    path = site.folder / "repo" / "metadata" / name
+    if not path.exists():
+        root = json.loads((site.folder / "repo" / "metadata" / "1.root.json").read_bytes())
+        root["signed"]["version"] = 2
+        path.write_text(json.dumps(root))
+    else:
+        text = path.read_text()
+        path.write_text(text.replace('"expires":"20', '"expires":"21', 1))
+        assert path.read_text() != text
+    before = site.files()
+    for repeat in range(2):
+        with pytest.raises(RepositoryError, match="is not what was signed") as caught:
+            release.publish(site.repository, [site.bundle(repeat + 2)])
+        assert "nothing was signed" in caught.value.remedy
+    assert site.files() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html>captive</html>", b"{}", b'{"signed": {"_type": "king"}, "signatures": []}']
+)
+def test_what_is_no_metadata_is_said(content: bytes, site: Site) -> None:
+    (site.folder / "repo" / TIMESTAMP).write_bytes(content)
+    with pytest.raises(RepositoryError, match="it is no TUF metadata"):
+        site.repository.read()
+
+
+def test_metadata_of_another_type_are_refused(site: Site) -> None:
+    folder = site.folder / "repo" / "metadata"
+    shutil.copyfile(folder / "1.root.json", folder / "timestamp.json")
+    with pytest.raises(RepositoryError, match="of the type root"):
+        site.repository.read()
+
+
+def test_mixed_metadata_are_refused(site: Site) -> None:
+    folder = site.folder / "repo" / "metadata"
+    site.publish(2)
+    shutil.copyfile(folder / "1.targets.json", folder / "2.targets.json")
+    with pytest.raises(RepositoryError, match="targets is not what was signed"):
+        site.repository.read()
+
+
+@pytest.mark.parametrize("name", ["1.targets.json", "1.snapshot.json", "1.rollout.json"])
+def test_metadata_of_another_repository_of_the_same_keys_are_refused(name: str, site: Site, tmp_path: Path) -> None:
+    """Rightly signed, and of the same number: only hashes tell them apart."""
+    other = FolderStore(tmp_path / "other")
+    release.publish(site.with_keys(site.keys, other), [site.bundle(2)], version=Version(1, 5, 0))
+    shutil.copyfile(other.folder / "metadata" / name, site.folder / "repo" / "metadata" / name)
+    with pytest.raises(RepositoryError, match="is not what was signed"):
+        site.repository.read()
+
+
+def forge(site: Site, meta: dict[str, MetaFile]) -> None:
+    """What the owner of the online keys could sign: a snapshot that says so."""
+    state, folder = site.repository.read(), site.folder / "repo" / "metadata"
+    signers = {role: site.keys.signer(role, site.keys.entries(role)[0][1].keyid) for role in ("snapshot", "timestamp")}
+    assert all(signers.values())
+    state.snapshot.signed.meta, state.snapshot.signed.version = meta, 9
+    state.snapshot.sign(signers["snapshot"])
+    content = state.snapshot.to_bytes()
+    (folder / "9.snapshot.json").write_bytes(content)
+    state.timestamp.signed.snapshot_meta = MetaFile.from_data(9, content, ["sha256"])
+    state.timestamp.signed.version += 1
+    state.timestamp.sign(signers["timestamp"])
+    (folder / "timestamp.json").write_bytes(state.timestamp.to_bytes())
+
+
+def test_old_metadata_under_a_new_number_are_refused(site: Site) -> None:
+    folder = site.folder / "repo" / "metadata"
+    content = (folder / "1.targets.json").read_bytes()
+    (folder / "5.targets.json").write_bytes(content)
+    rollout = MetaFile.from_data(1, (folder / "1.rollout.json").read_bytes(), ["sha256"])
+    forge(site, {"targets.json": MetaFile.from_data(5, content, ["sha256"]), "rollout.json": rollout})
+    with pytest.raises(RepositoryError, match="it says version 1, 5 was expected"):
+        site.repository.read()
+
+
+@pytest.mark.parametrize("role", ["targets", "rollout"])
+def test_who_has_the_online_keys_cannot_sign_for_others(role: str, site: Site) -> None:
+    """Nothing is built on releases that the offline role did not sign, nor on a rollout by the key of the timestamp."""
+    state, folder = site.repository.read(), site.folder / "repo" / "metadata"
+    forged = state.targets if role == "targets" else state.rollout
+    forged.signed.version, signer = 2, site.keys.signer("timestamp", site.keys.entries("timestamp")[0][1].keyid)
+    assert signer is not None
+    forged.sign(signer)
+    (folder / f"2.{role}.json").write_bytes(forged.to_bytes())
+    forge(site, {**state.snapshot.signed.meta, f"{role}.json": MetaFile.from_data(2, forged.to_bytes(), ["sha256"])})
+    with pytest.raises(RepositoryError, match=rf"of {role} is not what was signed: {role} was signed by 0/1 keys"):
+        site.repository.read()
+
+
+def test_a_snapshot_with_other_roles_is_refused(site: Site) -> None:
+    forge(site, {**site.repository.read().snapshot.signed.meta, "king.json": MetaFile(1)})
+    with pytest.raises(RepositoryError, match=r"it names king\.json"):
+        site.repository.read()
+
+
+def test_missing_metadata_are_said(site: Site) -> None:
+    (site.folder / "repo" / "metadata" / "1.targets.json").unlink()
+    with pytest.raises(RepositoryError, match=r"lacks metadata/1\.targets\.json"):
+        site.repository.read()
+
+
+def plant_root(site: Site, by: list[KeySet], trusts: KeySet, *, version: int = 2, count: int = 2) -> None:
+    """Put a root where the second is looked for: with the keys of `trusts`, signed by `count` keys of each of `by`."""
+    root = Metadata[Root].from_bytes(trusts.root)
+    root.signed.version = version
+    root.signatures.clear()
+    for owner in by:
+        for _, entry in owner.entries("root")[:count]:
+            signer = owner.signer("root", entry.keyid)
+            assert signer is not None
+            root.sign(signer, append=True)
+    (site.folder / "repo" / "metadata" / "2.root.json").write_bytes(root.to_bytes())
+
+
+def test_only_a_root_that_the_old_and_the_new_keys_signed_is_followed(site: Site, tmp_path: Path) -> None:
+    ours, others = site.keys, keymaking.create(tmp_path / "others", dev=True)
+    plant_root(site, [ours], ours)
+    assert site.repository.read().root.signed.version == 2
+    plant_root(site, [ours], ours, count=1)
+    with pytest.raises(RepositoryError, match="signed by 1/2 keys"):
+        site.repository.read()
+    plant_root(site, [others], others)
+    with pytest.raises(RepositoryError, match="root was signed by 0/2 keys"):
+        site.repository.read()
+    plant_root(site, [ours], others)
+    with pytest.raises(RepositoryError, match="root was signed by 0/2 keys"):
+        site.repository.read()
+    plant_root(site, [ours], ours, version=3)
+    with pytest.raises(RepositoryError, match="it says version 3, its name 2"):
+        site.repository.read()
+
+
+def test_a_root_in_the_key_folder_that_was_changed_is_refused(site: Site, tmp_path: Path) -> None:
+    path = site.folder / "keys" / "root.json"
+    path.write_text(path.read_text().replace('"expires":"20', '"expires":"21', 1))
+    with pytest.raises(RepositoryError, match="root is not what was signed"):
+        site.with_keys(keys.load([site.folder / "keys"]), FolderStore(tmp_path / "new")).refresh()
+
+
+def test_a_tampered_target_is_never_read(site: Site) -> None:
+    for path in (site.folder / "repo" / "targets").rglob("*.manifest.json"):
+        path.write_bytes(path.read_bytes().replace(b"points", b"pounts"))
+    with pytest.raises(RepositoryError, match="is not what was signed"):
+        release.publish(site.repository, [site.bundle(2)])
+
+
+def test_a_damaged_file_under_the_name_of_a_target_is_put_right(site: Site, client: Client) -> None:
+    place = site.bundle(2)
+    with pytest.raises(Killed):
+        release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", 4)), [place])
+    for path in (site.folder / "repo" / "targets").rglob("1.1.0/**/*.*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:10])
+    release.publish(site.repository, [place])
+    for path in site.repository.read().targets.signed.targets:
+        assert client.read(path) is not None
+
+
+def test_an_old_state_that_is_brought_back_is_noticed(site: Site) -> None:
+    copy = shutil.copytree(site.folder / "repo", site.folder / "old")
+    site.publish(2)
+    shutil.rmtree(site.folder / "repo")
+    shutil.copytree(copy, site.folder / "repo")
+    with pytest.raises(RepositoryError, match="version 1 of targets, and 2 was seen"):
+        site.publish(3)
+    (site.folder / "keys" / memory.SEEN).unlink()
+    assert site.publish(3).version == "1.1.0"
+
+
+def test_a_repository_that_is_emptied_is_noticed(site: Site) -> None:
+    shutil.rmtree(site.folder / "repo")
+    with pytest.raises(RepositoryError, match="version 0 of root, and 1 was seen"):
+        site.publish(2)
+
+
+def test_a_change_that_changes_nothing_signs_nothing(site: Site) -> None:
+    before = site.files()
+    assert site.repository.change(lambda _: None).signed == ()
+    content = b'{"same": true}'
+    assert site.repository.change(lambda draft: draft.put(policy_path(LINE), content)).signed[0] == "targets"
+    assert site.repository.change(lambda draft: draft.put(policy_path(LINE), content)).signed == ()
+    assert before.items() <= {**site.files(), TIMESTAMP: before[TIMESTAMP]}.items()
+
+
+def test_metadata_larger_than_clients_take_are_not_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeship.publish import trust
+
+    before = site.files()
+    monkeypatch.setitem(trust.LIMITS, "targets", len(before["metadata/1.targets.json"]) + 10)
+    with pytest.raises(RepositoryError, match="metadata of targets would have"):
+        site.publish(2)
+    assert site.files()[TIMESTAMP] == before[TIMESTAMP]
+
+
+def test_the_first_root_of_a_new_repository_is_the_newest_of_its_keys(site: Site, tmp_path: Path) -> None:
+    from tests.device_repository import served
+
+    from edgeship.publish.rotation import rotate
+
+    after, _ = rotate(site.repository, "timestamp")
+    place = tmp_path / "second"
+    release.publish(site.with_keys(after.keys, FolderStore(place)), [site.bundle(1)])
+    assert (place / "metadata" / "2.root.json").is_file()
+    with served(place) as server:
+        assert Client(tmp_path / "other", server.url, after.keys.root).rollout()["stable"] == "1.0.0"
+
+
+def test_a_client_of_another_key_refuses_it(server: Server, tmp_path: Path) -> None:
+    from tuf.api.exceptions import UnsignedMetadataError
+
+    other = Site(tmp_path / "other")
+    with pytest.raises(UnsignedMetadataError):
+        Client(tmp_path / "fooled", server.url, other.keys.root).updater()

@@ -1,0 +1,176 @@
+"""Making keys: for a new repository, and those that take the place of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
+from tuf.api.metadata import Metadata, Root
+
+from edgeship.errors import InputError, OutputError, RepositoryError
+from edgeship.files import storage_errors, write_text
+from edgeship.publish import pem
+from edgeship.publish.keys import (
+    FILE,
+    ONLINE,
+    ROLES,
+    ROOT,
+    KeyEntry,
+    KeyFolder,
+    KeySet,
+    entry_of,
+    load,
+    signer_of,
+    write_folder,
+    write_private,
+)
+from edgeship.publish.signing import LIFE
+
+SCHEMES: Mapping[str, Callable[[], CryptoSigner]] = {
+    "ed25519": CryptoSigner.generate_ed25519,
+    "p256": CryptoSigner.generate_ecdsa,
+}
+#: What clients verify.
+_CLIENT_SCHEMES = ("ed25519", "ecdsa-sha2-nistp256")
+_SHORTEST_PASSPHRASE = 12
+
+
+@dataclass(frozen=True)
+class GivenKey:
+    """A key that is not made here, because its private half never leaves where it is.
+
+    Attributes:
+        role: that it is of.
+        uri: as securesystemslib's signers read it.
+        public_pem: file with its public half.
+    """
+
+    role: str
+    uri: str
+    public_pem: Path
+
+
+@dataclass(frozen=True)
+class Making:
+    """How keys are made.
+
+    Attributes:
+        scheme: of `SCHEMES`.
+        passphrase: of the PEM files; None: they are not encrypted, which is for keys to throw away.
+        given: keys that are not made.
+    """
+
+    scheme: str = "ed25519"
+    passphrase: str | None = None
+    given: Sequence[GivenKey] = ()
+
+
+PLAIN = Making()
+
+
+def create(folder: Path, making: Making = PLAIN, *, online: Path | None = None, dev: bool = False) -> KeySet:
+    """Make the keys of all roles, and the first root.
+
+    Args:
+        folder: new or empty.
+        making: how.
+        online: another new folder, for the keys of the online roles; None: the same.
+        dev: keys to throw away, which need no passphrase.
+
+    Raises:
+        InputError: no passphrase is given and it is not `dev`, or a given key is none that clients verify.
+        OutputError: a folder has something in it.
+        RepositoryError: a given key does not sign.
+    """
+    check_passphrase(making, sum(count for count, _ in ROLES.values()), dev=dev)
+    places = {role: online if online is not None and role in ONLINE else folder for role in ROLES}
+    for place in dict.fromkeys(places.values()):
+        _check_new(place)
+    signers: dict[str, list[Signer]] = {}
+    entries: dict[str, tuple[KeyEntry, ...]] = {}
+    for role, (count, _) in ROLES.items():
+        made = make(places[role], role, count, making)
+        entries[role], signers[role] = tuple(entry for entry, _ in made), [signer for _, signer in made]
+    root = _first_root(signers).to_bytes()
+    for place in dict.fromkeys(places.values()):
+        write_folder(place, KeyFolder({role: entries[role] for role in ROLES if places[role] == place}, dev))
+        write_root(place, root)
+    folders = list(dict.fromkeys(places.values()))
+    return load(folders, [making.passphrase])
+
+
+def make(folder: Path, role: str, count: int, making: Making) -> list[tuple[KeyEntry, Signer]]:
+    """Keys of a role: those given first, the rest made and written. Raises as `create`."""
+    given = [found for found in making.given if found.role == role]
+    if len(given) > count:
+        raise InputError(f"{len(given)} keys are given for {role}, which has {count}")
+    made = [_take(folder, found) for found in given]
+    for _ in range(count - len(given)):
+        signer = SCHEMES[making.scheme]()
+        name = f"{role}-{signer.public_key.keyid[:8]}.pem"
+        write_private(folder / name, pem.encrypted(signer.private_bytes, making.passphrase))
+        made.append((entry_of(signer.public_key, FILE + name), signer))
+    return made
+
+
+def check_passphrase(making: Making, count: int, *, dev: bool) -> None:
+    """Raise InputError where one of `count` keys would be written unencrypted, or as good as."""
+    passphrase = making.passphrase
+    if passphrase is None and not dev and len(making.given) < count:
+        raise InputError(
+            "private keys are not written unencrypted",
+            remedy="Give a passphrase by EDGESHIP_PASSPHRASE or --passphrase-file; --dev makes keys to throw away.",
+        )
+    if passphrase is not None and len(passphrase) < _SHORTEST_PASSPHRASE:
+        raise InputError(f"the passphrase is too short: {_SHORTEST_PASSPHRASE} characters are the least")
+
+
+def write_root(folder: Path, root: bytes) -> None:
+    """Write the root that devices are enrolled with, and publishers trust."""
+    write_text(folder / ROOT, root.decode())
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} is not empty", remedy="Keys are never overwritten: choose a new folder.")
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+
+
+def _take(folder: Path, given: GivenKey) -> tuple[KeyEntry, Signer]:
+    """A given key; it signs something once, so that a wrong one is found now and not when it is needed."""
+    try:
+        public = SSlibKey.from_crypto(load_pem_public_key(given.public_pem.read_bytes()))
+    except OSError as error:
+        raise InputError(f"cannot read {given.public_pem}: {error.strerror}") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InputError(f"{given.public_pem} is no public key in PEM that can be used: {error}") from error
+    if public.scheme not in _CLIENT_SCHEMES:
+        raise InputError(f"clients do not verify {public.scheme}", remedy=f"They take {' and '.join(_CLIENT_SCHEMES)}.")
+    entry = entry_of(public, given.uri)
+    signer = signer_of(folder, entry, None)
+    if signer is None:
+        raise RepositoryError(f"{given.uri}: there is no such file in {folder}")
+    message = b"edgeship"
+    try:
+        public.verify_signature(signer.sign(message), message)
+    except Exception as error:
+        raise RepositoryError(f"{given.uri} does not sign for {given.public_pem}: {error}") from error
+    return entry, signer
+
+
+def _first_root(signers: Mapping[str, Sequence[Signer]]) -> Metadata[Root]:
+    root = Metadata(Root(expires=datetime.now(UTC) + LIFE["root"], consistent_snapshot=True))
+    for role in root.signed.roles:
+        root.signed.roles[role].threshold = ROLES[role][1]
+        for signer in signers[role]:
+            root.signed.add_key(signer.public_key, role)
+    for signer in signers["root"]:
+        root.sign(signer, append=True)
+    return root
