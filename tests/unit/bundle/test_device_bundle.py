@@ -13,9 +13,9 @@ import pytest
 from bundle_builds import X, contents, make_build
 from tests import report_builder, tiny_tflite
 
-from edgeship import bundle, report
+from edgeship import report
 from edgeship.artifact import hash_files, write_sidecar
-from edgeship.bundle import device_bundle, read_file, verify_bundle
+from edgeship.bundle import device_bundle, making, read_file, verify_bundle
 from edgeship.cli import cli, failures
 from edgeship.encodings import encode
 from edgeship.errors import ArtifactError, GateFailed, InputError, OutputError
@@ -51,6 +51,10 @@ def test_a_bundle_holds_all_a_device_needs(build, made):
             },
         }
     ]
+    assert (manifest["version"], manifest["card"], manifest["lineage"]["parent"]) == (None, None, None)
+    assert manifest["budget"] == {"latency_ms": None, "memory_bytes": None}
+    ops = [{"name": "FULLY_CONNECTED", "version": 1}, {"name": "SOFTMAX", "version": 1}]
+    assert manifest["runtime"] == {"name": "litert", "minimum": "1.5.0", "ops": ops}
     assert manifest["outputs"][0]["range"] == [0.0, 1.0]
     assert manifest["metric"]["drop"]["interval"] == [-0.2, 0.4]
     assert manifest["metric"]["value"] == 0.949
@@ -254,7 +258,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, build, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bundle.shutil, "copyfile", fail)
+    monkeypatch.setattr(making.shutil, "copyfile", fail)
     with pytest.raises(Exception, match="disk is full") as caught:
         device_bundle(build, tmp_path / "out")
     assert caught.value.exit_code == 3

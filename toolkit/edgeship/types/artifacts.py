@@ -105,7 +105,7 @@ class BundleFile:
     name: str
     sha256: str
     size_bytes: int
-    stored: Stored | None = None
+    stored: Stored | None
 
     @property
     def wire(self) -> Stored | BundleFile:
