@@ -1,0 +1,173 @@
+"""Releases that pass the self-test and fail in the application."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.device_repository import Published, X
+from tests.enrolled_device import Device
+
+from edgeship.device import state
+from edgeship.device.config import Probation
+from edgeship.device.probation import roll_back, settle
+from edgeship.errors import InputError, UpdateRefused
+
+#: An application: says that it has loaded the model, does as it is told, and ends.
+APPLICATION = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from edgeship.device import Model
+model = Model("points", folder=Path(sys.argv[1]))
+if "predict" in sys.argv:
+    model.predict(np.zeros((1, 4), np.float32))
+print(model.version, flush=True)
+if "die" in sys.argv:
+    os.kill(os.getpid(), signal.SIGKILL)
+if "raise" in sys.argv:
+    raise SystemError("something of its own")
+if "wait" in sys.argv:
+    sys.stdin.readline()
+"""
+
+
+def start(device: Device, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", APPLICATION, str(device.place.folder.parent), *words]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def run(device: Device, *words: str) -> str:
+    """The release that an application got."""
+    with start(device, *words) as process:
+        return process.communicate()[0].strip()
+
+
+@pytest.fixture
+def trying(device: Device, published: Published) -> Device:
+    """1.0.0 is trusted, 1.1.0 in probation."""
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    device.update()
+    device.set(probation=Probation(starts=1, minutes=60, failures=2))
+    published.release("1.1.0", 2)
+    published.rollout("1.1.0")
+    device.update()
+    assert device.active == "1.1.0"
+    return device
+
+
+def settled(device: Device, *, minutes: float = 0) -> state.State:
+    return settle(device.place, device.config, device.now + timedelta(minutes=minutes))
+
+
+def test_an_application_that_dies_again_and_again_gets_the_release_before(trying: Device) -> None:
+    assert [run(trying, "die") for _ in range(3)] == ["1.1.0", "1.1.0", "1.0.0"]
+    assert trying.active == "1.0.0"
+    assert "2 processes failed" in trying.status().failed[0].reason
+    assert (trying.update().result, trying.active) == ("kept", "1.0.0")
+
+
+def test_one_that_dies_after_its_first_answers_does_so_too(trying: Device) -> None:
+    assert [run(trying, "predict", "die") for _ in range(3)] == ["1.1.0", "1.1.0", "1.0.0"]
+
+
+def test_an_exception_that_nobody_catches_is_a_failure(trying: Device) -> None:
+    assert [run(trying, "predict", "raise") for _ in range(3)] == ["1.1.0", "1.1.0", "1.0.0"]
+
+
+def test_an_application_that_ends_as_it_should_has_served(trying: Device) -> None:
+    assert run(trying, "predict") == "1.1.0"
+    found = settled(trying)
+    assert found.probation is not None
+    assert (found.probation.starts, found.probation.failures) == (1, 0)
+    assert settled(trying, minutes=61).probation is None
+    held = state.release(trying.place, found.active)
+    assert held is not None
+    assert held.trusted
+
+
+def test_time_alone_ends_no_probation(trying: Device) -> None:
+    assert settled(trying, minutes=61).probation is not None
+
+
+def test_a_process_that_lives_has_not_died(trying: Device) -> None:
+    processes = [start(trying, "wait") for _ in range(3)]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline().strip() == "1.1.0"
+        found = settled(trying)
+        assert found.probation is not None
+        assert found.probation.failures == 0
+        processes[0].send_signal(signal.SIGKILL)
+        processes[0].wait()
+        found = settled(trying)
+        assert found.probation is not None
+        assert found.probation.failures == 1
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def test_a_release_without_one_before_goes_on(device: Device) -> None:
+    """Nothing better has passed its self-test."""
+    device.update()
+    assert [run(device, "die") for _ in range(5)] == ["1.0.0"] * 5
+    found = settled(device)
+    assert found.probation is not None
+    assert found.probation.failures >= 3
+
+
+def test_the_release_before_is_not_taken_back_below_the_floor(trying: Device, published: Published) -> None:
+    published.policy("1.1.0")
+    trying.update()
+    assert [run(trying, "die") for _ in range(4)] == ["1.1.0"] * 4
+    with pytest.raises(UpdateRefused, match="below the floor"):
+        roll_back(trying.place, "by hand")
+
+
+def test_votes_of_the_application_count(trying: Device) -> None:
+    with trying.model() as model:
+        model.report(ok=False)
+        assert model.predict(X).version == "1.1.0"
+        model.report(ok=False, reason="nothing is recognized")
+        assert model.predict(X).version == "1.0.0"
+        model.report(ok=False)
+        assert model.predict(X).version == "1.0.0"
+    assert trying.active == "1.0.0"
+
+
+def test_a_vote_for_a_release_is_a_start(trying: Device) -> None:
+    with trying.model() as model:
+        model.report(ok=True)
+    found = settled(trying)
+    assert found.probation is not None
+    assert found.probation.starts == 1
+
+
+def test_rolling_back_by_hand(trying: Device) -> None:
+    roll_back(trying.place, "by hand")
+    assert (trying.active, trying.status().previous) == ("1.0.0", None)
+    assert (trying.update().result, trying.active) == ("kept", "1.0.0")
+    with pytest.raises(InputError, match="no release to go back to"):
+        roll_back(trying.place, "by hand")
+
+
+def test_after_a_rollback_a_lost_state_does_not_bring_the_failed_release_back(trying: Device) -> None:
+    roll_back(trying.place, "by hand")
+    trying.place.state.unlink()
+    assert trying.active == "1.0.0"
+
+
+def test_files_of_dead_processes_do_not_pile_up(trying: Device) -> None:
+    run(trying, "die")
+    settled(trying)
+    assert list(Path(trying.place.starts).iterdir()) == []

@@ -1,0 +1,190 @@
+"""Probation: a new release is trusted once processes have served with it for a while, and taken back if they die.
+
+A process that loads a release in probation makes a file in `starts/` and keeps it locked. It removes the file once it
+has served. A file that is there and not locked is of a process that died before that, however it died.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from edgeship.device import clock, durable, slots, state
+from edgeship.device.config import Config, Place
+from edgeship.device.seen import Seen, read_seen
+from edgeship.device.state import State, Trial
+from edgeship.errors import InputError, UpdateRefused
+from edgeship.releases.names import version
+
+
+def settle(place: Place, config: Config, now: datetime) -> State:
+    """Count processes that died, and end the probation one way or the other where that is due."""
+    after = state.change(place, lambda found: _settled(place, config, found, now))
+    _retire_failed(place, after)
+    return after
+
+
+class Start:
+    """This process, trying a release in probation; not for several threads at a time."""
+
+    def __init__(self, place: Place, config: Config) -> None:
+        self._place, self._config = place, config
+        self._file: Path | None = None
+        self._handle = -1
+        self._release = ""
+
+    def begin(self) -> State:
+        """Say that this process loads what is active; the state, in which dead processes before it were counted."""
+        self.end()
+        after = state.change(self._place, self._begun)
+        _retire_failed(self._place, after)
+        return after
+
+    def _begun(self, found: State) -> State:
+        after = _settled(self._place, self._config, found, clock.system())
+        held = state.release(self._place, after.active)
+        if after.probation is not None and held is not None:
+            self._release = held.manifest_sha256
+            self._place.starts.mkdir(exist_ok=True)
+            # Under the lock of the state: nobody takes it for a dead process's before it is locked.
+            self._file = self._place.starts / f"{held.manifest_sha256[:16]}-{secrets.token_hex(8)}"
+            self._handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            durable.sync_folder(self._place.starts)  # a model that takes the whole machine down is counted, too
+        return after
+
+    @property
+    def open(self) -> bool:
+        """Whether this process has still to show that it serves."""
+        return self._file is not None
+
+    def served(self) -> None:
+        """It has: with this release a process works."""
+        if self.open:
+            self._count(starts=1)
+            self.end()
+
+    def failed(self) -> State:
+        """It has not, or its answers are wrong."""
+        after = self._count(failures=1)
+        self.end()
+        return after
+
+    def end(self) -> None:
+        """Nothing more is to be said about this process."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._file = None
+
+    def _count(self, *, starts: int = 0, failures: int = 0) -> State:
+        def counted(found: State) -> State:
+            held = state.release(self._place, found.active)
+            if found.probation is not None and held is not None and held.manifest_sha256 == self._release:
+                trial = found.probation
+                trial = replace(trial, starts=trial.starts + starts, failures=trial.failures + failures)
+                found = replace(found, probation=trial)
+            return _settled(self._place, self._config, found, clock.system())
+
+        after = state.change(self._place, counted)
+        _retire_failed(self._place, after)
+        return after
+
+
+def roll_back(place: Place, reason: str) -> State:
+    """Go back to the release in the other slot; the one that is left is not tried again.
+
+    Raises InputError where there is none, UpdateRefused where the policy forbids it.
+    """
+
+    def back(found: State) -> State:
+        previous = state.other(state.serving(place, found))
+        held = state.release(place, previous)
+        if held is None or found.has_failed(held.manifest_sha256) or not slots.is_whole(place, previous):
+            raise InputError(f"{place.folder} holds no release to go back to")
+        if not allowed(held.version, read_seen(place)):
+            raise UpdateRefused(f"{held.version} may not run any more: it is revoked or below the floor")
+        return _left(place, found, reason)
+
+    after = state.change(place, back)
+    _retire_failed(place, after)
+    return after
+
+
+def allowed(release: str, seen: Seen | None) -> bool:
+    """Whether the policy that was seen last lets a release run."""
+    if seen is None or not seen.floor:
+        return True
+    return version(release) >= version(seen.floor) and release not in seen.revoked
+
+
+def _settled(place: Place, config: Config, found: State, now: datetime) -> State:
+    """What dead processes and the passing of time make of the state."""
+    held = state.release(place, found.active)
+    if found.probation is None or held is None:
+        for file in _dead(place, ""):
+            file.unlink(missing_ok=True)
+        return found
+    trial, limits = found.probation, config.probation
+    for file in _dead(place, held.manifest_sha256[:16]):
+        trial = replace(trial, failures=trial.failures + 1)
+        file.unlink(missing_ok=True)
+    found = replace(found, probation=trial)
+    if trial.failures >= limits.failures:
+        return _back_if_possible(place, found, f"{trial.failures} processes failed with it")
+    if trial.starts >= limits.starts and passed(trial, config, now):
+        state.accept(place, found.active or "", replace(held, trusted=True))
+        return replace(found, probation=None)
+    return found
+
+
+def passed(trial: Trial, config: Config, now: datetime) -> bool:
+    """Whether the time of a probation has passed."""
+    return now - state.moment_of(trial.since) >= timedelta(minutes=config.probation.minutes)
+
+
+def _back_if_possible(place: Place, found: State, reason: str) -> State:
+    """The release before, where there is one that may run; else what runs goes on, in probation."""
+    other = state.other(found.active)
+    held = state.release(place, other)
+    if held is None or found.has_failed(held.manifest_sha256) or not allowed(held.version, read_seen(place)):
+        return found
+    if not slots.is_whole(place, other):
+        return found
+    return _left(place, found, reason)
+
+
+def _left(place: Place, found: State, reason: str) -> State:
+    active = state.serving(place, found)
+    leaving = state.release(place, active)
+    after = found if leaving is None else found.with_failed(leaving, reason)
+    return replace(after, active=state.other(active), probation=None)
+
+
+def _retire_failed(place: Place, found: State) -> None:
+    """What failed may not run, should the state be lost; after the state says so, not before."""
+    for slot in state.SLOTS:
+        held = state.release(place, slot)
+        if slot != found.active and held is not None and found.has_failed(held.manifest_sha256):
+            state.retire(place, slot)
+
+
+def _dead(place: Place, prefix: str) -> Iterator[Path]:
+    """Files of processes that are gone."""
+    for file in list(place.starts.glob(f"{prefix}*-*")):
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue  # it lives
+        finally:
+            os.close(handle)
+        yield file

@@ -1,0 +1,192 @@
+"""What a device runs: two slots, one of them active, and what is known of releases that failed here.
+
+    a/, b/      manifest.json, files/..., and release.json once the release in it has passed its self-test
+    state.json  which slot is active, its probation, what failed before, the last check
+
+A slot without release.json is never run. Every change is one rename, made under a lock that is held for moments only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgeship.codec import from_json, to_json
+from edgeship.device import durable
+from edgeship.device.config import Place
+from edgeship.errors import InputError
+
+SLOTS = ("a", "b")
+#: Failures that are remembered; an older one may be tried again.
+_MOST_FAILED = 64
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that passed its self-test here.
+
+    Attributes:
+        manifest_sha256: names it and all its files.
+        since: when it was installed, UTC.
+        serial: larger than that of the release installed before.
+        trusted: it was through a probation here.
+    """
+
+    manifest_sha256: str
+    version: str
+    variant: str
+    since: str
+    serial: int
+    trusted: bool = False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How the probation of the active release goes: since when, processes that served, and that failed."""
+
+    since: str
+    starts: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A release that is not tried again here."""
+
+    manifest_sha256: str
+    version: str
+    reason: str
+    when: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """The last check for updates: `ok` False where it could not be made or what is offered was refused."""
+
+    when: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class State:
+    """See the module. `probation`: of the active release; None: it is trusted. `failed`: oldest first."""
+
+    active: str | None = None
+    probation: Trial | None = None
+    failed: tuple[Failed, ...] = ()
+    last_check: Check | None = None
+
+    def has_failed(self, manifest_sha256: str) -> bool:
+        """Whether this release failed here."""
+        return any(found.manifest_sha256 == manifest_sha256 for found in self.failed)
+
+    def with_failed(self, release: Release, reason: str) -> State:
+        """That this release failed, too."""
+        entry = Failed(release.manifest_sha256, release.version, reason, text_of(datetime.now(UTC)))
+        others = tuple(found for found in self.failed if found.manifest_sha256 != release.manifest_sha256)
+        return replace(self, failed=(*others, entry)[-_MOST_FAILED:])
+
+
+def text_of(moment: datetime) -> str:
+    """A moment as it is written: UTC, seconds."""
+    return moment.astimezone(UTC).strftime(_MOMENT)
+
+
+def moment_of(text: str) -> datetime:
+    """Inverse of `text_of`. Raises InputError for what is none."""
+    try:
+        return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise InputError(f"{text!r} is no moment") from error
+
+
+def read(place: Place) -> State:
+    """The state; one that is lost or damaged is made anew from the slots."""
+    try:
+        return _checked(from_json(State, place.state.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, InputError):
+        return State(_newest(place))
+
+
+def _checked(found: State) -> State:
+    if found.active not in (None, *SLOTS):
+        raise InputError(f"{found.active!r} is no slot")
+    if found.probation is not None:
+        moment_of(found.probation.since)
+    return found
+
+
+def change(place: Place, step: Callable[[State], State]) -> State:
+    """Make one change to the state as it is at that moment; what `step` raises changes nothing."""
+    with durable.locked(place.folder / "state.lock", wait=True):
+        before = read(place)
+        after = step(before)
+        if after != before or not place.state.exists():
+            durable.write(place.state, to_json(after).encode())
+        return after
+
+
+def release(place: Place, slot: str | None) -> Release | None:
+    """What is in a slot; None where that is nothing that may run."""
+    if slot is None:
+        return None
+    try:
+        return from_json(Release, _record(place, slot).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, InputError):
+        return None
+
+
+def other(slot: str | None) -> str:
+    """The slot that is not this one; `a` for None."""
+    return "b" if slot == "a" else "a"
+
+
+def accept(place: Place, slot: str, found: Release) -> None:
+    """Say that the release in a slot passed its self-test."""
+    durable.write(_record(place, slot), to_json(found).encode())
+
+
+def retire(place: Place, slot: str) -> None:
+    """Say that what is in a slot may not run."""
+    record = _record(place, slot)
+    with durable.storage(record):
+        if record.exists():
+            record.unlink()
+            durable.sync_folder(record.parent)
+
+
+def clear(place: Place, slot: str) -> None:
+    """Empty a slot, so that a cut in the middle leaves one that may not run."""
+    retire(place, slot)
+    with durable.storage(place.slot(slot)):
+        shutil.rmtree(place.slot(slot), ignore_errors=True)
+        durable.sync_folder(place.folder)
+
+
+def next_serial(place: Place) -> int:
+    """One more than that of any release here."""
+    return 1 + max((found.serial for found in (release(place, slot) for slot in SLOTS) if found), default=0)
+
+
+def serving(place: Place, state: State) -> str | None:
+    """The slot whose release runs: the active one, or the other where the active one was lost."""
+    for slot in (state.active, other(state.active)):
+        found = release(place, slot)
+        if found is not None and (slot == state.active or not state.has_failed(found.manifest_sha256)):
+            return slot
+    return None
+
+
+def _record(place: Place, slot: str) -> Path:
+    return place.slot(slot) / "release.json"
+
+
+def _newest(place: Place) -> str | None:
+    """The slot that was filled last, of those that hold a release which passed its self-test."""
+    found = {slot: held for slot in SLOTS if (held := release(place, slot)) is not None}
+    return max(found, key=lambda slot: found[slot].serial, default=None)

@@ -1,0 +1,247 @@
+"""One check for updates, from the repository's metadata to an active release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from edgeship.device import clock, durable, probation, selftest, slots, state, telemetry
+from edgeship.device import config as configs
+from edgeship.device.config import Config, Place
+from edgeship.device.fetching import Fetching
+from edgeship.device.network import Http
+from edgeship.device.seen import remember
+from edgeship.device.state import Check, Release, State, Trial
+from edgeship.device.trust import Repository, Target
+from edgeship.errors import EdgeshipError, InputError, UpdateRefused
+from edgeship.releases import documents
+from edgeship.releases.choice import Wish, wish
+from edgeship.releases.documents import Policy
+from edgeship.releases.names import Line, Version, manifest_path, policy_path, rollout_path, version
+from edgeship.types import Manifest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a check.
+
+    Attributes:
+        result: `updated`, `current`, `available` (not taken, only looked), `waiting` (for the end of a probation), or
+            `kept` (nothing that this device may or can run is offered; it goes on with what it has).
+        version, variant: of the release that the result is about; None: this device has none.
+        reason: why it: `stable`, `halted`, `channel`, `arm`, `constraints`.
+        message: all of it in one line.
+        refused: releases that were tried and not taken, with the reason.
+    """
+
+    result: str
+    version: str | None
+    variant: str | None
+    reason: str
+    message: str
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A release that the repository offers and this device can run."""
+
+    release: Version
+    variant: str
+    manifest: Target
+
+
+def update(place: Place, *, check_only: bool = False, now: clock.Clock = clock.system) -> Outcome:
+    """Check for updates, and take what there is; what runs goes on whatever happens.
+
+    Args:
+        place: of the enrolment.
+        check_only: look only; nothing is fetched but metadata and documents.
+        now: the clock.
+
+    Raises:
+        UpdateRefused: what is offered is not signed, not fresh, too old, or all of it failed here.
+        RepositoryUnavailable: no check could be made.
+        UnavailableError: another update is running; StorageFullError; LiteRT is missing.
+        OutputError: the folder cannot be written.
+    """
+    config = configs.read(place)
+    with durable.locked(place.folder / "update.lock", wait=False):
+        moment = now()
+        try:
+            with Http(config.limits) as http:
+                outcome = _Update(place, config, http, moment).run(check_only=check_only)
+        except EdgeshipError as error:
+            _note(place, config, Check(state.text_of(moment), False, error.message), type(error).__name__)
+            raise
+        ok = not outcome.refused
+        _note(place, config, Check(state.text_of(moment), ok, outcome.message), outcome.result if ok else "failed")
+    return outcome
+
+
+def _note(place: Place, config: Config, check: Check, outcome: str) -> None:
+    """Keep the result of a check, where the disk lets us."""
+    try:
+        after = state.change(place, lambda found: replace(found, last_check=check))
+        held = state.release(place, state.serving(place, after))
+        telemetry.count_update(place, config, outcome, "" if held is None else held.version)
+    except EdgeshipError:
+        pass  # of a full or read-only disk the check itself has spoken
+
+
+def _is_it(held: Release | None, candidate: _Candidate) -> bool:
+    """Whether what lies in a slot is this release."""
+    wanted = candidate.manifest.sha256, str(candidate.release), candidate.variant
+    return held is not None and (held.manifest_sha256, held.version, held.variant) == wanted
+
+
+class _Update:
+    """A check that is under way."""
+
+    def __init__(self, place: Place, config: Config, http: Http, now: datetime) -> None:
+        self._place, self._config, self._now = place, config, now
+        self._repository = Repository(place, config, http, now)
+        self._fetching = Fetching(place, config, http, self._repository)
+        self._line = config.of()
+        self._refused: list[str] = []
+
+    def run(self, *, check_only: bool) -> Outcome:
+        """Take the best release that passes its self-test."""
+        outcome = self._run(check_only=check_only)
+        if not check_only:
+            self._fetching.tidy()
+        return outcome
+
+    def _run(self, *, check_only: bool) -> Outcome:
+        probation.settle(self._place, self._config, self._now)
+        policy, wanted = self._look()
+        for candidate in self._candidates(wanted):
+            if state.read(self._place).has_failed(candidate.manifest.sha256):
+                continue
+            outcome = self._take(candidate, wanted, policy, check_only=check_only)
+            if outcome is not None:
+                return outcome
+        found = state.read(self._place)
+        held = state.release(self._place, state.serving(self._place, found))
+        if held is None:
+            raise UpdateRefused(
+                f"{self._config.repository} has no release of {self._line} that this device can run and may",
+                remedy="; ".join(self._refused) or f"It runs {', '.join(self._config.variants)}.",
+            )
+        return self._outcome("kept", held.version, held.variant, wanted)
+
+    def _look(self) -> tuple[Policy, Wish]:
+        """What the repository says now, and what that means for this device."""
+        seen = self._repository.refresh()
+        policy = documents.no_policy(self._line)
+        target = self._repository.offline(policy_path(self._line))
+        if target is not None:
+            policy = self._read(target, documents.policy)
+        remember(self._place, replace(seen, floor=policy.floor, revoked=policy.revoked))
+        target = self._repository.delegated(rollout_path(self._line))
+        if target is None:
+            raise UpdateRefused(f"{self._config.repository} has no rollout of {self._line}")
+        rollout = self._read(target, documents.rollout)
+        return policy, wish(rollout, policy, configs.member(self._place, self._config), self._now)
+
+    def _read(self, target: Target, read: Callable[[bytes, Line], T]) -> T:
+        content = self._fetching.document(target, documents.LIMIT_BYTES)
+        try:
+            return read(content, self._line)
+        except InputError as error:
+            raise UpdateRefused(f"{target.path}: {error.message}", remedy=error.remedy) from error
+
+    def _candidates(self, wanted: Wish) -> Iterator[_Candidate]:
+        """What is offered of the wanted releases, each in the variant that this device prefers."""
+        for release in wanted.versions:
+            for variant in self._config.variants:
+                target = self._repository.offline(manifest_path(self._line.model, release, variant))
+                if target is not None:
+                    yield _Candidate(release, variant, target)
+                    break
+
+    def _take(self, candidate: _Candidate, wanted: Wish, policy: Policy, *, check_only: bool) -> Outcome | None:
+        """Run this release, if it passes its self-test; None: it did not."""
+        found = state.read(self._place)
+        active = state.serving(self._place, found)
+        held = state.release(self._place, active)
+        said = str(candidate.release), candidate.variant, wanted
+        if _is_it(held, candidate) and slots.is_whole(self._place, active or ""):
+            return self._outcome("current", *said)
+        if check_only:
+            return self._outcome("available", *said)
+        spare = self._spare(active)
+        there = state.release(self._place, spare)
+        installed = _is_it(there, candidate) and slots.is_whole(self._place, spare)
+        if not installed and spare != active and self._must_wait(found, held, policy):
+            return self._outcome("waiting", *said)
+        manifest = self._install(candidate, spare, installed=installed)
+        runs = None if active is None else state.other(spare)
+        if manifest is None or not self._passes(candidate, spare, manifest, runs):
+            return None
+        self._activate(candidate, spare, trusted=installed and there is not None and there.trusted)
+        return self._outcome("updated", *said)
+
+    def _install(self, candidate: _Candidate, slot: str, *, installed: bool) -> Manifest | None:
+        """Bring a release into the slot that does not run; None: it is not what was signed, or none for this client."""
+        try:
+            manifest, content = self._fetching.manifest(candidate.manifest, candidate.release, candidate.variant)
+            if not installed:
+                files = self._fetching.files(manifest, candidate.release, candidate.variant)
+                slots.fill(self._place, slot, content, files)
+        except UpdateRefused as error:
+            # Not remembered: the network may be to blame, and stable is there.
+            self._refused.append(f"{candidate.release}: {error.message}")
+            return None
+        return manifest
+
+    def _passes(self, candidate: _Candidate, slot: str, manifest: Manifest, runs: str | None) -> bool:
+        """Try a release; one that fails is remembered, and not kept."""
+        try:
+            selftest.check(self._place, self._config, slot, manifest, runs)
+        except UpdateRefused as error:
+            entry, why = self._release(candidate), error.message
+            self._refused.append(f"{candidate.release}: {why}")
+            state.change(self._place, lambda found: found.with_failed(entry, why))
+            state.clear(self._place, slot)
+            return False
+        return True
+
+    def _must_wait(self, found: State, held: Release | None, policy: Policy) -> bool:
+        """Whether the other slot is still needed: it holds what comes back if the probation fails."""
+        if found.probation is None or held is None or state.release(self._place, state.other(found.active)) is None:
+            return False
+        return policy.allows(version(held.version)) and not probation.passed(found.probation, self._config, self._now)
+
+    def _spare(self, active: str | None) -> str:
+        """The slot to fill: the one that does not run; where what should run is damaged and that is not, the other."""
+        other = state.other(active)
+        if active is not None and not slots.is_whole(self._place, active) and slots.is_whole(self._place, other):
+            return active
+        return other
+
+    def _activate(self, candidate: _Candidate, slot: str, *, trusted: bool) -> None:
+        state.accept(self._place, slot, replace(self._release(candidate), trusted=trusted))
+        trial = None if trusted else Trial(state.text_of(self._now))
+        state.change(self._place, lambda found: replace(found, active=slot, probation=trial))
+
+    def _release(self, candidate: _Candidate) -> Release:
+        since, serial = state.text_of(self._now), state.next_serial(self._place)
+        return Release(candidate.manifest.sha256, str(candidate.release), candidate.variant, since, serial)
+
+    def _outcome(self, result: str, release: str, variant: str, wanted: Wish) -> Outcome:
+        words = {
+            "updated": "is active now, in probation",
+            "current": "is active; nothing is newer for this device",
+            "available": "is available",
+            "waiting": "is available, and waits for the end of the probation of what runs",
+            "kept": "goes on: nothing else that this device may run is offered",
+        }
+        message = f"{self._line.model} {release} ({variant}, {wanted.reason}) {words[result]}"
+        if self._refused:
+            message += f"; refused: {'; '.join(self._refused)}"
+        return Outcome(result, release, variant, wanted.reason, message, tuple(self._refused))
