@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.sax.saxutils import escape, quoteattr
 
 from edgeship.report.svg import Chart, Scale, padded, place_labels
+from tests.acceptance.charts import render
 from tests.acceptance.compression import goals
 from tests.acceptance.compression.records import Record
 
@@ -41,7 +41,7 @@ def front(ours: Sequence[Record], peers: Sequence[Record], base: Record) -> str:
         if len(steps) > 1:
             chart.path(steps, f"front-{style}")
     _points(chart, x, y, (ours, peers))
-    return render(chart)
+    return render(chart, _STYLE)
 
 
 def _frame(chart: Chart, x: Scale, y: Scale, base: Record) -> None:
@@ -76,16 +76,3 @@ def _points(chart: Chart, x: Scale, y: Scale, sides: tuple[Sequence[Record], Seq
             if label.leader:
                 chart.line(place, (min(max(place[0], label.box[0]), label.box[2]), label.at[1] - 4), "leader")
             chart.text(label.at, text, "label", label.anchor)
-
-
-def render(chart: Chart) -> str:
-    """A chart as a file of its own."""
-    rows = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {chart.width:g} {chart.height:g}" role="img">',
-        f"<title>{escape(chart.label)}</title><style>{_STYLE}</style>",
-    ]
-    for shape in chart.shapes:
-        attributes = " ".join(f"{name}={quoteattr(value)}" for name, value in shape.attributes.items())
-        inside = (f"<title>{escape(shape.title)}</title>" if shape.title else "") + escape(shape.text)
-        rows.append(f"<{shape.tag} {attributes}>{inside}</{shape.tag}>")
-    return "\n".join([*rows, "</svg>", ""])
