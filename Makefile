@@ -32,6 +32,7 @@ system:
 	command -v adb >/dev/null || lacking="$$lacking adb"; command -v mksh >/dev/null && command -v toybox >/dev/null || lacking="$$lacking mksh toybox"; \
 	command -v mmdebstrap >/dev/null || lacking="$$lacking mmdebstrap"; command -v qemu-aarch64-static >/dev/null || lacking="$$lacking qemu-user-static"; \
 	command -v qemu-aarch64 >/dev/null || lacking="$$lacking qemu-user"; command -v cc >/dev/null || lacking="$$lacking gcc libc6-dev"; \
+	[ -x /usr/sbin/nginx ] || lacking="$$lacking nginx-light"; command -v strace >/dev/null || lacking="$$lacking strace"; \
 	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	{ apt-get update -qq -o Acquire::http::Timeout=20 && apt-get install -y -qq --no-install-recommends $$lacking >/dev/null; } \
 	|| echo "apt-get cannot install$$lacking: tests that need it skip."; fi
@@ -62,6 +63,9 @@ acceptance: setup node
 	$(BIN)/python -m tests.acceptance.compression
 	$(BIN)/python -m tests.acceptance.fuzz
 	$(BIN)/python -m tests.acceptance.malformed
+	$(BIN)/python -m tests.acceptance.fleet
+	$(BIN)/python -m tests.acceptance.deltas
+	$(BIN)/python -m tests.acceptance.fleet
 	$(BIN)/python -m tests.acceptance.benchmarks --aa 200 --five 100 --three 100 --construction --overhead 20
 	$(BIN)/python -m pytest -m slow
 

@@ -61,6 +61,11 @@ REVIEWED_SKIPS = (
     "needs a package index",
     "needs wheels for this Python",
     "needs an arm64 system",
+    "needs nginx",
+    "needs strace",
+    "needs SoftHSM",
+    "needs prometheus",
+    "needs systemd",
 )
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import click
 from click.testing import CliRunner
 
 import edgeship
@@ -53,7 +54,10 @@ def help_of(*arguments: str) -> str:
 def cli_page() -> str:
     """The text of docs/cli.md."""
     parts = [_CLI_INTRO, "```text\n" + help_of() + "\n```\n"]
-    parts += [f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in cli.commands]
+    for name, command in cli.commands.items():
+        parts.append(f"## {name}\n\n```text\n{help_of(name)}\n```\n")
+        below = command.commands if isinstance(command, click.Group) else {}
+        parts += [f"### {name} {inner}\n\n```text\n{help_of(name, inner)}\n```\n" for inner in below]
     return "\n".join(parts)
 
 

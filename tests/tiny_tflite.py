@@ -111,6 +111,32 @@ def chain_bytes(sizes: Sequence[int], *, residual: bool = False) -> bytes:
     return _packed(model)
 
 
+def network_bytes(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> bytes:
+    """Dense layers, ReLU between them, softmax at the end; each as kernel (inputs, outputs) and bias (outputs)."""
+    graph, buffers = tfl.SubGraphT(), [_buffer()]
+    graph.tensors, graph.operators = [_tensor("x", (1, len(layers[0][0])), 0)], []
+    for number, (kernel, bias) in enumerate(layers):
+        given, outputs = len(graph.tensors) - 1, kernel.shape[1]
+        buffers += [_buffer(np.ascontiguousarray(kernel.T, np.float32)), _buffer(bias.astype(np.float32))]
+        graph.tensors.append(_tensor(f"kernel {number}", (outputs, len(kernel)), len(buffers) - 2))
+        graph.tensors.append(_tensor(f"bias {number}", (outputs,), len(buffers) - 1))
+        graph.tensors.append(_tensor(f"dense {number}", (1, outputs), 0))
+        options = tfl.FullyConnectedOptionsT()
+        if number < len(layers) - 1:
+            options.fusedActivationFunction = tfl.ActivationFunctionType.RELU
+        connected = (tfl.BuiltinOptions.FullyConnectedOptions, options)
+        graph.operators.append(_operator(0, [given, given + 1, given + 2], given + 3, connected))
+    softmax, last = tfl.SoftmaxOptionsT(), len(graph.tensors)
+    softmax.beta = 1.0
+    graph.tensors.append(_tensor("probabilities", (1, len(layers[-1][1])), 0))
+    graph.operators.append(_operator(1, [last - 1], last, (tfl.BuiltinOptions.SoftmaxOptions, softmax)))
+    graph.inputs, graph.outputs = [0], [last]
+    model = tfl.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], buffers
+    model.operatorCodes = [_code(tfl.BuiltinOperator.FULLY_CONNECTED), _code(tfl.BuiltinOperator.SOFTMAX)]
+    return _packed(model)
+
+
 def half_convolution_bytes() -> bytes:
     """A convolution of x (1, 4, 4, 2) with a kernel (3, 2, 2, 2) in half precision, which is widened first."""
     kernel = np.random.default_rng(0).normal(size=(3, 2, 2, 2)).astype(np.float16)

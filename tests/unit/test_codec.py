@@ -77,7 +77,7 @@ def test_round_trip(value: Any) -> None:
 def test_non_finite_numbers_are_refused_both_ways() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         codec.to_json(Plan(min_seconds=math.nan))
-    with pytest.raises(InputError, match="NaN is no JSON number"):
+    with pytest.raises(InputError, match="NaN is not JSON"):
         codec.from_json(Plan, '{"min_seconds": NaN}')
 
 

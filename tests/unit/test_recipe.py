@@ -102,6 +102,7 @@ def test_from_a_file(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "cannot be read"),
         (b"!!python/object/apply:os.getcwd []", "is not YAML"),
         (b"", "a recipe is a mapping"),
+        (b"name: a\nname: b", "'name' is written twice"),
     ],
 )
 def test_files_that_are_no_recipe(tmp_path: Path, content: bytes, message: str) -> None:

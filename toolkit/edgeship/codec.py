@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import types
 from collections.abc import Callable
 from dataclasses import is_dataclass
@@ -134,12 +135,38 @@ def to_json(value: Any) -> str:
 
 def from_json(cls: type[T], text: str) -> T:
     """Inverse of `to_json`. Raises InputError for text that is no JSON or no such value."""
+    return from_data(cls, strict_json(text))
+
+
+def strict_json(text: str | bytes) -> Any:
+    """Plain data of JSON text that may come from anywhere; bytes are UTF-8.
+
+    Raises InputError for what is no JSON (NaN, Infinity, a number that is too large), or ambiguous (a key twice).
+    """
     try:
-        data = json.loads(text, parse_constant=_refuse)
+        return json.loads(
+            text if isinstance(text, str) else text.decode("utf-8"),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            object_pairs_hook=_unique,
+        )
+    except UnicodeDecodeError as error:
+        raise InputError("it is not UTF-8 text") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON: {error}") from error
-    return from_data(cls, data)
+        raise InputError(f"not JSON: {str(error)[:300]}") from error
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
+    raise InputError(f"{word[:100]} is not JSON")
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    return number if math.isfinite(number) else _refuse(word)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise InputError("a key is written twice")
+    return data

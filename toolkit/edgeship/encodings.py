@@ -10,7 +10,7 @@ import gzip
 from collections.abc import Callable, Iterator
 
 import brotli
-import zstandard
+from backports import zstd
 
 from edgeship.archives import implausible
 from edgeship.errors import ArtifactError
@@ -22,8 +22,8 @@ SUFFIXES = {"br": ".br", "zstd": ".zst"}
 MAX_BYTES = 2 << 30
 
 _CHUNK = 1 << 20
-#: Level 19 uses this much; decoders are allowed to refuse more (RFC 8878, section 3.1.1.1.2).
-_ZSTD_WINDOW = 8 << 20
+#: Level 19 uses this much (8 MiB); decoders are allowed to refuse more (RFC 8878, section 3.1.1.1.2).
+_ZSTD_WINDOW_LOG = 23
 
 
 def encode(content: bytes, encoding: str, *, brotli_quality: int = 11) -> bytes:
@@ -34,7 +34,7 @@ def encode(content: bytes, encoding: str, *, brotli_quality: int = 11) -> bytes:
     ways: dict[str, Callable[[bytes], bytes]] = {
         "gzip": lambda plain: gzip.compress(plain, compresslevel=9, mtime=0),
         "br": lambda plain: bytes(brotli.compress(plain, quality=brotli_quality)),
-        "zstd": lambda plain: zstandard.ZstdCompressor(level=19).compress(plain),
+        "zstd": lambda plain: zstd.compress(plain, 19),
     }
     return ways[encoding](content)
 
@@ -73,7 +73,7 @@ def decode(encoded: bytes, encoding: str, size_bytes: int) -> Iterator[bytes]:
             if total > size_bytes:
                 raise ArtifactError(f"it decodes to more than the {size_bytes:,} bytes that were announced")
             yield piece
-    except (brotli.error, zstandard.ZstdError) as error:
+    except (brotli.error, zstd.ZstdError) as error:
         raise ArtifactError(f"it is not valid {encoding}: {error}") from error
     if total != size_bytes:
         raise ArtifactError(f"it decodes to {total:,} bytes, {size_bytes:,} were announced")
@@ -82,16 +82,19 @@ def decode(encoded: bytes, encoding: str, size_bytes: int) -> Iterator[bytes]:
 def _brotli(encoded: bytes) -> Iterator[bytes]:
     decoder = brotli.Decompressor()
     piece = decoder.process(encoded, output_buffer_limit=_CHUNK)
-    while True:
-        yield piece
-        if decoder.is_finished():
-            return
-        if decoder.can_accept_more_data():  # all was taken and the end was not among it
-            raise ArtifactError("it is cut off")
+    yield piece
+    while not decoder.is_finished():
+        # That it can take more does not mean that it has given all: only when nothing comes is the end missing.
         piece = decoder.process(b"", output_buffer_limit=_CHUNK)
+        if not piece and not decoder.is_finished() and decoder.can_accept_more_data():
+            raise ArtifactError("it is cut off")
+        yield piece
 
 
 def _zstd(encoded: bytes) -> Iterator[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(encoded)
-    while piece := reader.read(_CHUNK):
-        yield piece
+    decoder = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG})
+    yield decoder.decompress(encoded, max_length=_CHUNK)
+    while not decoder.eof:
+        if decoder.needs_input:
+            raise ArtifactError("it is cut off")
+        yield decoder.decompress(b"", max_length=_CHUNK)

@@ -2,6 +2,7 @@
 
     EdgeshipError                     4  we failed; never shown as a traceback
     ├── GateFailed                    1  everything is written, a gate did not pass
+    ├── UpdateRefused                 1  what a repository offers is not taken; what ran before keeps running
     ├── InputError                    2  what was given, what is allowed, what to try
     │   ├── SourceError               2  the model file is missing, broken, of the wrong kind, or has NaN weights
     │   │   └── UnsafeModelError      2  the model carries code and --allow-unsafe was not given
@@ -9,6 +10,8 @@
     │   ├── RecipeError               2  unknown recipe, key, value or variant
     │   ├── OutputError               2  the output folder is foreign or cannot be written
     │   ├── ArtifactError             2  an exported file is missing, broken or not what its sidecar says
+    │   │   └── PatchError            2  a delta is broken, too large, or for another file
+    │   ├── RepositoryError           2  an update repository or its keys cannot be used as they are
     │   ├── UnsupportedModelError     2  a format cannot hold this model (names the layer or op and the reason)
     │   └── HistoryError              2  the store of earlier results cannot be read or written
     ├── TimeSpent                     1  training would take longer than the recipe allows
@@ -16,6 +19,7 @@
     │   ├── MissingPackageError       3  a Python or Node package
     │   ├── TargetUnavailable         3  a device or a runtime on it
     │   │   └── ConnectionLost        3  it was there, and is gone
+    │   ├── RepositoryUnavailable     3  an update repository does not answer as it should
     │   └── StorageFullError          3  no space left where files are written
     └── ChildError                    4  a child process did not answer as it should
         ├── ChildCrashed              4  it died (signal or exit status, with its last lines)
@@ -60,6 +64,12 @@ class GateFailed(EdgeshipError):
     exit_code = 1
 
 
+class UpdateRefused(EdgeshipError):
+    """What an update repository offers was not signed, is too old, damaged, or failed here; nothing was changed."""
+
+    exit_code = 1
+
+
 class InputError(EdgeshipError):
     """What the user gave cannot be used."""
 
@@ -88,6 +98,14 @@ class OutputError(InputError):
 
 class ArtifactError(InputError):
     """An exported file is missing, broken, or differs from what its sidecar states."""
+
+
+class PatchError(ArtifactError):
+    """A delta between two files is broken, too large, or was made for another file."""
+
+
+class RepositoryError(InputError):
+    """An update repository or its keys cannot be used as they are, or another publisher was faster."""
 
 
 class UnsupportedModelError(InputError):
@@ -120,6 +138,10 @@ class TargetUnavailable(UnavailableError):
 
 class ConnectionLost(TargetUnavailable):
     """The connection to a target broke after it had stood; it may be taken up again."""
+
+
+class RepositoryUnavailable(UnavailableError):
+    """An update repository does not answer, or not in time, or with something else than a repository."""
 
 
 class StorageFullError(UnavailableError):

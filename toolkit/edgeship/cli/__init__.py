@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import bundles, estimates, files, history, info, main_job
+from edgeship.cli import bundles, devices, estimates, files, history, info, keys, main_job, publishing, rollouts
 from edgeship.cli import targets as places
 
 
@@ -48,6 +48,11 @@ for _command in (
     history.history,
     bundles.report,
     bundles.bundle,
+    keys.keys,
+    publishing.publish,
+    rollouts.rollout,
+    publishing.serve,
+    devices.device,
     info.recipes,
     places.targets,
     info.plugins,

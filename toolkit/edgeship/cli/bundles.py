@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeship.cli import options, ui
+
+if TYPE_CHECKING:
+    from edgeship.bundle import Wishes
 
 
 @click.command()
@@ -37,27 +42,75 @@ def report(build: Path, as_json: bool) -> int:
     return ui.report_outcome(found)
 
 
+_WISHES = options.together(
+    click.option(
+        "--artifact",
+        metavar="FORMAT/VARIANT",
+        help="The file to deliver, such as onnx/int8. Default: the smallest TFLite file that passed.",
+    ),
+    click.option(
+        "--max-latency",
+        "latency_ms",
+        type=click.FloatRange(0, min_open=True),
+        metavar="MS",
+        help="Devices refuse it if 95 % of inferences do not stay below.",
+    ),
+    click.option(
+        "--max-memory",
+        "memory_mib",
+        type=click.IntRange(1, 1 << 20),
+        metavar="MIB",
+        help="Devices refuse it if it takes more memory while it runs.",
+    ),
+    click.option(
+        "--card",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Model card, YAML or JSON: description, license, intended_use, limitations.",
+    ),
+)
+
+_DOCUMENTS = options.together(
+    click.option(
+        "--bom",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Also write a bill of materials of the bundle (CycloneDX 1.6).",
+    ),
+    click.option(
+        "--provenance",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Also write how it came to be (in-toto statement, SLSA provenance 1).",
+    ),
+)
+
+
 @click.command()
 @click.argument("build", type=options.MODEL)
 @click.option("--for", "kind", required=True, type=click.Choice(["device"]), help="Who receives it.")
+@_WISHES
+@_DOCUMENTS
 @options.out("bundles/NAME")
 @options.force
 @ui.json_option
-def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool) -> int:
+def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool, **given: Any) -> int:
     """Pack the best file of a BUILD for delivery.
 
-    The manifest has files with SHA-256, inputs and outputs with ranges, labels, golden samples with tolerances, and
-    lineage. Files are stored compressed (brotli or zstd) where that makes them smaller. Of the TFLite files that
-    passed their gates, the smallest one so compressed is taken; a build without one is refused.
+    The manifest has files with SHA-256, what runs them, inputs and outputs with ranges, labels, golden samples with
+    tolerances, limits that the self-test on devices holds the model to, and lineage. Files are stored compressed
+    (brotli or zstd) where that makes them smaller. Of the TFLite files that passed their gates, the smallest one so
+    compressed is taken, or the file that --artifact names; a build without one is refused.
 
     \b
     Example:
-      edgeship bundle builds/demo --for device --out bundles/demo
+      edgeship bundle builds/demo --for device --max-latency 20 --out bundles/demo
     """
     from edgeship import bundle as bundles
 
     place = out or Path("bundles") / build.resolve().name
-    made = bundles.device_bundle(build, place, force=force)
+    made = bundles.device_bundle(build, place, _wishes(given), force=force)
+    bundles.write_documents(made, bom=given["bom"], provenance=given["provenance"], force=force)
 
     def show() -> None:
         sizes = f"{made.wire_bytes:,} B in {len(made.files)} files, {made.size_bytes:,} B decoded"
@@ -65,3 +118,12 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool)
 
     ui.emit(made, as_json, show)
     return 0
+
+
+def _wishes(given: Mapping[str, Any]) -> Wishes:
+    from edgeship import bundle as bundles
+    from edgeship.types import Budget
+
+    memory_bytes = None if given["memory_mib"] is None else given["memory_mib"] << 20
+    card = None if given["card"] is None else bundles.read_card(given["card"])
+    return bundles.Wishes(given["artifact"], Budget(given["latency_ms"], memory_bytes), card)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from edgeship import artifact as sidecar
-from edgeship import codec, plugins, verify
+from edgeship import codec, golden, plugins, verify
 from edgeship.contracts import Metric, Runtime
 from edgeship.data import load as load_split
 from edgeship.errors import EdgeshipError, OutputError, StorageFullError, UnavailableError
@@ -176,21 +176,27 @@ def failure(export: Export, stage: Literal["convert", "verify", "benchmark"], er
 def write_golden(out: Path, artifacts: Sequence[Artifact], base: Baseline, progress: ProgressCallback) -> None:
     """Put a few test inputs, the outputs of each verified artifact for them, and observed ranges into the build."""
     inputs = load_split(base.dataset, "test").inputs
-    rows = np.linspace(0, base.dataset.counts["test"] - 1, GOLDEN).round().astype(np.int64)
+    passed = [artifact for artifact in artifacts if artifact.verification == "passed"]
+    found = [run_artifact(a, plugins.runtimes_for(a.format)[0], base.dataset, progress) for a in passed]
+    rows = _golden_rows(base, found)
     with whole_folder(out / "golden") as place:
         ranges = {"inputs": _ranges(inputs), "outputs": _ranges(base.original.arrays)}
         (place / "ranges.json").write_text(codec.to_json(ranges))
         (place / "inputs").mkdir()
         for name, array in inputs.items():
             np.save(place / "inputs" / f"{name}.npy", array[rows])
-        for artifact in artifacts:
-            if artifact.verification != "passed":
-                continue
+        for artifact, outputs in zip(passed, found, strict=True):
             target = place / "outputs" / artifact_slug(artifact.id)
             target.mkdir(parents=True)
-            found = run_artifact(artifact, plugins.runtimes_for(artifact.format)[0], base.dataset, progress)
-            for name, array in found.arrays.items():
+            for name, array in outputs.arrays.items():
                 np.save(target / f"{name}.npy", array[rows])
+
+
+def _golden_rows(base: Baseline, found: Sequence[verify.Outputs]) -> Array:
+    scores = [next(iter(outputs.arrays.values())) for outputs in (base.original, *found)]
+    if base.dataset.task == "classification" and all(array.shape == scores[0].shape for array in scores):
+        return golden.telling_rows(scores, GOLDEN)
+    return np.linspace(0, base.dataset.counts["test"] - 1, GOLDEN).round().astype(np.int64)
 
 
 def _ranges(arrays: Mapping[str, Array]) -> dict[str, list[float]]:

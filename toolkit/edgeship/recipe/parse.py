@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from edgeship.errors import RecipeError
+from edgeship.errors import InputError, RecipeError
 from edgeship.recipe.stages import STAGES, StageSpec, Training, limited
 from edgeship.types import LAYER_PRECISIONS, VARIANTS
 
@@ -98,7 +98,7 @@ def load(name_or_path: str) -> Recipe:
 
 def _read(name_or_path: str) -> Any:
     """What the YAML of a recipe says."""
-    import yaml
+    from edgeship.yaml_text import parse as parse_yaml
 
     if name_or_path in shipped():
         text = (resources.files("edgeship") / "recipes" / f"{name_or_path}.yaml").read_text()
@@ -113,11 +113,9 @@ def _read(name_or_path: str) -> Any:
             remedy=f"Shipped: {', '.join(shipped())}; or give a path to a .yaml file. See: edgeship recipes",
         )
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name_or_path} is not YAML: {error}") from error
-    except RecursionError as error:
-        raise RecipeError(f"{name_or_path} is nested without end") from error
+        return parse_yaml(text, name_or_path)
+    except InputError as error:
+        raise RecipeError(error.message) from error
 
 
 def conversion(variants: Sequence[str]) -> Recipe:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from edgeship.codec import strict_json
 from edgeship.errors import InputError, MissingPackageError
 
 if TYPE_CHECKING:
@@ -57,25 +57,11 @@ def check(data: Any, name: str, where: str) -> None:
 
 
 def parse(text: str, where: str) -> Any:
-    """JSON text as plain data. Raises InputError for what is no JSON (NaN, Infinity) or ambiguous (a key twice)."""
-
-    def refuse(word: str) -> NoReturn:
-        raise InputError(f"{where}: {word} is not JSON")
-
-    def finite(word: str) -> float:
-        number = float(word)
-        return number if math.isfinite(number) else refuse(word)
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        data = dict(pairs)
-        if len(data) != len(pairs):
-            raise InputError(f"{where}: a key is written twice")
-        return data
-
+    """JSON text as plain data. Raises InputError as `codec.strict_json`, saying where."""
     try:
-        return json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON: {_short(error)}") from error
+        return strict_json(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error.message}") from error
 
 
 def read_text(path: Path, limit_bytes: int) -> str:

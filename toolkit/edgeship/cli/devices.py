@@ -1,0 +1,206 @@
+"""device: a model on this device, kept up to date from a repository."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeship.cli import ui
+
+if TYPE_CHECKING:
+    from edgeship.device import Status
+    from edgeship.device.state import Release
+
+_folder = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where enrolments are, a folder for each. Default: EDGESHIP_DEVICE_DIR, /var/lib/edgeship, or the user's.",
+)
+_name = click.argument("name", required=False)
+
+
+@click.group()
+def device() -> None:
+    """Keep a model on this device up to date, and go back if it fails.
+
+    \b
+    Example:
+      edgeship device init --repo https://models.example/ --root root.json --line wake-word/v1
+      edgeship device update
+      edgeship device status
+    """
+
+
+@device.command()
+@click.option("--repo", required=True, metavar="URL", help="The repository: the folder with metadata/ and targets/.")
+@click.option("--root", required=True, type=click.Path(path_type=Path), help="Its root.json: who is believed.")
+@click.option("--line", required=True, metavar="MODEL/v1", help="The model and the major version to follow.")
+@click.option("--name", help="Of the enrolment. Default: that of the model.")
+@click.option("--variant", "variants", multiple=True, metavar="VARIANT", help="That runs here; repeatable, best first.")
+@click.option("--channel", help="A channel that this device is in, such as canary.")
+@click.option("--textfile", metavar="FILE.prom", help="Count, into this file for Prometheus's node exporter.")
+@click.option("--otlp", metavar="URL", help="Count, and send to this OTLP/HTTP receiver (.../v1/metrics).")
+@click.option("--systemd", metavar="DIR", help="Also write a service and a timer there; - prints them.")
+@_folder
+@ui.json_option
+def init(
+    repo: str,
+    root: Path,
+    line: str,
+    name: str | None,
+    variants: tuple[str, ...],
+    channel: str | None,
+    textfile: str | None,
+    otlp: str | None,
+    systemd: str | None,
+    folder: Path | None,
+    as_json: bool,
+) -> int:
+    """Enrol this device: from then on it believes whom root.json names, and nobody else.
+
+    The same again changes nothing; other options change its settings. A folder that follows another repository, root
+    or line is refused.
+
+    \b
+    Example:
+      edgeship device init --repo https://models.example/ --root root.json --line wake-word/v1
+    """
+    from edgeship.device import config as configs
+    from edgeship.device import systemd as units
+    from edgeship.device import telemetry
+    from edgeship.errors import InputError
+    from edgeship.releases.names import check_model
+
+    destination = None if textfile is None else telemetry.destination(textfile)
+    made = configs.Config(
+        repo.rstrip("/"),
+        line,
+        variants or configs.VARIANTS,
+        channel,
+        telemetry=configs.Telemetry(destination, otlp),
+    )
+    place = configs.Place(configs.base(folder) / check_model(name or made.of().model))
+    try:
+        content = root.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {root}: {error.strerror}") from error
+    new = configs.enrol(place, made, content)
+    files = {} if systemd is None else units.units(place.folder.name)
+    written = [] if systemd in (None, "-") else units.install(place.folder.name, Path(systemd))
+
+    def show() -> None:
+        if systemd == "-":
+            for file, text in files.items():
+                click.echo(f"# {file}\n{text}")
+        for path in written:
+            ui.say(f"wrote {path}")
+        state = "enrolled" if new else "was enrolled already"
+        ui.say(f"{place.folder.name} {state} in {place.folder}   next: edgeship device update {place.folder.name}")
+
+    document: dict[str, Any] = {"name": place.folder.name, "folder": str(place.folder), "new": new, "units": files}
+    ui.emit(document, as_json, show)
+    return 0
+
+
+@device.command()
+@_name
+@click.option("--check", "check_only", is_flag=True, help="Only look; take nothing.")
+@_folder
+@ui.json_option
+def update(name: str | None, check_only: bool, folder: Path | None, as_json: bool) -> int:
+    """Check for updates and take what there is, verified and tried here; what runs goes on whatever happens.
+
+    Prints one line. Exit codes: 0 done, 1 something that was offered was refused, 3 no check could be made.
+
+    \b
+    Example:
+      edgeship device update wake-word
+    """
+    from edgeship.device import enrolled
+    from edgeship.device import update as run
+
+    outcome = run(enrolled(name, folder), check_only=check_only)
+    ui.emit(outcome, as_json, lambda: ui.say(outcome.message))
+    return 1 if outcome.refused else 0
+
+
+@device.command()
+@_name
+@click.option("--install-id", is_flag=True, help="Also show the random number by which rollouts draw devices.")
+@_folder
+@ui.json_option
+def status(name: str | None, install_id: bool, folder: Path | None, as_json: bool) -> int:
+    """Say which release runs, how its probation goes, and what is wrong.
+
+    \b
+    Example:
+      edgeship device status wake-word
+    """
+    from edgeship.codec import to_data
+    from edgeship.device import config as configs
+    from edgeship.device import enrolled
+    from edgeship.device import status as look
+
+    place = enrolled(name, folder)
+    found = look(place)
+    own = {"install_id": configs.member(place, configs.read(place)).install_id} if install_id else {}
+
+    def show() -> None:
+        _print_status(found)
+        for key, value in own.items():
+            ui.say(f"{key.replace('_', ' '):<13}{value}")
+
+    if as_json:
+        click.echo(json.dumps({**to_data(found), **own}, indent=2))
+    else:
+        show()
+    return 0
+
+
+@device.command()
+@_name
+@_folder
+@ui.json_option
+def rollback(name: str | None, folder: Path | None, as_json: bool) -> int:
+    """Go back to the release before; the one that is left is not taken again.
+
+    \b
+    Example:
+      edgeship device rollback wake-word
+    """
+    from edgeship.device import enrolled, roll_back
+    from edgeship.device import status as look
+
+    place = enrolled(name, folder)
+    roll_back(place, "rolled back by hand")
+    found = look(place)
+    ui.emit(found, as_json, lambda: ui.say(f"{found.model} runs {_release(found.active)} again"))
+    return 0
+
+
+def _print_status(found: Status) -> None:
+    rows = {
+        "model": f"{found.line} from {found.repository}",
+        "runs": _release(found.active) + (f", in slot {found.slot}" if found.slot else ""),
+        "probation": found.probation_needs or ("over" if found.active else ""),
+        "before": _release(found.previous),
+        "floor": found.floor,
+        "channel": found.channel or "",
+        "last check": f"{found.last_check.when}  {found.last_check.message}" if found.last_check else "never",
+    }
+    for key, value in rows.items():
+        if value:
+            ui.say(f"{key:<13}{value}")
+    for entry in found.failed:
+        ui.say(f"{'failed':<13}{entry.version} at {entry.when}: {entry.reason}")
+    for problem in found.problems:
+        ui.say(f"{'problem':<13}{problem}")
+
+
+def _release(found: Release | None) -> str:
+    return "nothing" if found is None else f"{found.version} ({found.variant}) since {found.since}"
