@@ -130,16 +130,32 @@ def test_biases_stay_where_correcting_them_does_not_help():
     assert np.array_equal(np.asarray(again.layers[-1].bias), [1.0, 2.0])
 
 
-def test_inputs_that_are_no_floats_are_refused():
+def test_inputs_that_are_ids_are_refused():
     import keras
     from keras import layers
 
     from edgeship.compress.quantize.bias import correct_bias
 
-    pixels = keras.Input((4,), dtype="uint8", name="pixels")
-    model = keras.Model(pixels, layers.Dense(2)(layers.Rescaling(1 / 255)(pixels)))
-    with pytest.raises(UnsupportedModelError, match="input pixels is not float"):
-        correct_bias(model, np.zeros((8, 4), np.uint8))
+    words = keras.Input((4,), dtype="int32", name="words")
+    model = keras.Model(words, layers.Dense(2)(layers.Flatten()(layers.Embedding(9, 3)(words))))
+    with pytest.raises(UnsupportedModelError, match="input words is neither float nor uint8"):
+        correct_bias(model, np.zeros((8, 4), np.int32))
+
+
+def test_pixels_as_they_come_in():
+    import keras
+    from keras import layers
+
+    from edgeship.compress.quantize.bias import correct_bias
+
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((8, 8, 3), dtype="uint8", name="pixels")
+    image = layers.Conv2D(8, 3)(layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, layers.Dense(4)(layers.GlobalAveragePooling2D()(image)))
+    x = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3)).astype(np.uint8)
+    again = correct_bias(model, x)
+    difference = np.abs(np.asarray(again(x)) - np.asarray(model(x)))
+    assert 0 < difference.max() < 0.05  # biases make up for a rounding of a few thousandths
 
 
 def test_models_that_cannot_be_corrected_are_converted_as_before(tmp_path):

@@ -72,6 +72,27 @@ def test_int8_uses_the_ranges_of_quantization_aware_training(tmp_path: Path) -> 
     np.testing.assert_allclose(run(plain, {"image": images})[0], wanted, atol=0.03)
 
 
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        lambda: keras.layers.Rescaling(1 / 255),
+        lambda: keras.layers.Normalization(mean=[100.0, 120.0, 90.0], variance=[4000.0, 5000.0, 6000.0]),
+        keras.layers.BatchNormalization,
+    ],
+)
+def test_aware_training_of_a_model_that_scales_pixels_itself(tmp_path: Path, scaling: Callable[[], Any]) -> None:
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((8, 8, 3), dtype="uint8", name="pixels")
+    image = keras.layers.Conv2D(4, 3, activation="relu")(scaling()(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image)))
+    x = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3)).astype(np.uint8)
+    source = zoo.save(aware.freeze(aware.quantize_aware(model, x)), tmp_path)
+    artifact = convert(source, "int8-floatio", tmp_path, calibrated=False)
+    assert operators(artifact) >= {"CAST", "QUANTIZE", "DEPTHWISE_CONV_2D", "CONV_2D"}
+    wanted = np.asarray(model(x))
+    assert np.abs(run(artifact, {"pixels": x})[0] - wanted).max() < 0.05 * np.ptp(wanted)
+
+
 def test_int8_stores_and_computes_with_int8(tmp_path: Path) -> None:
     source = zoo.save(zoo.cnn(), tmp_path)
     artifact = convert(source, "int8", tmp_path)

@@ -7,7 +7,7 @@ convolution. What cannot be expressed is refused with the layer's name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -35,13 +35,28 @@ def fold(graph: Graph) -> Graph:
     refs = graph.refs()
     moved: dict[Ref, Ref] = {}
     steps: list[Step] = []
-    for step in (step.reading(moved) for step in graph.steps):
+    integers = {ref for *_, dtype, ref in graph.inputs if not dtype.startswith("float")}
+    for step in (step.reading(moved) for step in _in_floats(graph, integers, refs)):
         if _does_nothing(step):
             moved[step.output] = step.inputs[0]
+        elif step.is_a(layers.Rescaling) and step.inputs[0] in integers:  # of `_in_floats`
+            steps.append(step.set(dtype="float32"))
         else:
             # Fake quantization is defined on float32, whatever precision the model was trained in.
             steps += (part.set(dtype="float32") for part in _of_one_layer(step, _normalised(step, refs)))
     return _fold_batch_norm(_by_element_first(graph.with_steps(steps, moved), refs), refs)
+
+
+def _in_floats(graph: Graph, integers: Set[Ref], refs: Refs) -> Iterator[Step]:
+    """The steps; integers that come in are made floats before a normalization, which becomes a convolution."""
+    for step in graph.steps:
+        if step.is_a(layers.BatchNormalization, layers.Normalization, layers.Rescaling) and step.inputs[0] in integers:
+            source = step.inputs[0]
+            real = refs.new(source.shape)
+            yield _new(f"{step.name}_real", layers.Rescaling, source, real, scale=1.0)
+            yield step.reading({source: real})
+        else:
+            yield step
 
 
 def _of_one_layer(step: Step, parts: Iterable[Step]) -> Iterable[Step]:
@@ -227,9 +242,11 @@ def _scale_and_offset(step: Step) -> tuple[Array, Array]:
         scale, offset = np.float32(step.config["scale"]), np.float32(step.config["offset"])
         return np.broadcast_to(scale, channels), np.broadcast_to(offset, channels)
     if step.is_a(layers.Normalization):
-        if len(step.weights) < 2 or step.config.get("invert"):
-            raise unsupported(step, "only a Normalization that was adapted to data is understood")
-        mean, variance = (np.broadcast_to(w.reshape(-1), channels) for w in step.weights[:2])
+        given = [np.float32(step.config[word]) for word in ("mean", "variance") if step.config.get(word) is not None]
+        statistics = given or step.weights[:2]
+        if len(statistics) < 2 or step.config.get("invert"):
+            raise unsupported(step, "only a Normalization with a mean and a variance, not inverted, is understood")
+        mean, variance = (np.broadcast_to(np.reshape(w, -1), channels) for w in statistics)
         scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
         return scale, -mean * scale
     parameters = list(step.weights)

@@ -49,6 +49,6 @@ def _noise(graph: Graph) -> list[Array]:
     """Two samples; unknown sizes become 8."""
     random = np.random.default_rng(0)
     return [
-        random.uniform(0, 1, (2, *(size or 8 for size in shape[1:]))).astype(np.float32)
-        for _, shape, *_ in graph.inputs
+        random.uniform(0, 255 if dtype == "uint8" else 1, (2, *(size or 8 for size in shape[1:]))).astype(np.float32)
+        for _, shape, dtype, _ in graph.inputs
     ]

@@ -60,9 +60,9 @@ def correct_bias(model: keras.Model, calibration: Any, rounding: Rounding = INT8
     this by themselves for integer variants of Keras models; a model that was corrected before would be corrected twice.
 
     Args:
-        model: functional or Sequential, float inputs; it is not changed. The result has batch normalization folded and
-            a bias in every layer with a kernel: correct after training. Do not deliver it in float: its biases are off
-            by as much as the rounding shifts the other way.
+        model: functional or Sequential, float or uint8 inputs; it is not changed. The result has batch normalization
+            folded and a bias in every layer with a kernel: correct after training. Do not deliver it in float: its
+            biases are off by as much as the rounding shifts the other way.
         calibration: typical samples, as for `quantize_aware`; the first 512 are used.
         rounding: what the file will round.
 
@@ -77,10 +77,13 @@ def correct_bias(model: keras.Model, calibration: Any, rounding: Rounding = INT8
             f"{model.name} carries its own ranges", remedy="Quantization-aware training corrects biases by itself."
         )
     original = unique_names(read(model))
-    integers = [name for name, _, dtype, _ in original.inputs if not keras.backend.is_float_dtype(dtype)]
-    if integers:
+    ids = [
+        name for name, _, dtype, _ in original.inputs if not keras.backend.is_float_dtype(dtype) and dtype != "uint8"
+    ]
+    if ids:
         raise UnsupportedModelError(
-            f"{model.name}: input {integers[0]} is not float", remedy="Cut the model after the layer that makes it so."
+            f"{model.name}: input {ids[0]} is neither float nor uint8",
+            remedy="Cut the model after the layer that makes numbers of it.",
         )
     samples = _samples(calibration, original)
     folded = unique_names(checked_fold(model, original, [array[:_BATCH] for array in samples]))

@@ -25,6 +25,7 @@ _RANGED = (
     layers.Concatenate,
     layers.LeakyReLU,
     layers.PReLU,
+    layers.Rescaling,  # of integers that come in; others became convolutions
     *(getattr(layers, f"GlobalAveragePooling{n}D") for n in (1, 2)),
 )
 #: The output is rounded again, in the input's range.
@@ -112,12 +113,13 @@ def place(graph: Graph) -> Graph:
     """Insert fake quantization into a folded graph. Raises UnsupportedModelError naming the layer."""
     placer = _Placer(graph)
     for name, _, dtype, ref in graph.inputs:
-        if not keras.backend.is_float_dtype(dtype):
+        if keras.backend.is_float_dtype(dtype):
+            placer.insert(ref, name)
+        elif not all(step.layer is layers.Rescaling for step in graph.steps if ref in step.inputs):
             raise UnsupportedModelError(
-                f"quantize-aware: input {name} is {dtype}, not float",
-                remedy="Cut the model after the layer that makes numbers of it, or use variant int8.",
+                f"quantize-aware: input {name} is {dtype}, and other layers than normalizations read it",
+                remedy="Cut the model after the layer that makes real numbers of it, or use variant int8.",
             )
-        placer.insert(ref, name)
     for step in graph.steps:
         placer.add(step)
     return graph.with_steps(placer.steps, placer.moved)
