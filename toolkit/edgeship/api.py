@@ -49,7 +49,7 @@ def build(
         quantize: variants; empty for those of the recipe.
         out: the build folder; default `builds/<the model's name, or that of its file>`.
         options: other fields of `edgeship.pipeline.Request`: targets, metric, data_options, plan, limits,
-            custom_objects, allow_unsafe, signature, force, opset (of ONNX files); max_drop, which overrides the
+            custom_objects, allow_unsafe, signature, force, opset (of ONNX files), snap_to; max_drop, which overrides the
             recipe's limit; and progress, which is called with `edgeship.types.Progress`.
 
     Returns:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgeship.errors import ArtifactError, InputError
 from edgeship.names import artifact_slug
 from edgeship.report import schema
-from edgeship.types import Artifact, TensorSpec, Tolerance
+from edgeship.types import SNAPPED, Artifact, TensorSpec, Tolerance
 
 if TYPE_CHECKING:
     from edgeship.types import Array
@@ -158,7 +158,7 @@ def tolerances(artifact: Artifact, golden: Golden, runtime: str) -> tuple[Tolera
     the built-in kernels, int8 files by up to 54/255 with 97.5 % the same class; another processor may round
     differently in the same runtime, which was not measured, hence the margin there.
     """
-    exact = artifact.variant in ("float32", "float16")
+    exact = artifact.variant in ("float32", "float16", SNAPPED)
     own, other = (1e-5, 1e-3) if exact else (8 / 255, 64 / 255)
     agreement = {
         name: 1 - 1 / golden.n

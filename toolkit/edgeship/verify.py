@@ -18,7 +18,7 @@ from edgeship.comparison import compare, equality, top1_agreement
 from edgeship.contracts import Metric
 from edgeship.errors import ArtifactError
 from edgeship.metrics import worse_by
-from edgeship.types import Array, Artifact, Gate, GateStatus
+from edgeship.types import SNAPPED, Array, Artifact, Gate, GateStatus
 
 #: Resamples of a bootstrap interval; 1,000 give the ends of a 95 % interval to about 1 % of its width.
 RESAMPLES = 1000
@@ -45,6 +45,7 @@ class Tolerance:
 
 
 _8_BIT = Tolerance(None, error=0.5, cosine=0.9, top1=0.85, floor=0.1)
+_HALVES = Tolerance(5e-2, error=5e-2, cosine=0.999, top1=0.98, floor=1e-2)
 #: By variant. float32: what reordering sums costs, measured at most 2e-5 over the model zoo of the tests, with a wide
 #: margin that one wrong weight still breaks. float16 and uint16 follow from the step of their weights. With 8 bits a
 #: correct file may be far off on single samples and on noise (an error of 0.4 was measured on an autoencoder): parity
@@ -52,7 +53,7 @@ _8_BIT = Tolerance(None, error=0.5, cosine=0.9, top1=0.85, floor=0.1)
 #: int4 without samples: error 0.69, cosine 0.86, top1 0.78, 12 points lost; with samples 0.25, 0.98 and 0.92).
 TOLERANCES: Mapping[str, Tolerance] = {
     "float32": Tolerance(5e-4, error=1e-3, cosine=0.99999, top1=0.998, floor=1e-5),
-    "float16": Tolerance(5e-2, error=5e-2, cosine=0.999, top1=0.98, floor=1e-2),
+    "float16": _HALVES,
     "uint16": Tolerance(2e-2, error=3e-2, cosine=0.9995, top1=0.99, floor=1e-2),
     "int16x8": Tolerance(None, error=0.4, cosine=0.95, top1=0.9, floor=0.1),
     "int16x8-floatio": Tolerance(None, error=0.4, cosine=0.95, top1=0.9, floor=0.1),
@@ -63,6 +64,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
     "mixed": _8_BIT,
     "int4-mixed": _8_BIT,
     "int4": Tolerance(None, error=0.8, cosine=0.8, top1=0.7, floor=0.1),
+    SNAPPED: _HALVES,
 }
 
 

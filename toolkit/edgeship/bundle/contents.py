@@ -10,6 +10,7 @@ from edgeship.manifest import RUNTIMES
 from edgeship.report.view import rows
 from edgeship.types import (
     NO_BUDGET,
+    SNAPPED,
     Artifact,
     GoldenFiles,
     InputPreprocessing,
@@ -42,7 +43,7 @@ def describe(
         created=report.created,
         artifact=artifact.id,
         format=artifact.format,
-        variant=artifact.variant,
+        variant=artifact.variant if artifact.variant != SNAPPED else "float32",  # which is what it replaces
         entry=artifact.files[0].name,
         files=(),
         runtime=runtime_needs(artifact, RUNTIMES["device", artifact.format]),

@@ -172,6 +172,7 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
         metric=given["metric"],
         formats=given["formats"],
         opset=given.get("opset"),
+        snap_to=given.get("snap_to", ()),
         targets=targets,
         data_options=DataOptions(
             seed=recipe.seed,

@@ -91,6 +91,13 @@ _opset = click.option(
     metavar="N",
     help="Operator set of ONNX files, 13 to 26. Default: 18; of an .onnx MODEL its own.",
 )
+_snap_to = click.option(
+    "--snap-to",
+    multiple=True,
+    type=MODEL,
+    metavar="FILE",
+    help="A float32 file that devices have: makes float32-snapped too, of which patches are small; one for a format.",
+)
 targets = click.option(
     "--target",
     "targets",
@@ -236,7 +243,7 @@ def out(default: str) -> Callable[[F], F]:
 
 
 #: What to export.
-exports = together(_formats, _quantize, _opset)
+exports = together(_formats, _quantize, _opset, _snap_to)
 #: What files are held to.
 gates = together(_max_drop, metric)
 #: The folder of a build, and the seed of all in it.

@@ -23,7 +23,7 @@ from edgeship.errors import (
 )
 from edgeship.files import storage_errors
 from edgeship.history.remembering import earlier, remember
-from edgeship.pipeline import checks, exports, folder, precision, results, steps
+from edgeship.pipeline import checks, exports, folder, precision, results, snapping, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.baking import bake
@@ -105,14 +105,17 @@ class Made:
 
 def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
     """All that needs a worker: read, compress, convert. Raises as `build`."""
-    source, dataset = open_inputs(worker, request, exports.possible(request.formats, request.recipe), progress)
+    old = snapping.read(request.snap_to)
+    possible = snapping.with_snapped(exports.possible(request.formats, request.recipe), old)
+    source, dataset = open_inputs(worker, request, possible, progress)
     key, inputs = request_key(request, source, dataset), (request.model,)
     folder.check(request.out, key, force=request.force, inputs=inputs)
     baking = bake(source, dataset) if request.bake_preprocessing else None
     choosing = request.recipe.stages or request.recipe.attempts
     held = open_validation(worker, source, dataset, request.metric, progress) if choosing else None
     choice = choose(Scene(worker, request, source, dataset, held), progress)
-    plan = replace(exports.plan_for(request.formats, request.recipe, choice.recipe), baking=baking)
+    planned = exports.plan_for(request.formats, request.recipe, choice.recipe)
+    plan = replace(snapping.with_snapped(planned, old), baking=baking)
     models = {e.id: source if e.id in plan.as_given else choice.compressed.source for e in plan.exports}
     base = baseline(worker, request, source, models, dataset, progress)
     if baking is not None:
@@ -120,7 +123,7 @@ def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
     folder.claim(request.out, key, provenance(request, source, dataset), force=request.force, inputs=inputs)
     folder.start(request.out, [export.id for export in plan.exports])
     options = convert_options(request, dataset)
-    files, failures = convert_all(request, worker, models, options, (plan, choice.recipe), progress)
+    files, failures = convert_all(request, worker, models, options, (plan, choice.recipe, old), progress)
     by_stage = (source, *choice.compressed.models)
     leader = leading([export for export in plan.exports if export.id not in plan.as_given])
     if leader is not None and choice.compressed.stages:  # every stage in the precision of the file that is delivered

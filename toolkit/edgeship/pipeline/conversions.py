@@ -9,11 +9,11 @@ from dataclasses import replace
 from edgeship.child import Worker
 from edgeship.errors import EdgeshipError, OutputError, StorageFullError
 from edgeship.parallel import run_jobs
-from edgeship.pipeline import checks, folder, precision, steps
+from edgeship.pipeline import checks, folder, precision, snapping, steps
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.pipeline.request import Request
 from edgeship.recipe import Recipe
-from edgeship.types import Artifact, ConvertOptions, Failure, Progress, ProgressCallback, Source
+from edgeship.types import SNAPPED, Artifact, ConvertOptions, Failure, Progress, ProgressCallback, Source
 
 
 def convert_all(
@@ -21,7 +21,7 @@ def convert_all(
     worker: Worker,
     models: Mapping[str, Source],
     options: ConvertOptions,
-    planned: tuple[ExportPlan, Recipe],
+    planned: tuple[ExportPlan, Recipe, Mapping[str, Artifact]],
     progress: ProgressCallback,
 ) -> tuple[list[tuple[Export, Artifact]], tuple[Failure, ...]]:
     """Make every planned export of its model (by id); what fails is recorded and the others go on.
@@ -31,10 +31,10 @@ def convert_all(
         worker: warm; others join it where conversions take long (`edgeship.parallel`).
         models: what each export (by id) is made from.
         options: of all conversions.
-        planned: with the recipe whose work is delivered.
+        planned: with the recipe whose work is delivered, and the old files that new ones are snapped to, by format.
         progress: told from one thread at a time.
     """
-    export_plan, recipe = planned
+    export_plan, recipe, old = planned
     told = _Told(progress, len(export_plan.exports))
 
     def job(export: Export, worker: Worker) -> Artifact | Failure:
@@ -43,7 +43,13 @@ def convert_all(
         told.begin(export)
         try:
             precise, notes = precision.resolve(worker, model, export, options, wanted, told.progress)
-            made = steps.convert(worker, model, export, precise, export_plan.baking)
+
+            def convert(wanted: Export) -> Artifact:
+                return steps.convert(worker, model, wanted, precise, export_plan.baking)
+
+            made = (
+                snapping.snapped(export, old[export.format], convert) if export.variant == SNAPPED else convert(export)
+            )
         except (StorageFullError, OutputError):
             raise
         except EdgeshipError as error:

@@ -35,6 +35,7 @@ class Request:
         labels: class names to deliver with the files; empty for those of the data.
         bake_preprocessing: exported files take raw values, and do themselves what was done to the samples.
         opset: version of ONNX's operator set; None for that which the converter writes unasked.
+        snap_to: float32 files that devices have, one of a format; each gets a `float32-snapped` one (`snapping`).
     """
 
     model: Path
@@ -55,6 +56,7 @@ class Request:
     labels: tuple[str, ...] = ()
     bake_preprocessing: bool = False
     opset: int | None = None
+    snap_to: tuple[Path, ...] = ()
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from edgeship.types.arrays import Array, Tensors
 from edgeship.types.artifacts import Artifact, Bundle, BundleFile, FileEntry, Stored, Verification
+from edgeship.types.changes import Change, GateStatus
 from edgeship.types.manifests import (
     NO_BUDGET,
     Budget,
@@ -52,6 +53,7 @@ from edgeship.types.measurements import (
 from edgeship.types.models import (
     LAYER_PRECISIONS,
     OPEN_PAGE,
+    SNAPPED,
     VARIANTS,
     ConvertOptions,
     Dataset,
@@ -63,7 +65,16 @@ from edgeship.types.models import (
     TensorSpec,
 )
 from edgeship.types.profiles import OperatorProfile, OperatorTime
-from edgeship.types.reports import Attempt, Change, Failure, Gate, GateStatus, Prediction, Report, Stage, StageFile
+from edgeship.types.reports import Attempt, Failure, Gate, Prediction, Report, Stage, StageFile
+from edgeship.types.slices import (
+    Calibration,
+    Exhibit,
+    Flip,
+    Occlusion,
+    OcclusionCase,
+    SliceRow,
+    SliceStudy,
+)
 
 __all__ = [
     "CHANGING_FACTS",
@@ -71,6 +82,7 @@ __all__ = [
     "NO_BUDGET",
     "NO_GPU",
     "OPEN_PAGE",
+    "SNAPPED",
     "VARIANTS",
     "WORTH",
     "Array",
@@ -79,6 +91,7 @@ __all__ = [
     "Budget",
     "Bundle",
     "BundleFile",
+    "Calibration",
     "Change",
     "ConvertOptions",
     "Dataset",
@@ -86,8 +99,10 @@ __all__ = [
     "Emulation",
     "Energy",
     "Estimate",
+    "Exhibit",
     "Failure",
     "FileEntry",
+    "Flip",
     "Gate",
     "GateStatus",
     "GoldenFiles",
@@ -103,6 +118,8 @@ __all__ = [
     "MetricDrop",
     "ModelCard",
     "NotMeasured",
+    "Occlusion",
+    "OcclusionCase",
     "Operator",
     "OperatorProfile",
     "OperatorTime",
@@ -118,6 +135,8 @@ __all__ = [
     "Report",
     "Result",
     "RuntimeNeeds",
+    "SliceRow",
+    "SliceStudy",
     "Source",
     "SourceData",
     "SourceModel",

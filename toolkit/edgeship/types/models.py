@@ -24,6 +24,9 @@ VARIANTS: Mapping[str, str] = {
     "uint16": "weights stored in 16 bits, float arithmetic",
 }
 
+#: Variant of a float32 file whose weights lie on a grid around those of another one (`edgeship.delta.snap`).
+SNAPPED = "float32-snapped"
+
 #: What a layer of a file of variant `mixed` may be.
 LAYER_PRECISIONS = ("int8", "int16x8", "float32")
 
