@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeship import slices as slices
     from edgeship.api import build as build
     from edgeship.api import convert as convert
     from edgeship.api import layer_sensitivity as layer_sensitivity
@@ -61,6 +62,7 @@ _HOMES = {
     "prune_blocks": "edgeship.compress",
     "prune_channels": "edgeship.compress",
     "quantize_aware": "edgeship.compress",
+    "slices": "edgeship",
     "strip": "edgeship.compress",
     "taylor": "edgeship.compress",
 }
@@ -72,6 +74,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'edgeship' has no attribute {name!r}")
+    if _HOMES[name] == __name__:  # a module of ours
+        return importlib.import_module(f"{__name__}.{name}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

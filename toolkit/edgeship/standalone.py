@@ -16,7 +16,7 @@ from edgeship.child import Limits, Worker
 from edgeship.data import DataOptions
 from edgeship.data.readers import CHANNELS, decode_image
 from edgeship.errors import ArtifactError, DataError, InputError
-from edgeship.pipeline import checks, steps
+from edgeship.pipeline import checks, slicing, steps
 from edgeship.pipeline.baking import prepared_for, same_values
 from edgeship.pipeline.checks import Baseline
 from edgeship.pipeline.exports import CALIBRATED, Export
@@ -73,7 +73,7 @@ class VerifyRequest:
     """Exported files to hold against a model.
 
     `variant` says which tolerance holds; None: that of the file's sidecar, and for a file without one int8 where its
-    inputs or outputs are quantized, else float32.
+    inputs or outputs are quantized, else float32. `slices` are compared where they have a limit.
     """
 
     files: tuple[Path, ...]
@@ -81,6 +81,7 @@ class VerifyRequest:
     data: str | None = None
     metric: str | None = None
     max_drop: float | None = None
+    slices: slicing.Wishes = field(default_factory=slicing.Wishes)
     variant: str | None = None
     data_options: DataOptions = field(default_factory=DataOptions)
     limits: Limits = field(default_factory=Limits)
@@ -108,7 +109,13 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
         else:
             dataset = steps.open_data(worker, request.data, source, request.data_options)
         original = steps.reference(worker, source, dataset, progress)
-    base = Baseline(dataset, original, {}, checks.make_metric(request.metric, dataset, original), policy)
+    metric = checks.make_metric(request.metric, dataset, original)
+    parts = None
+    if request.slices.max_drop is not None:
+        if metric is None:
+            raise DataError("a limit on slices needs labels", remedy="Add --data with labels.")
+        parts = slicing.prepare(request.slices, dataset, policy)
+    base = Baseline(dataset, original, {}, metric, policy, parts)
     gates: list[Gate] = []
     failures: list[Failure] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgeship.cli import comparing, edgetpu, inspection, options, preparing, results, sensitivity, ui
+from edgeship.cli import comparing, edgetpu, inspection, options, preparing, results, sensitivity, slices, ui
 
 
 @click.command()
@@ -15,6 +15,7 @@ from edgeship.cli import comparing, edgetpu, inspection, options, preparing, res
 @click.option("--against", required=True, type=options.MODEL, metavar="MODEL", help="The original model.")
 @options.data
 @options.gates
+@slices.settings
 @click.option(
     "--quantize",
     "variant",
@@ -35,6 +36,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
     """
     from edgeship import standalone
     from edgeship.data import DataOptions
+    from edgeship.pipeline.slicing import Wishes
 
     request = standalone.VerifyRequest(
         files=files,
@@ -44,6 +46,7 @@ def verify(files: tuple[Path, ...], against: Path, **given: Any) -> int:
         max_drop=given["max_drop"],
         variant=given["variant"],
         data_options=DataOptions(**preparing.sample_values(given)),
+        slices=Wishes(given["slices"], given["max_slice_drop"], given["min_slice"]),
         **options.running_values(given),
     )
     with ui.progress_bars() as progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeship.cli import options, preparing, ui
+from edgeship.cli import options, preparing, slices, ui
 
 if TYPE_CHECKING:
     from edgeship.pipeline import Request
@@ -29,6 +29,7 @@ def _finish(request: Request, as_json: bool) -> int:
 
     def show() -> None:
         print_report(report)
+        slices.show(report)
         for failure in report.failures:
             if failure.asked_by_name:
                 remedy = f"\n  {failure.remedy}" if failure.remedy else ""
@@ -89,6 +90,8 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
 @options.data
 @options.recipe
 @options.gates
+@slices.settings
+@slices.occlusion
 @options.exports
 @options.targets
 @options.building
@@ -159,7 +162,7 @@ def _request(model: Path, recipe: Recipe, given: dict[str, Any], targets: tuple[
     from edgeship import pipeline
     from edgeship.data import DataOptions
 
-    more = options.running_values(given)
+    more = options.running_values(given) | slices.values(given)
     if "labels" in given:
         more |= preparing.delivered_values(given)
     if targets:

@@ -23,14 +23,14 @@ from edgeship.errors import (
 )
 from edgeship.files import storage_errors
 from edgeship.history.remembering import earlier, remember
-from edgeship.pipeline import checks, exports, folder, precision, results, snapping, steps
+from edgeship.pipeline import checks, exports, folder, looking, precision, results, slicing, snapping, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.baking import bake
 from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.conversions import convert_all
 from edgeship.pipeline.exports import Export, ExportPlan
-from edgeship.pipeline.request import Request, convert_options, provenance, request_key, stated
+from edgeship.pipeline.request import Request, convert_options, provenance, request_key, slice_wishes, stated
 from edgeship.pipeline.validation import leading, open_validation
 from edgeship.source import why_not_trainable
 from edgeship.types import (
@@ -43,6 +43,7 @@ from edgeship.types import (
     ProgressCallback,
     Report,
     Result,
+    SliceStudy,
     Source,
     Stage,
 )
@@ -79,8 +80,11 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
         stages = timed(stages, request.out, place, made.base.dataset, request.plan, progress)
     failures = (*made.failures, *(f for c in checked for f in c.failures), *results.failures(rows))
     of = {artifact.id: artifact for artifact in artifacts}
+    studies, unseen = looking.studies(request, made.source, made.base, checked, progress)
     notes = remember("build", [(of[row.artifact], row) for row in rows if isinstance(row, Result)])
-    found = compose(request, Results(replace(made, stages=stages), tuple(checked), rows, failures, notes))
+    found = compose(
+        request, Results(replace(made, stages=stages), tuple(checked), rows, failures, (*notes, *unseen), studies)
+    )
     report.write(found, request.out, earlier(artifacts))
     return found
 
@@ -142,6 +146,7 @@ class Results:
     rows: tuple[Result | NotMeasured, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...] = ()
+    studies: tuple[SliceStudy, ...] = ()
 
 
 def open_inputs(
@@ -198,8 +203,9 @@ def baseline(
                     "outputs.",
                 )
     policy = GatePolicy(request.recipe.max_drop, request.recipe.inconclusive)
+    parts = slicing.prepare(slice_wishes(request), dataset, policy) if metric is not None else None
     expected = {e: known[(model.sha256, steps.strips(model, e))] for e, model in models.items()}
-    return Baseline(dataset, original, expected, metric, policy)
+    return Baseline(dataset, original, expected, metric, policy, parts)
 
 
 def verify_all(
@@ -267,6 +273,8 @@ def compose(request: Request, given: Results) -> Report:
         warnings=_warnings(given),
         data_options=asdict(request.data_options) if request.data is not None else {},
         attempts=made.choice.attempts,
+        slices=given.studies,
+        exhibits=slicing.exhibits(given.studies, base.dataset) if given.studies else (),
     )
 
 

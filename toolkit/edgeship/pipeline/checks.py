@@ -17,9 +17,20 @@ from edgeship.errors import EdgeshipError, OutputError, StorageFullError, Unavai
 from edgeship.files import whole_folder
 from edgeship.metrics import get_metric
 from edgeship.names import artifact_slug
+from edgeship.pipeline import slicing
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.steps import run_artifact, sample_rows
-from edgeship.types import Array, Artifact, Dataset, Failure, Gate, Prediction, ProgressCallback, Verification
+from edgeship.types import (
+    Array,
+    Artifact,
+    Dataset,
+    Failure,
+    Gate,
+    Prediction,
+    ProgressCallback,
+    SliceStudy,
+    Verification,
+)
 
 #: How many test samples travel with a build as golden samples.
 GOLDEN = 8
@@ -34,6 +45,7 @@ class Baseline:
         converted: by artifact id, outputs of the model that it was converted from (after compression), for parity; of
             others it is the original's.
         metric: None where there are no labels; then parity alone decides.
+        slicing: the slices of the test split; None where nothing is to be compared by slice.
     """
 
     dataset: Dataset
@@ -41,6 +53,7 @@ class Baseline:
     converted: Mapping[str, verify.Outputs]
     metric: Metric | None
     policy: verify.GatePolicy
+    slicing: slicing.Slicing | None = None
 
     def expected(self, artifact_id: str) -> verify.Outputs:
         """What a file of this id is held against in parity."""
@@ -74,12 +87,13 @@ def make_metric(name: str | None, dataset: Dataset, original: verify.Outputs) ->
 
 @dataclass(frozen=True)
 class Checked:
-    """An artifact after verification: the gates, the predictions by `artifact runtime`, and what could not be run."""
+    """An artifact after verification: gates, predictions by `artifact runtime`, what could not be run, and slices."""
 
     artifact: Artifact
     gates: tuple[Gate, ...]
     predictions: Mapping[str, Prediction]
     failures: tuple[Failure, ...]
+    slices: tuple[SliceStudy, ...] = ()
 
 
 def check_artifact(
@@ -96,6 +110,7 @@ def judge(artifact: Artifact, export: Export, base: Baseline, out: Path, progres
     gates: list[Gate] = []
     predictions: dict[str, Prediction] = {}
     failures: list[Failure] = []
+    studies: list[SliceStudy] = []
     complete = broken = False
     runtimes = plugins.runtimes_for(artifact.format)
     if not runtimes:
@@ -112,6 +127,10 @@ def judge(artifact: Artifact, export: Export, base: Baseline, out: Path, progres
                 prediction, judged = _metric(artifact, runtime, base, found, out)
                 predictions[f"{artifact.id} {runtime.name}"] = prediction
                 gates += judged
+                if base.slicing is not None:
+                    study, judged_by_slice = _slices(artifact, runtime, base, found)
+                    studies.append(study)
+                    gates += judged_by_slice
             complete = True
         except (StorageFullError, OutputError):
             raise
@@ -127,7 +146,7 @@ def judge(artifact: Artifact, export: Export, base: Baseline, out: Path, progres
     refused = {gate.status for gate in gates if not gate.accepted}
     if broken or refused:
         verdict = "inconclusive" if not broken and refused == {"inconclusive"} else "failed"
-    return Checked(replace(artifact, verification=verdict), tuple(gates), predictions, tuple(failures))
+    return Checked(replace(artifact, verification=verdict), tuple(gates), predictions, tuple(failures), tuple(studies))
 
 
 def require(runtime: Runtime) -> None:
@@ -158,6 +177,14 @@ def _metric(
         scores = next(iter(base.original.arrays.values()))
         gates.append(verify.baseline_gate(artifact, runtime.name, scores, base.labels))
     return keep_prediction(out, (artifact.id, runtime.name), runtime.name, base.metric, rows), gates
+
+
+def _slices(
+    artifact: Artifact, runtime: Runtime, base: Baseline, found: verify.Outputs
+) -> tuple[SliceStudy, tuple[Gate, ...]]:
+    scores = next(iter(found.arrays.values()))
+    untouched = base.expected(artifact.id) is base.original
+    return slicing.study(base, slicing.Found(artifact, runtime.name, base.per_sample(found), scores, untouched))
 
 
 def keep_prediction(out: Path, parts: tuple[str, ...], runtime: str, metric: Metric, rows: Array) -> Prediction:

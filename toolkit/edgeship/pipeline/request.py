@@ -10,6 +10,7 @@ from edgeship import cache
 from edgeship.child import Limits
 from edgeship.data import DataOptions
 from edgeship.errors import ArtifactError, DataError
+from edgeship.pipeline.slicing import Wishes
 from edgeship.preprocessing import changes
 from edgeship.recipe import Recipe
 from edgeship.types import ConvertOptions, Dataset, Plan, Preprocessing, Source
@@ -35,6 +36,10 @@ class Request:
         labels: class names to deliver with the files; empty for those of the data.
         bake_preprocessing: exported files take raw values, and do themselves what was done to the samples.
         opset: version of ONNX's operator set; None for that which the converter writes unasked.
+        slices: columns, pairs and conditions as `--slices`; None for the label and every column of the data.
+        max_slice_drop: most the metric may drop in any slice; None for no such limit.
+        min_slice: slices with fewer samples are not tested.
+        occlusion: look whether each file looks at the same parts of its inputs as the original.
         snap_to: float32 files that devices have, one of a format; each gets a `float32-snapped` one (`snapping`).
     """
 
@@ -56,6 +61,10 @@ class Request:
     labels: tuple[str, ...] = ()
     bake_preprocessing: bool = False
     opset: int | None = None
+    slices: str | None = None
+    max_slice_drop: float | None = None
+    min_slice: int = 30
+    occlusion: bool = False
     snap_to: tuple[Path, ...] = ()
 
 
@@ -151,3 +160,8 @@ def provenance(request: Request, source: Source, dataset: Dataset) -> dict[str, 
         "versions": cache.versions(),
         "command": list(request.command),
     }
+
+
+def slice_wishes(request: Request) -> Wishes:
+    """What the request wants of slices. Raises DataError."""
+    return Wishes(request.slices, request.max_slice_drop, request.min_slice)

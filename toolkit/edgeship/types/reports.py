@@ -8,22 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeship.types.artifacts import Artifact
+from edgeship.types.changes import Change, GateStatus
 from edgeship.types.measurements import Emulation, Estimate, Measurement, NotMeasured
 from edgeship.types.models import Dataset, Source
-
-
-@dataclass(frozen=True)
-class Change:
-    """A paired drop of the metric (positive = worse) on the same samples.
-
-    Attributes:
-        interval: 95 %, in `unit`.
-        unit: as `Metric.unit`: `points` or `%`.
-    """
-
-    value: float
-    interval: tuple[float, float]
-    unit: str
+from edgeship.types.slices import Exhibit, SliceStudy
 
 
 @dataclass(frozen=True)
@@ -108,15 +96,12 @@ class Attempt:
     file: StageFile | None = None
 
 
-GateStatus = Literal["pass", "fail", "inconclusive"]
-
-
 @dataclass(frozen=True)
 class Gate:
     """One limit, checked on one artifact.
 
     Attributes:
-        name: `max-abs`, `cosine`, `top1`, `sensitivity`, `metric` or `labels`.
+        name: `max-abs`, `cosine`, `top1`, `sensitivity`, `metric`, `slices` or `labels`.
         accepted: what counts: status is `pass`, or is `inconclusive` and the recipe lets that pass.
         artifact: `format/variant`.
         runtime: the runtime that ran the file.
@@ -178,6 +163,8 @@ class Report:
         attempts: what a recipe that tries several others tried, in order; empty for any other recipe.
         measurements, emulations, estimates: what targets gave, by provenance; never in one table.
         unmeasured: what they could not give, and why.
+        slices: what compression did to parts of the test samples, by file and runtime.
+        exhibits: the samples that `slices` names, in a form for a page.
     """
 
     name: str
@@ -202,6 +189,8 @@ class Report:
     emulations: tuple[Emulation, ...] = ()
     estimates: tuple[Estimate, ...] = ()
     unmeasured: tuple[NotMeasured, ...] = ()
+    slices: tuple[SliceStudy, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
 
     @property
     def best(self) -> Artifact | None:
