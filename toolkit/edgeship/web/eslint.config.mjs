@@ -9,6 +9,7 @@ export default tseslint.config(
     rules: {
       // Numbers in messages are meant.
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "max-lines": ["error", 400],
       "max-params": ["error", 7],
     },
