@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeship.errors import MissingPackageError
-from edgeship.report import benchmark, over_time, plots, results, stages, view
+from edgeship.report import benchmark, over_time, plots, results, slices, stages, view
 from edgeship.report.svg import Chart
 from edgeship.report.view import Row, Timing, clean
 from edgeship.types import Report
@@ -57,6 +57,7 @@ def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "drop_units": " or ".join(sorted({r.drop.unit for r in table if r.drop})),
         "devices": view.devices((*report.measurements, *report.emulations, *report.estimates)),
         "stages": stages.stage_rows(report),
+        "slice_worst": slices.worst(report.slices),
     }
 
 
@@ -68,6 +69,7 @@ def _charts(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:
         "latency_charts": {place: _latency_chart(report, timed) for place, timed in benchmark.by_place(table).items()},
         "drop_charts": [plots.drops([d for d in drops if d[1].unit == u], clean(report.metric)) for u in units],
         "stage_charts": stages.charts(stages.stage_rows(report), clean(report.metric or "the metric")),
+        "slice_parts": slices.parts(report),
         "layers": [(found, plots.bars(found) if found.sizes else []) for found in map(view.layers, table)],
     }
 
@@ -164,6 +166,7 @@ def _environment(*, markup: bool) -> Environment:
     )
     helpers = {name: getattr(view, name) for name in _HELPERS}
     helpers |= {name: getattr(results, name) for name in _RESULT_HELPERS}
+    helpers |= {word: getattr(slices, name) for word, name in _SLICE_HELPERS.items()}
     environment.globals.update(helpers, SIGNS=view.SIGNS, DASH=view.DASH)
     environment.filters.update(lines=lambda text: Markup.escape(view.clean_lines(text)), fence=fence)
     return environment
@@ -193,3 +196,11 @@ _RESULT_HELPERS = (
     "parity_text",
     "throughput_text",
 )
+#: The same of `slices`, with what the templates call them.
+_SLICE_HELPERS = {
+    "slice_drop": "drop_text",
+    "slice_excess": "excess_text",
+    "slice_number": "number",
+    "slice_p": "p_text",
+    "slice_share": "share_text",
+}

@@ -85,12 +85,14 @@ def share_text(change: Change) -> str:
 def headline(study: SliceStudy) -> str:
     """One sentence about a file."""
     total = len(study.rows)
+    if study.overall.drop is not None and study.overall.drop.interval == (0.0, 0.0) and not study.flips:
+        return "each sample has the result that it had before."
     lost = [row for row in study.rows if row.significant and row.drop is not None and row.drop.value > 0]
     tested = f"{total} {'slice' if total == 1 else 'slices'} tested"
     if study.small:
         tested += f", {len(study.small)} not"
     if not total:
-        return f"No slice was tested ({len(study.small)} with fewer than {study.min_n} samples)."
+        return f"no slice was tested ({len(study.small)} with fewer than {study.min_n} samples)."
     if not lost:
         return f"{tested}: none lost significantly."
     first = lost[0]
@@ -104,7 +106,9 @@ def forest(study: SliceStudy) -> list[Chart]:
 
 
 def _forest(study: SliceStudy, rows: Sequence[SliceRow], kind: str) -> Chart:
-    lines = [Line(shortened(f"{row.slice} ({row.n:,})", 40), drop_text(row)) for row in rows]
+    wide = kind == "wide"
+    names = [shortened(_short(row.slice), 24 if wide else 27) + (f" ({row.n:,})" if wide else "") for row in rows]
+    lines = [Line(name, drop_text(row)) for name, row in zip(names, rows, strict=True)]
     chart, left, right, middles = lined(lines, kind, f"Drop of {study.metric} by slice, {study.artifact}", 36)
     overall = study.overall.drop
     ends = [v for row in rows if row.drop for v in (row.drop.value, *row.drop.interval)]
@@ -125,6 +129,11 @@ def _forest(study: SliceStudy, rows: Sequence[SliceRow], kind: str) -> Chart:
         title = f"{row.slice}: {drop_text(row)}, adjusted p {p_text(row)}"
         chart.mark((x(row.drop.value), middle), "diamond" if row.significant else "circle", f"dot {style}", title)
     return chart
+
+
+def _short(name: str) -> str:
+    """A pair without the names of its columns, which its values mostly tell."""
+    return " x ".join(part.partition("=")[2] or part for part in name.split(" x ")) if " x " in name else name
 
 
 def _style(row: SliceRow) -> str:
@@ -164,12 +173,19 @@ class Part:
     cards: tuple[Card, ...]
     looks: tuple[Look, ...]
 
+    @property
+    def same(self) -> bool:
+        """Whether each sample has the result that it had before, certainly: there is nothing to draw."""
+        drop = self.study.overall.drop
+        return drop is not None and drop.interval == (0.0, 0.0) and not self.cards
+
 
 def parts(report: Report) -> tuple[Part, ...]:
-    """What the page shows of each file, the file that is best first."""
+    """What the page shows of each file: those first that lost something, then the smallest that passed."""
     shown = {exhibit.index: exhibit for exhibit in report.exhibits}
     best = report.best.id if report.best else None
-    ordered = sorted(report.slices, key=lambda study: study.artifact != best)
+    hurt = {id(w.study) for w in worst(report.slices)}
+    ordered = sorted(report.slices, key=lambda study: (id(study) not in hurt, study.artifact != best))
     return tuple(
         Part(
             study,
@@ -214,7 +230,7 @@ def _looks(found: Occlusion | None, shown: Mapping[int, Exhibit]) -> tuple[Look,
 
 
 def _map(found: Occlusion, values: Sequence[float], who: str) -> Chart:
-    """Regions as boxes: the more covering one takes from the score, the darker; hatched light where it adds."""
+    """Regions as boxes: the more covering one takes from the score, the stronger; red where it adds."""
     cell = _WIDTH / max(found.columns, found.rows)
     height = cell * found.rows if found.rows > 1 else _HEIGHT / 2
     chart = Chart(_WIDTH, height, f"what the {who} looks at", "map")
@@ -223,5 +239,5 @@ def _map(found: Occlusion, values: Sequence[float], who: str) -> Chart:
         row, column = divmod(k, found.columns)
         level = min(9, int(10 * abs(value) / largest))
         corner = (column * cell, row * (height / found.rows))
-        chart.rect(corner, (cell, height / found.rows), f"heat{' less' if value < 0 else ''} h{level}", f"{value:.3g}")
+        chart.rect(corner, (cell, height / found.rows), f"heat{' less' if value < 0 else ''} h{level}")
     return chart
