@@ -1,0 +1,108 @@
+/** What callers give, as the session takes it; all that is wrong with it is said here. */
+import type { Description, InputSpec, Values } from "../runtime/description.ts";
+import { ModelError, text } from "../runtime/errors.ts";
+import type { Given } from "../runtime/session.ts";
+
+/** Pixels as a canvas gives them, also made by hand, in Node for instance. */
+export interface PixelData {
+  readonly data: Uint8ClampedArray | Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+export type ImageSource = ImageBitmap | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement | Blob | ImageData | PixelData;
+export type ArraySource = Values | readonly number[];
+export type Input = ImageSource | ArraySource;
+
+/** Inputs for the session, and what may move to it instead of being copied. */
+export interface Taken {
+  readonly inputs: Record<string, Given>;
+  readonly transfer: Transferable[];
+}
+
+/** @throws ModelError input, naming what was given and what is allowed */
+export async function take(given: Input | Readonly<Record<string, Input>>, { inputs: specs }: Description): Promise<Taken> {
+  const named = byName(given, specs);
+  const taken: Taken = { inputs: {}, transfer: [] };
+  for (const spec of specs) {
+    const input = named[spec.name];
+    if (input === undefined) throw wrong(`the input '${spec.name}' is missing`, specs);
+    taken.inputs[spec.name] = isArray(input) ? { tensor: { values: values(input, spec), shape: shapeOf(input, spec) } } : await image(input, spec, taken.transfer);
+  }
+  return taken;
+}
+
+function byName(given: Input | Readonly<Record<string, Input>>, specs: readonly InputSpec[]): Readonly<Record<string, Input>> {
+  const [first] = specs;
+  if (typeof given !== "object") throw wrong(`a ${typeof given} was given`, specs);
+  if (isArray(given) || isImage(given)) {
+    if (first === undefined || specs.length > 1) throw wrong("one input was given", specs);
+    return { [first.name]: given };
+  }
+  const unknown = Object.keys(given).filter((name) => !specs.some((spec) => spec.name === name));
+  if (unknown.length) throw wrong(`the model has no input ${unknown.map((name) => `'${name}'`).join(", ")}`, specs);
+  return given;
+}
+
+function wrong(what: string, specs: readonly InputSpec[]): ModelError {
+  const takes = specs.map((spec) => `${spec.name}: ${words(spec)}`).join("; ");
+  return new ModelError("input", what, `The model takes ${takes}.`);
+}
+
+function words(spec: InputSpec): string {
+  const array = `${spec.dtype} [${spec.shape.map((size) => size ?? "any").join(", ")}]`;
+  return spec.image === null ? array : `an image, or ${array}`;
+}
+
+function isArray(given: object): given is ArraySource {
+  return ArrayBuffer.isView(given) || Array.isArray(given);
+}
+
+function isImage(given: object): given is ImageSource {
+  if ("data" in given && "width" in given && "height" in given) return typeof (given as PixelData).width === "number";
+  const kinds = ["ImageBitmap", "HTMLImageElement", "HTMLCanvasElement", "OffscreenCanvas", "HTMLVideoElement", "Blob"];
+  return kinds.some((kind) => {
+    const known = (globalThis as Record<string, unknown>)[kind] as (new () => object) | undefined;
+    return known !== undefined && given instanceof known;
+  });
+}
+
+const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array, bool: Uint8Array };
+
+function values(given: ArraySource, spec: InputSpec): Values {
+  const wanted = ARRAYS[spec.dtype];
+  if (given instanceof wanted) return given;
+  if (Array.isArray(given)) return wanted.from(given as number[]);
+  throw wrong(`'${spec.name}' was given a ${given.constructor.name}`, [spec]);
+}
+
+/** A whole batch where its size is free; sizes that are free inside of a sample follow from the number of values. */
+function shapeOf(given: ArraySource, spec: InputSpec): readonly number[] {
+  const shape = spec.shape.map((size, axis) => size ?? (axis === 0 ? 1 : null));
+  const known = shape.reduce<number>((product, size) => product * (size ?? 1), 1);
+  const free = shape.flatMap((size, axis) => (size === null ? [axis] : []));
+  const fits = free.length === 1 ? given.length > 0 && given.length % known === 0 : free.length === 0 && given.length === known;
+  if (!fits) {
+    const count = free.length ? `a multiple of ${known}` : String(known);
+    throw new ModelError("input", `'${spec.name}' was given ${given.length} values`, `One sample has ${count}: [${spec.shape.map((size) => size ?? "any").join(", ")}].`);
+  }
+  return shape.map((size) => size ?? given.length / known);
+}
+
+async function image(given: ImageSource, spec: InputSpec, transfer: Transferable[]): Promise<Given> {
+  if (spec.image === null) throw wrong(`'${spec.name}' takes no images`, [spec]);
+  if ("data" in given) {
+    const { data, width, height } = given;
+    if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
+      throw new ModelError("input", `pixels of ${width} x ${height} were given as ${data.length} bytes`, "Give four bytes each: red, green, blue, alpha.");
+    }
+    return { pixels: { data, width, height } };
+  }
+  if (typeof createImageBitmap === "undefined") throw new ModelError("input", "images cannot be read here", "Give { data, width, height } with four bytes for each pixel.");
+  try {
+    const bitmap = await createImageBitmap(given, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    transfer.push(bitmap);
+    return { bitmap };
+  } catch (error) {
+    throw new ModelError("input", `the image cannot be read: ${text(error)}`, "Give an image that has loaded and is not broken.", { cause: error });
+  }
+}

@@ -1,0 +1,60 @@
+/** How far a load is, in bytes as they are after decompression; events as other model libraries name them. */
+
+export interface ProgressEvent {
+  /** Of a file: `initiate`, `download` (the answer is there), `progress`, `done`; of the whole: `ready`. */
+  readonly status: "initiate" | "download" | "progress" | "done" | "ready";
+  /** Absent for `ready`. */
+  readonly file?: string;
+  readonly loaded: number;
+  readonly total: number;
+  /** Of all files of this load. */
+  readonly allLoaded: number;
+  readonly allTotal: number;
+  /** Whether the file came from this browser's store, without the network. */
+  readonly cached?: boolean;
+}
+
+/** Counts the bytes of several files. */
+export class Progress {
+  readonly #loaded = new Map<string, number>();
+  readonly #totals = new Map<string, number>();
+  readonly #report: (event: ProgressEvent) => void;
+
+  constructor(report: (event: ProgressEvent) => void) {
+    this.#report = report;
+  }
+
+  /** A file that will be loaded. */
+  begin(file: string, total: number): void {
+    this.#totals.set(file, total);
+    this.#loaded.set(file, 0);
+    this.#tell("initiate", file);
+  }
+
+  /** `loaded` bytes of a file are there; an unknown total grows with them. */
+  advance(file: string, loaded: number, status: "download" | "progress" = "progress"): void {
+    this.#loaded.set(file, loaded);
+    this.#totals.set(file, Math.max(loaded, this.#totals.get(file) ?? 0));
+    this.#tell(status, file);
+  }
+
+  done(file: string, cached: boolean): void {
+    this.#loaded.set(file, this.#totals.get(file) ?? 0);
+    this.#tell("done", file, cached);
+  }
+
+  ready(): void {
+    const all = sum(this.#totals);
+    this.#report({ status: "ready", loaded: all, total: all, allLoaded: all, allTotal: all });
+  }
+
+  #tell(status: ProgressEvent["status"], file: string, cached?: boolean): void {
+    const [loaded, total] = [this.#loaded.get(file) ?? 0, this.#totals.get(file) ?? 0];
+    const all = { allLoaded: sum(this.#loaded), allTotal: sum(this.#totals) };
+    this.#report({ status, file, loaded, total, ...all, ...(cached === undefined ? {} : { cached }) });
+  }
+}
+
+function sum(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((a, b) => a + b, 0);
+}
