@@ -31,7 +31,8 @@ export const ADDRESS = "https://repository.invalid";
 /** Serves what a listing names, as a static web server does; no network. */
 export function served(content: (digest: string) => Bytes, listing: () => Listing): typeof fetch {
   return (input) => {
-    const path = String(input).slice(ADDRESS.length + 1);
+    if (typeof input !== "string") throw new TypeError("the client asks for texts");
+    const path = input.slice(ADDRESS.length + 1);
     const digest = listing()[path];
     const missing = new Response("not here", { status: 404 });
     return Promise.resolve(digest === undefined ? missing : new Response(content(digest)));
