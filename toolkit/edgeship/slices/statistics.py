@@ -101,7 +101,7 @@ def estimate(metric: Metric, base: Array, found: Array, seed: int = 0) -> Estima
         seed: of the resampling.
     """
     if is_mean(metric, base):
-        binary = bool(np.isin(base, (0, 1)).all() and np.isin(found, (0, 1)).all())
+        binary = metric.unit == "points" and bool(np.isin(base, (0, 1)).all() and np.isin(found, (0, 1)).all())
         return _proportions(metric, base, found) if binary else _means(metric, base, found)
     return _resampled(metric, base, found, seed)
 
