@@ -134,6 +134,8 @@ def build(model: Path, **given: Any) -> int:
 @options.exports
 @options.data
 @options.gates
+@slices.settings
+@slices.occlusion
 @options.building
 @preparing.samples
 @preparing.delivered
