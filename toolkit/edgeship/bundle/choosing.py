@@ -34,7 +34,7 @@ def _named(report: Report, wanted: str) -> Artifact:
         offered = ", ".join(a.id for a in report.artifacts if a.format in formats)
         what = f"{wanted} is not for devices" if found else f"the build {report.name} has no file {wanted!r}"
         raise InputError(what, remedy=f"For devices it has: {offered or 'none'}.")
-    _require_passed(report, [found])
+    require_passed(report, [found])
     return found
 
 
@@ -45,11 +45,12 @@ def _smallest(report: Report) -> Artifact:
             f"the build {report.name} has no TFLite file, which devices need",
             remedy="Build it: edgeship build MODEL --to tflite, or name another file with --artifact.",
         )
-    passed = _require_passed(report, offered)
-    return passed[0] if len(passed) == 1 else min(passed, key=lambda a: (_wire_bytes(report, a), a.id))
+    passed = require_passed(report, offered)
+    return passed[0] if len(passed) == 1 else min(passed, key=lambda a: (wire_bytes(report, a), a.id))
 
 
-def _require_passed(report: Report, offered: list[Artifact]) -> list[Artifact]:
+def require_passed(report: Report, offered: list[Artifact]) -> list[Artifact]:
+    """Those of some files of a build that passed their gates. Raises GateFailed where none did."""
     passed = [a for a in offered if a.verification == "passed"]
     if not passed:
         states = ", ".join(f"{a.id} {a.verification}" for a in offered)
@@ -60,7 +61,8 @@ def _require_passed(report: Report, offered: list[Artifact]) -> list[Artifact]:
     return passed
 
 
-def _wire_bytes(report: Report, artifact: Artifact) -> int:
+def wire_bytes(report: Report, artifact: Artifact) -> int:
+    """Of a file of a build, as it is delivered; measured now where no target measured it."""
     from edgeship_benchmarks.sizes import sizes
 
     measured = report.wire_bytes(artifact)

@@ -46,7 +46,7 @@ _WISHES = options.together(
     click.option(
         "--artifact",
         metavar="FORMAT/VARIANT",
-        help="The file to deliver, such as onnx/int8. Default: the smallest TFLite file that passed.",
+        help="The file to deliver, such as onnx/int8. Default: the smallest TFLite (web: TF.js) file that passed.",
     ),
     click.option(
         "--max-latency",
@@ -70,6 +70,18 @@ _WISHES = options.together(
     ),
 )
 
+_WEB = options.together(
+    click.option(
+        "--runtime",
+        "runtimes",
+        multiple=True,
+        metavar="RUNTIME",
+        help="Of a web package: tfjs-wasm (default), litert-wasm, litert-webgpu, tfjs-webgpu, tfjs-webgl; repeatable.",
+    ),
+    click.option("--name", metavar="NAME", help="Of the npm package. Default: that of the build."),
+    click.option("--package-version", metavar="VERSION", help="Of the npm package. Default: 1.0.0."),
+)
+
 _DOCUMENTS = options.together(
     click.option(
         "--bom",
@@ -88,8 +100,9 @@ _DOCUMENTS = options.together(
 
 @click.command()
 @click.argument("build", type=options.MODEL)
-@click.option("--for", "kind", required=True, type=click.Choice(["device"]), help="Who receives it.")
+@click.option("--for", "kind", required=True, type=click.Choice(["device", "web"]), help="Who receives it.")
 @_WISHES
+@_WEB
 @_DOCUMENTS
 @options.out("bundles/NAME")
 @options.force
@@ -102,10 +115,17 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool,
     (brotli or zstd) where that makes them smaller. Of the TFLite files that passed their gates, the smallest one so
     compressed is taken, or the file that --artifact names; a build without one is refused.
 
+    --for web writes an npm package instead: the smallest TF.js file that passed with a runtime that holds just its
+    operators, types, and a worker. It needs Node and: edgeship doctor --install node.
+
     \b
-    Example:
+    Examples:
       edgeship bundle builds/demo --for device --max-latency 20 --out bundles/demo
+      edgeship bundle builds/demo --for web --out bundles/demo-web
     """
+    _check_kind(kind, given)
+    if kind == "web":
+        return _web(build, out or Path("bundles") / f"{build.resolve().name}-web", force, as_json, given)
     from edgeship import bundle as bundles
 
     place = out or Path("bundles") / build.resolve().name
@@ -115,6 +135,48 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool,
     def show() -> None:
         sizes = f"{made.wire_bytes:,} B in {len(made.files)} files, {made.size_bytes:,} B decoded"
         ui.say(f"{kind} bundle: {place} {made.artifact} {sizes}")
+
+    ui.emit(made, as_json, show)
+    return 0
+
+
+#: Options of one kind of bundle only, with what they are where they are not given.
+_ONLY: Mapping[str, Mapping[str, Any]] = {
+    "device": {"latency_ms": None, "memory_mib": None, "card": None, "bom": None, "provenance": None},
+    "web": {"runtimes": (), "name": None, "package_version": None},
+}
+_SPELLED = {"latency_ms": "max-latency", "memory_mib": "max-memory", "runtimes": "runtime"}
+
+
+def _check_kind(kind: str, given: Mapping[str, Any]) -> None:
+    from edgeship.errors import InputError
+
+    for other, names in _ONLY.items():
+        wrong = [name for name, absent in names.items() if other != kind and given[name] != absent]
+        if wrong:
+            option = "--" + _SPELLED.get(wrong[0], wrong[0]).replace("_", "-")
+            raise InputError(f"{option} is for bundles --for {other}", remedy=f"Leave it out with --for {kind}.")
+
+
+def _web(build: Path, out: Path, force: bool, as_json: bool, given: Mapping[str, Any]) -> int:
+    from edgeship.bundle.web import WebWishes, web_package
+
+    version = given["package_version"] or "1.0.0"
+    wishes = WebWishes(given["artifact"], tuple(given["runtimes"]), given["name"], version)
+    made = web_package(build, out, wishes, force=force)
+
+    def show() -> None:
+        runtimes = ", ".join(f"{name} ({artifact})" for name, artifact in made.artifacts.items())
+        wire = f"runtime {made.wire_bytes['runtime']:,} B, model {made.wire_bytes['model']:,} B with brotli"
+        click.echo(f"web package: {out} {made.name}@{made.version}")
+        click.echo(f"runs: {runtimes}")
+        click.echo(f"sent: {wire}")
+        click.echo(f"checked in Node: {', '.join(made.checked) or 'nothing, it has no GPU'}")
+        click.echo("")
+        click.echo(made.install)
+        click.echo("")
+        for line in made.usage:
+            click.echo(line)
 
     ui.emit(made, as_json, show)
     return 0

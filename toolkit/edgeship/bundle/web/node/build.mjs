@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inputsOf } from './samples.mjs';
 import { namesOf, onlyNeeded, typesOf } from './tfjs.mjs';
 
 /** As old as browsers with module workers, and Node 18. */
@@ -39,7 +40,7 @@ async function main(job) {
   for (const name of job.runtimes) runtimes.push(await builder.runtime(name, needs));
   const description = { ...job.description, runtimes };
   await builder.scripts(description, builtin, needs);
-  return { runtimes, ops: needs?.ops ?? [], kernels: needs?.kernels ?? [] };
+  return { runtimes, ops: needs?.ops ?? [], kernels: needs?.kernels ?? [], packages: builder.included() };
 }
 
 class Builder {
@@ -47,17 +48,22 @@ class Builder {
     this.job = job;
     this.esbuild = esbuild;
     this.modules = new Map();
+    this.packages = new Set();
     fs.mkdirSync(path.join(job.out, 'assets'), { recursive: true });
   }
 
   /** Bundle one entry. @param {object} parts virtual modules: name -> contents */
   async bundle(entry, parts, plugins = [], options = {}) {
-    const { outputFiles } = await this.esbuild.build({
+    const { outputFiles, metafile } = await this.esbuild.build({
       entryPoints: [path.join(this.job.sources, entry)],
       bundle: true, write: false, format: 'esm', platform: 'browser', target: TARGET, charset: 'utf8', minify: true, legalComments: 'none',
-      logLevel: 'silent', absWorkingDir: this.job.sources, nodePaths: [this.job.modules], define: { process: 'undefined', global: 'globalThis' },
-      tsconfigRaw: {}, plugins: [virtual(parts, this.job.sources), ...plugins], ...options,
+      logLevel: 'silent', absWorkingDir: this.job.sources, nodePaths: [this.job.modules], define: { process: 'undefined', 'globalThis.process': 'undefined', global: 'globalThis' },
+      tsconfigRaw: {}, metafile: true, plugins: [virtual(parts, this.job.sources), ...plugins], ...options,
     });
+    for (const file of Object.keys(Object.values(metafile.outputs)[0].inputs)) {
+      const name = /node_modules[\\/]((?:@[\w.-]+[\\/])?[\w.-]+)[\\/]/.exec(file)?.[1];
+      if (name) this.packages.add(name.replace('\\', '/'));
+    }
     return Buffer.from(outputFiles[0].contents);
   }
 
@@ -75,10 +81,20 @@ class Builder {
       const engine = await RUNTIMES['tfjs-wasm'].start({ description: this.job.description, model: contents(folder, files), wasm: new Map([['simd', this.wasm('simd')]]) });
       for (const sample of this.job.samples) await engine.infer(inputsOf(sample));
       const { ops, kernels } = globalThis.edgeshipRecord;
+      this.packages.clear(); // nothing of this is delivered
       return { types, ops: [...ops].sort(), kernels: [...kernels].sort() };
     } finally {
       fs.rmSync(scratch, { recursive: true, force: true });
     }
+  }
+
+  /** Packages of others that are part of what was built. */
+  included() {
+    return [...this.packages].sort().map((name) => {
+      const { version, license, repository, homepage } = JSON.parse(fs.readFileSync(path.join(this.job.modules, name, 'package.json'), 'utf8'));
+      const source = typeof repository === 'string' ? repository : repository?.url;
+      return { name, version, license: String(license ?? 'not stated'), source: String(source ?? homepage ?? '') };
+    });
   }
 
   wasm(kind) {
@@ -163,15 +179,6 @@ function litert(modules, sources) {
 
 function contents(folder, files) {
   return new Map(files.map((name) => [name, new Uint8Array(fs.readFileSync(path.join(folder, name)))]));
-}
-
-const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array, bool: Uint8Array };
-
-function inputsOf(sample) {
-  return Object.fromEntries(sample.map(({ name, dtype, shape, file }) => {
-    const bytes = new Uint8Array(fs.readFileSync(file));
-    return [name, { values: new ARRAYS[dtype](bytes.buffer), shape }];
-  }));
 }
 
 let text = '';

@@ -75,9 +75,10 @@ function values(given: ArraySource, spec: InputSpec): Values {
   throw wrong(`'${spec.name}' was given a ${given.constructor.name}`, [spec]);
 }
 
-/** A whole batch where its size is free; sizes that are free inside of a sample follow from the number of values. */
+/** What is free follows from the number of values: the batch, or with a batch of 1 one axis inside of the sample. */
 function shapeOf(given: ArraySource, spec: InputSpec): readonly number[] {
-  const shape = spec.shape.map((size, axis) => size ?? (axis === 0 ? 1 : null));
+  const inner = spec.shape.slice(1).includes(null);
+  const shape = spec.shape.map((size, axis) => size ?? (axis === 0 && inner ? 1 : null));
   const known = shape.reduce<number>((product, size) => product * (size ?? 1), 1);
   const free = shape.flatMap((size, axis) => (size === null ? [axis] : []));
   const fits = free.length === 1 ? given.length > 0 && given.length % known === 0 : free.length === 0 && given.length === known;

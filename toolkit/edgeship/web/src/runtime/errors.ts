@@ -44,9 +44,14 @@ export class ModelError extends Error {
   }
 }
 
+/** Also one of another copy of this class, which modules of runtimes have. */
+export function isModelError(error: unknown): error is ModelError {
+  return error instanceof Error && error.name === "ModelError" && "code" in error;
+}
+
 /** An abort, or an error with its code; what was not foreseen is the runtime's. */
 export function toData(error: unknown): ErrorData {
-  if (error instanceof ModelError) return { code: error.code, message: error.message, remedy: error.remedy };
+  if (isModelError(error)) return { code: error.code, message: error.message, remedy: error.remedy };
   const message = text(error);
   if (error instanceof Error && error.name === "AbortError") return { code: "aborted", message, remedy: "" };
   return { code: "runtime-failed", message, remedy: "Try another runtime of this package; the console may say more." };

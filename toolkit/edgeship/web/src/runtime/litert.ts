@@ -2,7 +2,7 @@
 import { loadAndCompile, loadLiteRt, Tensor as LiteRTTensor, type CompiledModel } from "@litertjs/core";
 import type { Description, Tensor } from "./description.ts";
 import type { Engine, Runtime, Start } from "./engine.ts";
-import { ModelError, text } from "./errors.ts";
+import { isModelError, ModelError, text } from "./errors.ts";
 import { provide } from "./litert_loader.ts";
 import { compile } from "./wasm.ts";
 import { webgpuMissing } from "./webgpu.ts";
@@ -24,7 +24,7 @@ async function start(given: Start, accelerator: "wasm" | "webgpu"): Promise<Engi
   try {
     await loadLiteRt("litert/", { threads: false });
   } catch (error) {
-    if (error instanceof ModelError) throw error;
+    if (isModelError(error)) throw error;
     throw unsupported(accelerator, text(error));
   }
   const [file] = given.model.values();

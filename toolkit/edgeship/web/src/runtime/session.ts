@@ -3,7 +3,7 @@ import { RUNTIMES as BUILTIN } from "edgeship:builtin";
 import DESCRIPTION from "edgeship:description";
 import type { Asset, Pixels, RuntimeFiles, RuntimeName, Tensor } from "./description.ts";
 import type { Engine, Runtime, Runtimes } from "./engine.ts";
-import { ModelError, text, type ErrorData } from "./errors.ts";
+import { isModelError, ModelError, text, type ErrorData } from "./errors.ts";
 import { Files, type Bytes, type Reader } from "./files.ts";
 import { prepare } from "./prepare.ts";
 import { Progress, type ProgressEvent } from "./progress.ts";
@@ -67,7 +67,7 @@ export class Session {
         progress.ready();
         return { ...found, notices: store.notices };
       } catch (error) {
-        if (!(error instanceof ModelError) || error.code !== "unsupported-runtime" || request.runtime !== "auto") throw error;
+        if (!isModelError(error) || error.code !== "unsupported-runtime" || request.runtime !== "auto") throw error;
         refused.push(error.message);
       }
     }
@@ -107,7 +107,7 @@ async function started(runtime: Runtime, given: Parameters<Runtime["start"]>[0])
   try {
     return await runtime.start(given);
   } catch (error) {
-    if (error instanceof ModelError) throw error;
+    if (isModelError(error)) throw error;
     throw new ModelError("runtime-failed", `the model cannot be opened: ${text(error)}`, "Take another runtime of this package.", { cause: error });
   }
 }
