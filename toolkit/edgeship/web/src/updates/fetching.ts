@@ -58,8 +58,8 @@ export class Fetching {
   /** The manifest of a release. @throws RefusedError where it is that of another one. */
   async manifest({ target, version, variant }: Candidate): Promise<Manifest> {
     const found = readManifest(await this.document(target, MANIFEST_BYTES), target.path);
-    if (found.name !== this.line.model || found.version !== version || `${found.format}-${found.variant}` !== variant) {
-      const said = `${found.name} ${found.version ?? ""} ${found.format}-${found.variant}`;
+    const said = `${found.name} ${found.version ?? ""} ${found.format}-${found.variant}`;
+    if (said !== `${this.line.model} ${version} ${variant}`) {
       throw new RefusedError(`${target.path} is the manifest of ${said}`);
     }
     const [bytes, most] = [bytesOf(found), this.http.limits.releaseBytes];

@@ -32,7 +32,8 @@ const role = object(signers, true);
 /** Who signs for a role. */
 export type Role = Shape<typeof role>;
 
-const head = { _type: text(), version: integer(1), expires: moment, spec_version: text(/^1\./) };
+const typed = object({ _type: text() }, true);
+const head = { version: integer(1), expires: moment, spec_version: text(/^1\./) };
 const consistent: Read<true> = (value, at) => {
   if (value !== true) throw unfit(at, "true: every file has a name of its own");
   return value;
@@ -110,8 +111,9 @@ export interface Signed<K extends Kind> {
 /** Read metadata of one kind. @throws RefusedError for anything else. */
 export function read<K extends Kind>(kind: K, bytes: Bytes, name: string = kind): Signed<K> {
   const found = envelope(parse(bytes, name), name);
+  const { _type } = typed(found.signed, name);
+  if (_type !== kind) throw new RefusedError(`${name} is metadata of ${_type.slice(0, 100)}, not of ${kind}`);
   const content = READERS[kind](found.signed, name) as Kinds[K];
-  if (content._type !== kind) throw new RefusedError(`${name} is ${content._type}, not ${kind}`);
   const signatures = new Map(found.signatures.map(({ keyid, sig }) => [keyid, sig]));
   if (signatures.size !== found.signatures.length) throw new RefusedError(`${name} has two signatures of one key`);
   return { name, content, bytes: canonical(found.signed), signatures };

@@ -142,9 +142,7 @@ export class Repository {
   async #nextRoot(bytes: Bytes): Promise<Root> {
     await believed(read("root", bytes), this.#root.keys, this.#root.roles.root);
     const found = await ownRoot(bytes);
-    if (found.version !== this.#root.version + 1) {
-      throw new RefusedError(`root ${this.#root.version + 1} says that it is ${found.version}`);
-    }
+    checkVersion("root", found.version, this.#root.version + 1);
     return found;
   }
 
