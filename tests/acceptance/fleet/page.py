@@ -33,7 +33,6 @@ _FOUND = """\
 A run of this week found a fault of the client: a download that was cut off five times in one check was refused, as
 another file would be, and the device stayed with the stable release until a later check. It happened 12 times. Such a
 download goes on at the next check now (`tests/unit/device/test_download.py`)."""
-_BEFORE = "\nThe run of this page was made before that was mended; it explains what was not held."
 
 
 def write(record: Mapping[str, Any]) -> None:
@@ -84,7 +83,7 @@ def _results(record: Mapping[str, Any]) -> str:
 - Requests and bytes that devices counted themselves agree with nginx's log, kind by kind, device by device; of those
   that were killed or had connections broken on the way, none counted more than nginx.
 {faults}
-{_FOUND}{_BEFORE if record["violations"] else ""}
+{_FOUND}
 """
 
 

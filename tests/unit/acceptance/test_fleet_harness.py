@@ -125,7 +125,7 @@ def record() -> dict[str, Any]:
 def test_in_the_week_of_the_record_no_device_was_without_a_model_and_none_ran_the_bad_one() -> None:
     found = record()
     assert (found["devices"], found["days"]) == (1000, 7)
-    assert all(line in page.text(found) for line in found["violations"])
+    assert found["violations"] == []
     assert [day["without"] for day in found["daily"]] == [0] * 7
     assert not any("1.2.0" in running for _, running in found["samples"])
 
