@@ -1,0 +1,117 @@
+/** Runs what the test asks for, one after another; the test's own server, which is never down, says what and takes the answer. */
+const CONTROL = `http://127.0.0.1:${new URL(location.href).searchParams.get('control')}`;
+const said = async (path, body) => (await fetch(`${CONTROL}${path}`, body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) })).json();
+const package_ = (name) => import(`/packages/${name}/index.js`);
+const held = {};
+
+/** What a load says of itself while and after it goes on. */
+async function loaded({ pkg, options = {}, abortAt }) {
+  const { load } = await package_(pkg);
+  const events = [];
+  const abort = new AbortController();
+  const onProgress = (event) => {
+    events.push(event);
+    if (event.status === abortAt) abort.abort();
+  };
+  const model = await load({ ...options, onProgress, signal: abort.signal });
+  return { model, events };
+}
+
+const numbers = async (name) => new Float32Array(await (await fetch(`/data/${name}`)).arrayBuffer());
+
+const SCENARIOS = {
+  load: async (given) => {
+    const { model, events } = await loaded(given);
+    held.model = model;
+    return { info: model.info, events };
+  },
+  outputs: async ({ pkg, options, inputs, size }) => {
+    const { model } = await loaded({ pkg, options });
+    const all = await numbers(inputs);
+    const values = [];
+    for (let k = 0; k < all.length; k += size) values.push([...Object.values((await model.predict(all.slice(k, k + size))).outputs)[0].values]);
+    model.dispose();
+    return { info: model.info, values };
+  },
+  images: async ({ pkg, options, urls }) => {
+    const { model } = await loaded({ pkg, options });
+    const found = [];
+    for (const url of urls) {
+      const image = document.querySelector('img');
+      image.src = url;
+      await image.decode();
+      const canvas = Object.assign(document.createElement('canvas'), { width: image.naturalWidth, height: image.naturalHeight });
+      const context = canvas.getContext('2d');
+      context.drawImage(image, 0, 0);
+      const blob = await (await fetch(url)).blob();
+      const sources = { image, canvas, blob, bitmap: await createImageBitmap(image), data: context.getImageData(0, 0, canvas.width, canvas.height) };
+      const results = {};
+      for (const [kind, source] of Object.entries(sources)) results[kind] = [...Object.values((await model.predict(source)).outputs)[0].values];
+      const { classes } = await model.predict(image);
+      found.push({ results, classes });
+    }
+    model.dispose();
+    return found;
+  },
+  inputs: async ({ pkg }) => {
+    const { model } = await loaded({ pkg });
+    const wrong = { none: undefined, text: 'x', short: new Float32Array(3), dtype: new Float64Array(1024), name: { other: new Float32Array(1024) }, pixels: { data: new Uint8Array(3), width: 2, height: 2 }, broken: new Blob(['x']) };
+    const codes = {};
+    for (const [kind, given] of Object.entries(wrong)) codes[kind] = await model.predict(given).then(() => 'none', (error) => `${error.name} ${error.code} ${error.remedy !== ''}`);
+    model.dispose();
+    codes.disposed = await model.predict(new Float32Array(1024)).then(() => 'none', (error) => `${error.name} ${error.code} ${error.remedy !== ''}`);
+    return codes;
+  },
+  error: async (given) => {
+    try {
+      const { model, events } = await loaded(given);
+      return { none: model.info, events: events.length };
+    } catch (error) {
+      return { name: error.name, code: error.code, message: error.message, remedy: error.remedy };
+    }
+  },
+  supplied: async ({ pkg, from }) => {
+    const { load } = await package_(pkg);
+    const asked = [];
+    const read = async (name) => {
+      asked.push(name);
+      return new Uint8Array(await (await fetch(`${from}/${name}`)).arrayBuffer());
+    };
+    const model = await load({ updates: { read } });
+    const { outputs } = await model.predict(new Float32Array(1024).fill(0.5));
+    return { asked, values: [...Object.values(outputs)[0].values] };
+  },
+  predict: async ({ count, fill = 0.5 }) => [...Object.values((await held.model.predict(new Float32Array(count).fill(fill))).outputs)[0].values],
+  /** The longest task of the page's thread while a model loads and predicts, in milliseconds; 0: none above 50. */
+  tasks: async ({ pkg, options, count, runs }) => {
+    const long = [];
+    const observer = new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration)));
+    await package_(pkg); // what a page parses is the page's
+    observer.observe({ entryTypes: ['longtask'] });
+    const { model } = await loaded({ pkg, options });
+    const times = [];
+    for (let k = 0; k < runs; k++) times.push((await model.predict(new Float32Array(count))).milliseconds);
+    await new Promise((resolve) => setTimeout(resolve, 200)); // entries come later
+    return { longest: Math.max(0, ...long), times, info: model.info };
+  },
+  offline: async ({ pkg }) => {
+    const { keepOffline } = await package_(pkg);
+    await keepOffline('/sw.js');
+    return {};
+  },
+};
+
+for (;;) {
+  const { id, scenario, path, given } = await said('/next');
+  if (scenario === 'go') {
+    location.assign(`${path}${path.includes('?') ? '&' : '?'}control=${new URL(CONTROL).port}&id=${id}`);
+    break;
+  }
+  let answer;
+  try {
+    answer = { id, result: await SCENARIOS[scenario](given) };
+  } catch (error) {
+    answer = { id, error: `${error?.name} ${error?.code ?? ''} ${error?.message ?? error}` };
+  }
+  await said('/answer', answer);
+}
