@@ -31,7 +31,7 @@ export interface Options {
    * Runs a release on its golden samples; what it throws refuses the release for ever, an `UnavailableError` only for
    * now.
    */
-  readonly selfTest: (release: Release, signal: AbortSignal | undefined) => Promise<void>;
+  readonly selfTest: (release: Release, signal: AbortSignal) => Promise<void>;
   readonly limits?: Partial<Limits>;
   /** Milliseconds since 1970. */
   readonly now?: () => number;

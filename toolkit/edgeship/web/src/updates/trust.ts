@@ -202,7 +202,7 @@ export class Repository {
     return bytes && this.#signed(kind, bytes).catch(lost);
   }
 
-  #signed<K extends "timestamp" | "snapshot">(kind: K, bytes: Bytes): Promise<Kinds[K]> {
+  async #signed<K extends "timestamp" | "snapshot">(kind: K, bytes: Bytes): Promise<Kinds[K]> {
     return believed(read(kind, bytes), this.#root.keys, this.#root.roles[kind]);
   }
 
