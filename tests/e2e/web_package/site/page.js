@@ -37,8 +37,7 @@ const SCENARIOS = {
     const { model } = await loaded({ pkg, options });
     const found = [];
     for (const url of urls) {
-      const image = document.querySelector('img');
-      image.src = url;
+      const image = Object.assign(new Image(), { src: url }); // Firefox says of one that is used again that it is there too early
       await image.decode();
       const canvas = Object.assign(document.createElement('canvas'), { width: image.naturalWidth, height: image.naturalHeight });
       const context = canvas.getContext('2d');

@@ -100,9 +100,7 @@ async function image(given: ImageSource, spec: InputSpec, transfer: Transferable
   }
   if (typeof createImageBitmap === "undefined") throw new ModelError("input", "images cannot be read here", "Give { data, width, height } with four bytes for each pixel.");
   try {
-    // Firefox 153 turns red and blue of a canvas around when it is given options, which a canvas does not need.
-    const encoded = given instanceof Blob || (typeof HTMLImageElement !== "undefined" && given instanceof HTMLImageElement);
-    const bitmap = await (encoded ? createImageBitmap(given, { colorSpaceConversion: "none", premultiplyAlpha: "none" }) : createImageBitmap(given));
+    const bitmap = await createImageBitmap(given, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
     transfer.push(bitmap);
     return { bitmap };
   } catch (error) {
