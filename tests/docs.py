@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -144,8 +145,21 @@ def _class(node: ast.ClassDef) -> str:
     return "\n".join(parts)
 
 
+def module_entry(name: str) -> str:
+    """A module's part of docs/api.md: what it is for, and the functions in its `__all__`."""
+    home = importlib.import_module(f"edgeship.{name}")
+    parts = [f"## {name}\n\nThe module `edgeship.{name}`. {home.__doc__.strip()}\n"]
+    for inner in home.__all__:
+        tree = ast.parse(inspect.getsource(getattr(home, inner))).body[0]
+        assert isinstance(tree, ast.FunctionDef)
+        parts.append(f"```python\nedgeship.{name}.{signature(tree)}\n```\n\n{_docstring(tree)}\n")
+    return "\n".join(parts)
+
+
 def entry(name: str) -> str:
     """One name's part of docs/api.md."""
+    if edgeship._HOMES[name] == "edgeship":
+        return module_entry(name)
     module, node = find(name)
     if isinstance(node, ast.FunctionDef):
         head = f"```python\nedgeship.{signature(node)}\n```\n"

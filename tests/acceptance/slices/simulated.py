@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import lgamma
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ NOISE = 0.02
 PLANTED = 0.12
 #: Limit of the gate on null data, in points: beyond what noise reaches.
 LIMIT = 3.0
-_SHARES = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+SHARES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 def coverage(n: int) -> list[float]:
@@ -28,17 +30,28 @@ def coverage(n: int) -> list[float]:
     down, up = np.meshgrid(np.arange(n + 1), np.arange(n + 1))
     possible = down + up <= n
     down, up = down[possible], up[possible]
-    logs = np.array([lgamma(k + 1) for k in range(n + 1)])
-    ways = logs[n] - logs[down] - logs[up] - logs[n - down - up]
     ends = np.array([proportions_interval(int(b), int(f), n) for b, f in zip(down, up, strict=True)])
     held = []
-    for broken in _SHARES:
-        for fixed in _SHARES:
-            shares = np.log(np.maximum([broken, fixed, 1 - broken - fixed], 1e-300))
-            chance = np.exp(ways + down * shares[0] + up * shares[1] + (n - down - up) * shares[2])
+    for broken in SHARES:
+        for fixed in SHARES:
+            chance = chances(n)(down, up, broken, fixed)
             inside = (ends[:, 0] <= fixed - broken + 1e-12) & (fixed - broken <= ends[:, 1] + 1e-12)
             held.append(float(chance[inside].sum()))
     return held
+
+
+def chances(n: int) -> Callable[[Any, Any, float, float], Any]:
+    """Probability of each outcome (how many break, how many are fixed) of n samples, given the true shares."""
+    logs = np.array([lgamma(k + 1) for k in range(n + 1)])
+
+    def chance(down: Any, up: Any, broken: float, fixed: float) -> Any:
+        down, up = np.asarray(down, int), np.asarray(up, int)
+        same = n - down - up
+        shares = np.log(np.maximum([broken, fixed, 1 - broken - fixed], 1e-300))
+        ways = logs[n] - logs[down] - logs[up] - logs[same]
+        return np.exp(ways + down * shares[0] + up * shares[1] + same * shares[2])
+
+    return chance
 
 
 def _parts() -> tuple[Slice, ...]:

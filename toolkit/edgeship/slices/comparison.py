@@ -200,6 +200,8 @@ def _with_excess(
     base, found = results
     part, measured, everything = which
     others = ~part.mask
+    if row.low == row.high == 0:  # nothing changed, and nothing can have
+        return replace(row, excess=0.0, excess_low=0.0, excess_high=0.0)
     if not is_mean(metric, base) or others.sum() < 2:
         return replace(row, excess=_number(measured.delta - everything.delta))
     value, low, high = excess(measured, estimate(metric, base[others], found[others]))
