@@ -8,7 +8,7 @@ JOBS ?= 2
 # TensorFlow's start-up notices are not ours; warnings and errors stay.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
-.PHONY: setup node system demo test lint types docs bench acceptance lock clean
+.PHONY: setup node system demo test android lint types docs bench acceptance lock clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,11 @@ demo: setup node
 test: setup system
 	@$(MAKE) --no-print-directory node
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+# The JVM client for Android (android_demo/README.md): JDK 17 and Maven. Its dex file only where R8 can be had.
+android:
+	mvn -B -q -f android_demo/edgeship-client verify
+	mvn -B -q -f android_demo/edgeship-client -Pdex -DskipTests package || echo "R8 cannot be had from here: no dex file was made."
 
 lint: setup
 	$(BIN)/ruff check .
