@@ -1,7 +1,7 @@
 """A real browser with a page that loads packages, a site that can fail in ways, and the test that says what to do.
 
-Two servers: the site, which has pages and packages and can be shut down, and the test's own, which tells the page what to
-do next. No driver is needed, so Chromium and Firefox are the same.
+Two servers: the site, which has pages and packages and can be shut down, and the test's own, which tells the page what
+to do next. No driver is needed, so Chromium and Firefox are the same.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _served(answer: Any) -> ThreadingHTTPServer:
         def do_GET(self) -> None:
             answer(self)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 - as the base class calls it
 
         def log_message(self, *args: Any) -> None:
             pass
@@ -209,5 +209,15 @@ def driven(browser: str, packages: Path, data: Path) -> Iterator[Driven]:
         with Browser(browser, url):
             assert found.here.wait(_SECONDS), f"{browser} did not load the page"
             yield found
+    finally:
+        found.close()
+
+
+def visited(browser: str, folders: dict[str, Path], path: str) -> tuple[Any, list[str]]:
+    """What a page of its own sends as its answer, and what it asked the site for."""
+    found = Driven(Site(folders))
+    try:
+        with Browser(browser, f"http://127.0.0.1:{found.port}{path}?control={found.control}&id=1"):
+            return found._answers.get(timeout=_SECONDS)["result"], found.site.log
     finally:
         found.close()

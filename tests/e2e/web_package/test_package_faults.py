@@ -1,4 +1,4 @@
-"""What goes wrong between a package and its page ends in a typed error or does not matter; never in a wrong prediction."""
+"""What goes wrong between a package and its page is a typed error or does not matter; never a wrong prediction."""
 
 from __future__ import annotations
 

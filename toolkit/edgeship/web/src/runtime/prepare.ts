@@ -17,7 +17,10 @@ export function prepare(pixels: Pixels, image: ImagePreparation, dtype: Dtype): 
   const bytes = resized(pixels, image);
   const channels = bytes.length / (image.height * image.width);
   const swap = image.channels === "BGR";
-  if (dtype !== "float32") return dtype === "int32" ? Int32Array.from(bytes) : ordered(bytes, channels, swap);
+  if (dtype !== "float32") {
+    const integers = ordered(bytes, channels, swap);
+    return dtype === "int32" ? Int32Array.from(integers) : integers;
+  }
   const scale = Math.fround(image.scale);
   const mean = Float32Array.from(image.mean);
   const std = Float32Array.from(image.std);

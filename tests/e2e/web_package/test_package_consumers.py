@@ -1,0 +1,96 @@
+"""Apps of other people: type checking, three bundlers, no bundler, Node."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeship import cache
+from edgeship.errors import TargetUnavailable
+from edgeship.files import whole_folder
+from edgeship_benchmarks.targets.browser import processes
+from tests.e2e.web_package.driven import visited
+
+CONSUMERS = Path(__file__).with_name("consumers")
+_LOCK = ("package.json", "package-lock.json", ".npmrc")
+
+
+@pytest.fixture(scope="module")
+def modules() -> Path:
+    """`node_modules` of the consumers' lock, in the user's cache; the tests skip where it cannot be had."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("needs Node with npm")
+    digest = hashlib.sha256(b"".join((CONSUMERS / name).read_bytes() for name in _LOCK)).hexdigest()
+    place = cache.root() / "node" / f"consumers-{digest[:40]}"
+    if not (place / "node_modules").is_dir():
+        with whole_folder(place) as folder:
+            for name in _LOCK:
+                shutil.copyfile(CONSUMERS / name, folder / name)
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+            if done.returncode:
+                pytest.skip(f"needs a package index: {done.stderr.strip().splitlines()[-1:]}")
+    return place / "node_modules"
+
+
+@pytest.fixture
+def app(tmp_path: Path, modules: Path, packages: Path) -> Path:
+    """The app's folder, with its bundlers, and the package as npm installs a folder: a copy of what `files` names."""
+    folder = tmp_path / "app"
+    shutil.copytree(CONSUMERS, folder)
+    (folder / "node_modules").mkdir()
+    for found in modules.iterdir():
+        (folder / "node_modules" / found.name).symlink_to(found)
+    npm = [
+        shutil.which("npm") or "npm",
+        "pack",
+        "--json",
+        "--pack-destination",
+        str(tmp_path),
+        str(packages / "digits"),
+    ]
+    done = subprocess.run(npm, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
+    (packed,) = json.loads(done.stdout)
+    shutil.unpack_archive(tmp_path / packed["filename"], tmp_path / "unpacked", "gztar", filter="data")
+    (tmp_path / "unpacked/package").rename(folder / "node_modules/digits")
+    return folder
+
+
+def node(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    node = shutil.which("node") or "node"
+    return subprocess.run([node, *command], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_types_are_strict(app: Path) -> None:
+    done = node(app, "node_modules/typescript/bin/tsc", "-p", ".")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("bundler", ["vite", "webpack", "esbuild"])
+def test_a_bundled_app_predicts(app: Path, bundler: str) -> None:
+    """Under the strict policy, in a worker, with what Node gives; nothing but the app's own folder is asked for."""
+    done = node(app, "build.mjs", bundler)
+    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        processes.executable("chromium")
+    except TargetUnavailable:
+        pytest.skip("needs Chromium")
+    found, asked = visited("chromium", {"app": app / "dist"}, "/app/index.html")
+    assert "error" not in found, found
+    assert (found["thread"], found["runtime"], found["name"]) == ("worker", "tfjs-wasm", "digits")
+    assert sum(path.endswith(".wasm") for path in asked) == 1
+    script = (
+        'import { load } from "digits"; const model = await load();'
+        "const { outputs } = await model.predict(new Float32Array(1024).fill(0.5));"
+        "console.log(JSON.stringify([...outputs.probabilities.values])); model.dispose();"
+    )
+    done = node(app, "--input-type=module", "-e", script)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(found["values"], json.loads(done.stdout), atol=1e-6)
