@@ -46,8 +46,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return replace(report, slices=tuple(study(a.id) for a in report.artifacts[:3]), exhibits=shown)
 
 
-def test_the_page_shows_slices_flips_and_maps(made: Report) -> None:
-    html, markdown = page.pages(made)
+@pytest.fixture(scope="module")
+def shown(made: Report) -> tuple[str, str]:
+    return page.pages(made)
+
+
+def test_the_page_shows_slices_flips_and_maps(shown: tuple[str, str]) -> None:
+    html, markdown = shown
     found = parsed(html)
     text = "".join(found.text)
     assert "What compression did, to whom" in text
@@ -64,8 +69,8 @@ def test_the_page_shows_slices_flips_and_maps(made: Report) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_shown_and_never_obeyed(made: Report, text: str) -> None:
-    known = parsed(page.pages(made)[0])
+def test_hostile_text_is_shown_and_never_obeyed(made: Report, shown: tuple[str, str], text: str) -> None:
+    known = parsed(shown[0])
     bad = tuple(
         replace(
             s,
@@ -79,8 +84,8 @@ def test_hostile_text_is_shown_and_never_obeyed(made: Report, text: str) -> None
         )
         for s in made.slices
     )
-    shown = tuple(replace(e, picture=text, facts={text: text}) for e in made.exhibits)
-    html, markdown = page.pages(replace(made, slices=bad, exhibits=shown))
+    inputs = tuple(replace(e, picture=text, facts={text: text}) for e in made.exhibits)
+    html, markdown = page.pages(replace(made, slices=bad, exhibits=inputs))
     found = parsed(html)
     assert set(found.tags) <= set(known.tags) | {"br"}
     assert "img" not in found.tags  # a picture that is none is not shown

@@ -128,6 +128,7 @@ def _forest(study: SliceStudy, rows: Sequence[SliceRow], kind: str) -> Chart:
         chart.line((low, middle), (high, middle), f"interval {style}")
         title = f"{row.slice}: {drop_text(row)}, adjusted p {p_text(row)}"
         chart.mark((x(row.drop.value), middle), "diamond" if row.significant else "circle", f"dot {style}", title)
+    chart.shapes.sort(key=lambda shape: shape.tag == "text")  # names stand above the long lines
     return chart
 
 

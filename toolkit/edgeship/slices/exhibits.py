@@ -13,7 +13,7 @@ from edgeship.slices.definitions import is_image
 from edgeship.types import Array, Exhibit, Preprocessing
 
 #: Pixels of the longer side of a picture, points of a curve, values of a row, inputs altogether.
-SIDE, POINTS, VALUES, MOST = 64, 96, 24, 96
+SIDE, POINTS, VALUES, MOST = 64, 96, 12, 96
 #: Inputs of one axis with more values than this are signals.
 TABLE = 64
 #: Samples by which the range of values is told.
