@@ -50,8 +50,8 @@ def build(
         out: the build folder; default `builds/<the model's name, or that of its file>`.
         options: other fields of `edgeship.pipeline.Request`: targets, metric, data_options, plan, limits,
             custom_objects, allow_unsafe, signature, force, opset (of ONNX files), snap_to, slices, max_slice_drop,
-            min_slice, occlusion; max_drop, which overrides the recipe's limit; and progress, which is called with
-            `edgeship.types.Progress`.
+            min_slice, occlusion, exhibits; max_drop, which overrides the recipe's limit; and progress, which is called
+            with `edgeship.types.Progress`.
 
     Returns:
         The report: `report.best.entry` is the file that passed with the fewest bytes to send;

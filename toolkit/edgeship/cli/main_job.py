@@ -91,7 +91,7 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
 @options.recipe
 @options.gates
 @slices.settings
-@slices.occlusion
+@slices.shown
 @options.exports
 @options.targets
 @options.building
@@ -135,7 +135,7 @@ def build(model: Path, **given: Any) -> int:
 @options.data
 @options.gates
 @slices.settings
-@slices.occlusion
+@slices.shown
 @options.building
 @preparing.samples
 @preparing.delivered

@@ -31,14 +31,23 @@ settings = options.together(
         help="Slices with fewer samples are listed, not tested.",
     ),
 )
-occlusion = click.option(
-    "--occlusion", is_flag=True, help="Cover parts of inputs: does each file look where the original looks?"
+shown = options.together(
+    click.option(
+        "--occlusion", is_flag=True, help="Cover parts of inputs: does each file look where the original looks?"
+    ),
+    click.option(
+        "--exhibits/--no-exhibits", default=True, help="Show samples that changed sides in the report. Default: yes."
+    ),
 )
 
 
 def values(given: Mapping[str, Any]) -> dict[str, Any]:
     """What the options say, as fields of a request; nothing for a command without them."""
-    return {name: given[name] for name in ("slices", "max_slice_drop", "min_slice", "occlusion") if name in given}
+    return {
+        name: given[name]
+        for name in ("slices", "max_slice_drop", "min_slice", "occlusion", "exhibits")
+        if name in given
+    }
 
 
 def show(report: Report) -> None:

@@ -274,7 +274,7 @@ def compose(request: Request, given: Results) -> Report:
         data_options=asdict(request.data_options) if request.data is not None else {},
         attempts=made.choice.attempts,
         slices=given.studies,
-        exhibits=slicing.exhibits(given.studies, base.dataset) if given.studies else (),
+        exhibits=slicing.exhibits(given.studies, base.dataset) if given.studies and request.exhibits else (),
     )
 
 

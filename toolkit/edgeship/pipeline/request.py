@@ -40,6 +40,7 @@ class Request:
         max_slice_drop: most the metric may drop in any slice; None for no such limit.
         min_slice: slices with fewer samples are not tested.
         occlusion: look whether each file looks at the same parts of its inputs as the original.
+        exhibits: whether the report shows samples that changed sides.
         snap_to: float32 files that devices have, one of a format; each gets a `float32-snapped` one (`snapping`).
     """
 
@@ -65,6 +66,7 @@ class Request:
     max_slice_drop: float | None = None
     min_slice: int = 30
     occlusion: bool = False
+    exhibits: bool = True
     snap_to: tuple[Path, ...] = ()
 
 
