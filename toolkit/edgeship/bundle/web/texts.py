@@ -104,7 +104,7 @@ def _package_json(description: Mapping[str, Any]) -> str:
         "version": description["version"],
         "description": "A model with its runtime for browsers and Node, made by edgeship.",
         "type": "module",
-        "sideEffects": False,
+        "sideEffects": ["./worker.js"],
         "main": "./node.js",
         "browser": "./index.js",
         "types": "./model.d.ts",

@@ -16,6 +16,8 @@ import { namesOf, onlyNeeded, typesOf } from './tfjs.mjs';
 const TARGET = ['es2022', 'chrome111', 'firefox114', 'safari16.4', 'node18'];
 /** Bundlers of others leave an `import` with these comments as it is; esbuild drops comments, but not in a banner. */
 const BANNER = 'const edgeshipImport = (url) => import(/* webpackIgnore: true */ /* @vite-ignore */ url);';
+/** What Emscripten's scripts look for Node by, and bundlers of others put something in the place of. */
+const NOT_NODE = { process: 'undefined', 'globalThis.process': 'undefined', __filename: 'undefined', __dirname: 'undefined', define: 'undefined', global: 'globalThis' };
 const GPU = { 'tfjs-webgl': 'webgl', 'tfjs-webgpu': 'webgpu' };
 
 /**
@@ -57,7 +59,7 @@ class Builder {
     const { outputFiles, metafile } = await this.esbuild.build({
       entryPoints: [path.join(this.job.sources, entry)],
       bundle: true, write: false, format: 'esm', platform: 'browser', target: TARGET, charset: 'utf8', minify: true, legalComments: 'none',
-      logLevel: 'silent', absWorkingDir: this.job.sources, nodePaths: [this.job.modules], define: { process: 'undefined', 'globalThis.process': 'undefined', global: 'globalThis' },
+      logLevel: 'silent', absWorkingDir: this.job.sources, nodePaths: [this.job.modules], define: NOT_NODE,
       tsconfigRaw: {}, metafile: true, plugins: [virtual(parts, this.job.sources), ...plugins], ...options,
     });
     for (const file of Object.keys(Object.values(metafile.outputs)[0].inputs)) {
