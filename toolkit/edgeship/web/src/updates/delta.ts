@@ -5,45 +5,36 @@ import { unpack } from "./unpack.ts";
 
 /** Patches ESD1 (docs/updates/delta-format.md). Names are those of that page. */
 
-const [COPY, LITERAL, NUMBERS] = [0, 1, 2];
-const [F32, F16, I8, U8, I32, GRID] = [0, 1, 2, 3, 4, 5];
-const WIDTH = [4, 2, 1, 1, 4, 4];
-const MANTISSA = [23, 10, 2, 2, 2, 2];
-const [ZERO, BUCKETS, FLIPS, SYMBOLS] = [7, 8, 68, 77];
-const SMALL = [0, 1, -1, 2, -2, 3, -3];
-const [CONTEXTS, ROWS, TOTAL] = [64, 6 * 64, 1 << 14];
+const [COPY, LITERAL, NUMBERS, F32, F16, I8, U8, I32, GRID] = [0, 1, 2, 0, 1, 2, 3, 4, 5];
+const [WIDTH, MANTISSA, SMALL] = [[4, 2, 1, 1, 4, 4], [23, 10, 2, 2, 2, 2], [0, 1, -1, 2, -2, 3, -3]];
+const [ZERO, BUCKETS, FLIPS, SYMBOLS, CONTEXTS, ROWS, TOTAL] = [7, 8, 68, 77, 64, 6 * 64, 1 << 14];
 /** Half octaves of each symbol but those of turned signs. */
 const LEVEL = Array.from({ length: SYMBOLS }, (_, s) => [-2, 0, 0, 2, 2, 3, 3, 0][s] ?? (s < FLIPS ? s - 4 : 0));
 
-interface Operation {
-  readonly kind: number;
-  readonly count: number;
-  readonly start: number;
-  readonly type: number;
-  readonly factor: number;
-  readonly signed: boolean;
-}
+/** Takes each operation: `start` is its place in the old file, `to` that in the new one. */
+type Visit = (kind: number, type: number, count: number, start: number, factor: number, signed: boolean, to: number) => unknown;
+
+const view = (bytes: Bytes): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+const cutOff = (): PatchError => new PatchError("the patch is cut off");
 
 class Reader {
   at = 0;
   constructor(readonly bytes: Bytes) {}
 
   take(count: number): Bytes {
-    if (count > this.bytes.length - this.at) throw new PatchError("the patch is cut off");
+    if (count > this.bytes.length - this.at) throw cutOff();
     return this.bytes.subarray(this.at, (this.at += count));
   }
 
   number(): number {
-    for (let value = 0, scale = 1; scale < 2 ** 35; scale *= 128) {
-      const byte = this.take(1)[0] ?? 0;
+    for (let [value, scale] = [0, 1]; scale < 2 ** 35; scale *= 128) {
+      const byte = this.take(1)[0]!;
       value += (byte & 127) * scale;
       if (byte < 128) return value;
     }
     throw new PatchError("the patch has a number that is too large");
   }
 }
-
-const view = (bytes: Bytes): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
 /**
  * The new file. Beside both files and the description it takes 3 bytes for each number.
@@ -53,118 +44,156 @@ const view = (bytes: Bytes): DataView => new DataView(bytes.buffer, bytes.byteOf
  */
 export async function decode(old: Bytes, patch: Bytes, limit = 2 ** 30): Promise<Bytes> {
   const reader = new Reader(patch);
-  if (String.fromCharCode(...reader.take(4)) !== "ESD1") throw new PatchError("it is no patch: it does not begin with ESD1");
-  const [kind, [before, after]] = [reader.take(1)[0], [reader.take(4), reader.take(4)]];
-  const size = reader.number();
+  if (hex(reader.take(4)) !== "45534431") throw new PatchError("it is no patch: it does not begin with ESD1");
+  const [kind, before, after, size] = [reader.take(1)[0]!, hex(reader.take(4)), hex(reader.take(4)), reader.number()];
   if (size > limit) throw new PatchError(`the patch makes ${size} bytes, ${limit} are allowed`);
-  if (!(await begins(old, before))) throw new PatchError("the patch was made for another file");
-  if (kind !== 0 && kind !== 1) throw new PatchError(`patches of kind ${kind ?? 0} are unknown`);
-  try {
-    const made = kind ? await patched(old, reader, size) : await unpack(patch.subarray(reader.at), "br", size);
-    if (await begins(made, after)) return made;
-  } catch (error) {
-    if (error instanceof PatchError || !(error instanceof UpdateError)) throw error;
-    throw new PatchError(error.message, { cause: error });
-  }
+  if (!(await sha256(old)).startsWith(before)) throw new PatchError("the patch was made for another file");
+  if (kind > 1) throw new PatchError(`patches of kind ${kind} are unknown`);
+  const made = await (kind ? patched(old, reader, size) : unpack(patch.subarray(reader.at), "br", size)).catch(retyped);
+  if ((await sha256(made)).startsWith(after)) return made;
   throw new PatchError("the patch is damaged: it does not make the file that it was made for");
 }
 
-const begins = async (file: Bytes, digest: Bytes): Promise<boolean> =>
-  (await sha256(file)).startsWith(hex(digest));
+const retyped = (error: unknown): Promise<never> =>
+  Promise.reject(error instanceof UpdateError ? new PatchError(error.message, { cause: error }) : (error as Error));
 
 async function patched(old: Bytes, reader: Reader, size: number): Promise<Bytes> {
-  const [described, packed] = [reader.number(), reader.take(reader.number())];
+  const [described, packed, words, levels] = [reader.number(), reader.take(reader.number()), reader.number(), reader.take(6)];
   if (described > 2 * size + 4096) throw new PatchError("the patch describes more than the file that it makes");
-  const [words, levels] = [reader.number(), reader.take(6)];
-  const coded = view(reader.take(2 * words));
-  const stored = new Bits(reader.bytes.subarray(reader.at));
+  const [coded, stored] = [view(reader.take(2 * words)), new Bits(reader.bytes.subarray(reader.at))];
   const plain = await unpack(packed, "deflate-raw", described);
-  let [elements, at] = [0, 0];
-  // Operations are read anew each time: a hostile description would take much more memory as a list.
-  const literals = walk(plain, old.length, size, ({ kind, count }) => (elements += kind === NUMBERS ? count : 0));
-  const [from, features] = [view(old), new Uint16Array(elements)];
-  walk(plain, old.length, size, (operation) => {
-    if (operation.kind !== NUMBERS) return;
-    for (let i = 0; i < operation.count; i++) features[at++] = feature(predicted(from, operation, i), operation.type);
+  let [elements, filled, at] = [0, 0, 0];
+  // Operations are read anew each time: as a list a hostile description would take much more memory.
+  const end = walk(plain, old.length, size, (kind, _, count) => (elements += kind === NUMBERS ? count : 0));
+  const [from, features, made] = [view(old), new Uint16Array(elements), new Uint8Array(size)];
+  walk(plain, old.length, size, (kind, type, count, start, factor) => {
+    if (kind !== NUMBERS) return;
+    for (let i = 0; i < count; i++) features[filled++] = feature(predicted(from, type, start, factor, i), type);
   });
-  const symbols = elements ? decoded(features, levels, coded) : new Uint8Array();
-  return written(old, plain.subarray(literals), size, symbols, stored, (visit) => walk(plain, old.length, size, visit));
+  const [symbols, literals] = [decoded(features, levels, coded), new Reader(plain.subarray(end))];
+  walk(plain, old.length, size, (kind, type, count, start, factor, signed, to) => {
+    if (kind !== NUMBERS) { made.set(kind === COPY ? old.subarray(start, start + count) : literals.take(count), to); return; }
+    const width = WIDTH[type]!;
+    for (let i = 0; i < count; i++, to += width) {
+      const value = restored(predicted(from, type, start, factor, i), symbols[at++]!, type, factor, signed, stored);
+      for (let byte = 0; byte < width; byte++) made[to + byte] = value >>> (8 * byte);
+    }
+  });
+  return made;
 }
 
 /** Go through the operations; where the literals begin. */
-function walk(plain: Bytes, oldSize: number, size: number, visit: (found: Operation, to: number) => void): number {
+function walk(plain: Bytes, oldSize: number, size: number, visit: Visit): number {
   const reader = new Reader(plain);
-  for (let at = 0, to = 0; to < size; ) {
-    const [code, count] = [reader.take(1)[0] ?? 0, reader.number()];
-    const [kind, type] = [code & 3, (code >> 2) & 15];
-    if (kind > NUMBERS || type > GRID || count === 0) throw new PatchError("the patch has an unknown operation");
-    const zigzag = kind === LITERAL ? 0 : reader.number();
-    const start = kind === LITERAL ? 0 : at + (zigzag % 2 ? -(zigzag + 1) / 2 : zigzag / 2);
-    const factor = kind !== LITERAL && code & 64 ? view(reader.take(8)).getFloat64(0, true) : 0;
-    const bytes = kind === NUMBERS ? count * (WIDTH[type] ?? 1) : count;
-    at = kind === LITERAL ? at + count : start + bytes; // a literal mostly replaces as much
-    if (to + bytes > size || start < 0 || (kind !== LITERAL && at > oldSize) || !Number.isFinite(factor)) {
-      throw new PatchError("the patch reaches beyond the files");
-    }
-    visit({ kind, count, start, type, factor, signed: code > 127 }, to);
+  for (let [at, to] = [0, 0]; to < size; ) {
+    const [code, count] = [reader.take(1)[0]!, reader.number()];
+    const [kind, type, literal] = [code & 3, (code >> 2) & 15, (code & 3) === LITERAL];
+    if (kind > NUMBERS || type > GRID || !count) throw new PatchError("the patch has an unknown operation");
+    const zigzag = literal ? 0 : reader.number();
+    const start = literal ? 0 : at + (zigzag % 2 ? -(zigzag + 1) / 2 : zigzag / 2);
+    const factor = !literal && code & 64 ? view(reader.take(8)).getFloat64(0, true) : 0;
+    const bytes = kind === NUMBERS ? count * WIDTH[type]! : count;
+    at = literal ? at + count : start + bytes; // a literal mostly replaces as much
+    const inside = to + bytes <= size && start >= 0 && (literal || at <= oldSize) && Number.isFinite(factor);
+    if (!inside) throw new PatchError("the patch reaches beyond the files");
+    visit(kind, type, count, start, factor, code > 127, to);
     to += bytes;
   }
   return reader.at;
 }
 
-const [floats, bits32] = ((array) => [array, new Uint32Array(array.buffer)] as const)(new Float32Array(1));
+const floats = new Float32Array(1);
+const float = new Uint32Array(floats.buffer); // the bits of that float
 const clipped = (value: number, half: number): number => Math.max(-half, Math.min(half - 1, Math.floor(value + 0.5)));
 
 /** What a number of the new file is expected to be, as an unsigned integer of its width. */
-function predicted(old: DataView, { start, type, factor }: Operation, i: number): number {
-  if (type === F16) return old.getUint16(start + 2 * i, true);
-  const plain = factor === 0 || type === GRID || type === U8;
-  if (type === I8 || type === U8) {
-    return plain ? old.getUint8(start + i) : clipped(old.getInt8(start + i) * factor, 128) & 255;
-  }
-  if (plain) return old.getUint32(start + 4 * i, true);
-  if (type === I32) return clipped(old.getInt32(start + 4 * i, true) * factor, 2 ** 31) >>> 0;
-  floats[0] = old.getFloat32(start + 4 * i, true) * factor;
-  return bits32[0] ?? 0;
+function predicted(old: DataView, type: number, start: number, factor: number, i: number): number {
+  const at = start + i * WIDTH[type]!;
+  if (type === F16) return old.getUint16(at, true);
+  if (type === U8 || (type === I8 && !factor)) return old.getUint8(at);
+  if (type === I8) return clipped(old.getInt8(at) * factor, 128) & 255;
+  if (type === GRID || !factor) return old.getUint32(at, true);
+  if (type === I32) return clipped(old.getInt32(at, true) * factor, 2 ** 31) >>> 0;
+  floats[0] = old.getFloat32(at, true) * factor;
+  return float[0]!;
 }
 
 /** The class of a number and the exponent of its prediction. */
 const feature = (bits: number, type: number): number =>
   (type << 9) | (type === F32 ? (bits & 0x7fffffff) >>> 22 : type === F16 ? (bits & 0x7fff) >>> 9 : 0);
 
+/** A number from its prediction, its symbol and stored bits. */
+function restored(p: number, symbol: number, type: number, factor: number, signed: boolean, stored: Bits): number {
+  const half = type === F16 ? 2 ** 15 : 2 ** 31;
+  if (symbol === ZERO) return signed && stored.take(1) && type <= F16 ? half : 0;
+  const sign = symbol >= BUCKETS && stored.take(1) ? -1 : 1;
+  if (symbol >= FLIPS) {
+    if (type > F16) throw new PatchError("the patch turns a sign where there is none");
+    const [octave, mantissa] = [symbol - FLIPS, MANTISSA[type]!];
+    const size = (octave ? 2 ** (mantissa - 3 + octave) : 0) + stored.take(mantissa - 3 + Math.max(octave, 1));
+    return ((((p & (half - 1)) + sign * size) & (half - 1)) | (p >= half ? 0 : half)) >>> 0;
+  }
+  const [bucket, octave] = [symbol - BUCKETS, 1 + ((symbol - BUCKETS) >> 1)];
+  const difference = sign * (bucket < 0 ? SMALL[symbol]! : (2 + (bucket & 1)) * 2 ** octave + stored.take(octave));
+  if (type === GRID) {
+    float[0] = p;
+    floats[0] = floats[0]! + difference * factor;
+    return float[0];
+  }
+  if (type > F16) return (p + difference) >>> 0;
+  // Floats as integers in the order of their values.
+  const ordered = (p < half ? p : half - 1 - p) + difference;
+  const wrapped = type === F16 ? (ordered << 16) >> 16 : ordered | 0;
+  return wrapped < 0 ? half - 1 - wrapped : wrapped;
+}
+
+/** Bits that are stored as they are, the lowest of a byte first. */
+class Bits {
+  #at = 0;
+  constructor(private readonly bytes: Bytes) {}
+
+  /** At most 31 of them. */
+  take(count: number): number {
+    const [at, bit, bytes] = [Math.floor(this.#at / 8), this.#at % 8, this.bytes];
+    if ((this.#at += count) > 8 * bytes.length) throw cutOff();
+    const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+    const found = bit ? (low >>> bit) | (bytes[at + 4]! << (32 - bit)) : low;
+    return count ? (found & (0xffffffff >>> (32 - count))) >>> 0 : 0;
+  }
+}
+
 /** Symbols of all elements: an adaptive model, and an rANS coder of many lanes that advance together. */
 function decoded(features: Uint16Array, levels: Bytes, words: DataView): Uint8Array {
-  const count = features.length;
+  const [count, model, symbols] = [features.length, new Model(), new Uint8Array(features.length)];
   const lanes = 1 << Math.max(0, Math.min(9, 31 - Math.clz32(count >> 10)));
   const steps = Math.ceil(count / lanes);
-  if (words.byteLength < 4 * lanes) throw new PatchError("the patch is cut off");
+  if (!count) return symbols; // there is nothing coded
+  if (words.byteLength < 4 * lanes) throw cutOff();
   const states = Uint32Array.from({ length: lanes }, (_, lane) => words.getUint32(4 * lane, true));
-  const sizes = Int32Array.from({ length: 6 * lanes }, (_, at) => 16 * (levels[at % 6] ?? 0));
-  const [model, symbols] = [new Model(), new Uint8Array(count)];
+  const sizes = Int32Array.from({ length: 6 * lanes }, (_, at) => 16 * levels[at % 6]!);
   for (let [step, next, word] = [0, 0, 4 * lanes]; step < steps; step++) {
     if (step >= next) {
       next = step + Math.min(32, Math.max(1, step >> 3));
       model.update();
     }
     for (let [i, lane] = [step, 0]; i < count; i += steps, lane++) {
-      const [type, exponent] = [features[i]! >> 9, features[i]! & 511];
-      const [own, x] = [6 * lane + type, states[lane]!];
-      const size = sizes[own]!;
+      const [type, exponent, x] = [features[i]! >> 9, features[i]! & 511, states[lane]!];
+      const size = sizes[6 * lane + type]!;
       const row = CONTEXTS * type + Math.min(CONTEXTS - 1, Math.max(0, (size >> 4) - exponent + 8));
       const slot = x & (TOTAL - 1);
-      const symbol = model.find(row, slot);
+      const symbol = (symbols[i] = model.find(row, slot));
       const start = model.start(row, symbol);
       let state = (model.start(row, symbol + 1) - start) * (x >>> 14) + slot - start;
       if (state < 65536) {
-        if (word >= words.byteLength) throw new PatchError("the patch is cut off");
+        if (word >= words.byteLength) throw cutOff();
         state = state * 65536 + words.getUint16(word, true);
         word += 2;
       }
       states[lane] = state;
-      symbols[i] = symbol;
       model.learn(row, symbol);
+      if (symbol === ZERO) continue;
       const level = symbol < FLIPS ? LEVEL[symbol]! : type <= F16 ? 2 * MANTISSA[type]! : 0;
-      if (symbol !== ZERO) sizes[own] = size + ((16 * (level + exponent) - size) >> 3);
+      sizes[6 * lane + type] = size + ((16 * (level + exponent) - size) >> 3);
     }
   }
   return symbols;
@@ -203,12 +232,11 @@ class Model {
     const counts = this.#counts.subarray(row * SYMBOLS, (row + 1) * SYMBOLS);
     const total = counts.reduce((sum, count) => sum + count);
     const shares = counts.map((count) => 1 + Math.floor((count * (TOTAL - SYMBOLS)) / total));
-    const most = counts.reduce((best, count, at) => (count > counts[best]! ? at : best), 0);
-    shares[most]! += TOTAL - shares.reduce((sum, share) => sum + share);
-    let end = 0;
+    shares[counts.indexOf(Math.max(...counts))]! += TOTAL - shares.reduce((sum, share) => sum + share);
     shares.forEach((share, symbol) => {
+      const end = this.start(row, symbol);
       this.#hints.fill(symbol, row * 256 + Math.ceil(end / 64), row * 256 + Math.ceil((end + share) / 64));
-      this.#starts[row * (SYMBOLS + 1) + symbol + 1] = end += share;
+      this.#starts[row * (SYMBOLS + 1) + symbol + 1] = end + share;
     });
   }
 }
@@ -216,72 +244,4 @@ class Model {
 function prior(context: number, symbol: number): number {
   const above = (symbol === ZERO || symbol >= FLIPS ? 99 : LEVEL[symbol]!) - (context - 8);
   return above <= 1 ? Math.max(1, 32 >> Math.min(5, (1 - above) >> 1)) : above === 2 ? 8 : above === 3 ? 2 : 1;
-}
-
-/** Bits that are stored as they are, the lowest of a byte first. */
-class Bits {
-  #at = 0;
-  #bit = 0;
-  constructor(private readonly bytes: Bytes) {}
-
-  /** At most 31 of them. */
-  take(count: number): number {
-    const [at, bit, bytes] = [this.#at, this.#bit, this.bytes];
-    this.#at = at + ((bit + count) >> 3);
-    this.#bit = (bit + count) & 7;
-    if (this.#at + (this.#bit ? 1 : 0) > bytes.length) throw new PatchError("the patch is cut off");
-    const low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-    const found = bit ? (low >>> bit) | (bytes[at + 4]! << (32 - bit)) : low;
-    return count ? (found & (0xffffffff >>> (32 - count))) >>> 0 : 0;
-  }
-}
-
-type Walk = (visit: (found: Operation, to: number) => void) => number;
-
-function written(old: Bytes, literals: Bytes, size: number, symbols: Uint8Array, stored: Bits, walkAgain: Walk): Bytes {
-  const [made, reader, from] = [new Uint8Array(size), new Reader(literals), view(old)];
-  const to = view(made);
-  let element = 0;
-  walkAgain((operation, at) => {
-    const { kind, count, start, type } = operation;
-    if (kind === COPY) made.set(old.subarray(start, start + count), at);
-    else if (kind === LITERAL) made.set(reader.take(count), at);
-    else {
-      const width = WIDTH[type]!;
-      for (let i = 0; i < count; i++) {
-        const value = restored(predicted(from, operation, i), symbols[element++]!, operation, stored);
-        if (width === 1) to.setUint8(at + i, value);
-        else if (width === 2) to.setUint16(at + 2 * i, value, true);
-        else to.setUint32(at + 4 * i, value, true);
-      }
-    }
-  });
-  return made;
-}
-
-/** A number from its prediction, its symbol and stored bits. */
-function restored(p: number, symbol: number, { type, factor, signed }: Operation, stored: Bits): number {
-  const half = type === F16 ? 2 ** 15 : 2 ** 31;
-  if (symbol === ZERO) return signed && stored.take(1) && type <= F16 ? half : 0;
-  const negative = symbol >= BUCKETS && stored.take(1);
-  if (symbol >= FLIPS) {
-    if (type > F16) throw new PatchError("the patch turns a sign where there is none");
-    const [octave, mantissa] = [symbol - FLIPS, MANTISSA[type]!];
-    const size = (octave ? 2 ** (mantissa - 3 + octave) : 0) + stored.take(mantissa - 3 + Math.max(octave, 1));
-    const magnitude = (p & (half - 1)) + (negative ? -size : size);
-    return ((magnitude & (half - 1)) | (p >= half ? 0 : half)) >>> 0;
-  }
-  const [bucket, octave] = [symbol - BUCKETS, 1 + ((symbol - BUCKETS) >> 1)];
-  const size = bucket < 0 ? SMALL[symbol]! : (2 + (bucket & 1)) * 2 ** octave + stored.take(octave);
-  const difference = negative ? -size : size;
-  if (type === GRID) {
-    bits32[0] = p;
-    floats[0] = floats[0]! + difference * factor;
-    return bits32[0];
-  }
-  if (type > F16) return (p + difference) >>> 0;
-  // Floats as integers in the order of their values.
-  const ordered = (p < half ? p : half - 1 - p) + difference;
-  const wrapped = type === F16 ? (ordered << 16) >> 16 : ordered | 0;
-  return wrapped < 0 ? half - 1 - wrapped : wrapped;
 }

@@ -1,5 +1,4 @@
 import { isFile, type Bytes } from "./bytes.ts";
-import { decode } from "./delta.ts";
 import { download } from "./download.ts";
 import { RefusedError, UpdateError } from "./errors.ts";
 import type { Http } from "./http.ts";
@@ -117,6 +116,7 @@ export class Fetching {
   async #patched(file: File, base: File, patch: Bytes): Promise<Bytes> {
     const old = await held(this.store, base.sha256, base.size_bytes);
     if (!old) throw new RefusedError(`${base.name} is damaged`);
+    const { decode } = await import("./delta.ts"); // loaded by who needs it
     return decode(old, patch, file.size_bytes);
   }
 

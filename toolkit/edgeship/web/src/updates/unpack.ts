@@ -36,6 +36,7 @@ export const canUnpack = (encoding: Encoding): boolean => encoding === "zstd" ||
 export async function unpack(packed: Bytes, encoding: Encoding, size: number): Promise<Bytes> {
   if (!canUnpack(encoding)) throw new UnavailableError(`this browser does not decode ${encoding}`, "Publish as zstd.");
   const [decoder, sync] = [stream(encoding), inNode(encoding)];
+  const ours = !decoder && !sync ? await import("./zstd.ts") : undefined; // loaded by who needs it
   const made = new Uint8Array(size);
   try {
     let at = 0;
@@ -45,7 +46,7 @@ export async function unpack(packed: Bytes, encoding: Encoding, size: number): P
     };
     if (decoder) await drain(packed, decoder, take);
     else if (sync) take(sync(packed, { maxOutputLength: size + 1 }));
-    else take((await import("./zstd.ts")).unzstd(packed, size));
+    else if (ours) take(ours.unzstd(packed, size));
     if (at === size) return made;
     throw new RangeError(`there are ${at}`);
   } catch (error) {

@@ -25,7 +25,7 @@ describe("zstd", () => {
   });
 
   test("what is cut off, has something behind it, or is damaged never gives the file", async () => {
-    for (const { size, packed, ...expected } of made.filter((each) => each.size > 1000)) {
+    for (const { size, packed } of made.filter((each) => each.size > 1000)) {
       const bytes = bytesOf(packed);
       for (let i = 1; i <= 20; i++) {
         const at = Math.floor((i * bytes.length) / 21);
@@ -35,7 +35,7 @@ describe("zstd", () => {
           const found = await unpack(broken, "zstd", size).catch((error: unknown) => error);
           // A checksum may be what is damaged, which is left to the SHA-256.
           if (broken !== flipped || found instanceof Error) expect(found).toBeInstanceOf(RefusedError);
-          else expect([size, expected.sha256.length]).toEqual([(found as Bytes).length, 64]);
+          else expect((found as Bytes).length).toBe(size);
         }
       }
     }
