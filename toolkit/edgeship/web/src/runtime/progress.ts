@@ -14,10 +14,15 @@ export interface ProgressEvent {
   readonly cached?: boolean;
 }
 
+/** Of a file: a page that is told of every packet does little else. */
+const STEPS = 50;
+
 /** Counts the bytes of several files. */
 export class Progress {
   readonly #loaded = new Map<string, number>();
   readonly #totals = new Map<string, number>();
+  /** Bytes of a file when it was told last. */
+  readonly #told = new Map<string, number>();
   readonly #report: (event: ProgressEvent) => void;
 
   constructor(report: (event: ProgressEvent) => void) {
@@ -31,10 +36,14 @@ export class Progress {
     this.#tell("initiate", file);
   }
 
-  /** `loaded` bytes of a file are there; an unknown total grows with them. */
+  /** `loaded` bytes of a file are there; an unknown total grows with them. At most 50 events for each file. */
   advance(file: string, loaded: number, status: "download" | "progress" = "progress"): void {
     this.#loaded.set(file, loaded);
-    this.#totals.set(file, Math.max(loaded, this.#totals.get(file) ?? 0));
+    const total = Math.max(loaded, this.#totals.get(file) ?? 0);
+    this.#totals.set(file, total);
+    const due = (this.#told.get(file) ?? 0) + total / STEPS;
+    if (status === "progress" && loaded < total && loaded < due) return;
+    this.#told.set(file, loaded);
     this.#tell(status, file);
   }
 
