@@ -58,6 +58,7 @@ REVIEWED_SKIPS = (
     "needs a Chromium that starts",
     "needs the target ",
     "needs OpenSSH's server and client",
+    "needs a JDK and Maven",
     "needs a package index",
     "needs wheels for this Python",
     "needs an arm64 system",

@@ -10,7 +10,7 @@ final class Device implements AutoCloseable {
     final Server server;
     private final Vectors.Repositories all;
     private final Node found;
-    final File folder;
+    File folder;
     Runner runner = new TinyRunner();
     Limits limits = new Limits().network(5, 1).selfTest(20, 1000).probation(0, 0, 3);
     volatile long now;
@@ -35,10 +35,27 @@ final class Device implements AutoCloseable {
         client().update((phase, loaded, total) -> {});
     }
 
-    /** What comes of an update with the repository of the vector. */
-    String meet() throws Exception {
+    /** Another client, which runs nothing. */
+    void folderAnew(File other) {
+        folder = other;
+    }
+
+    /** Another client, which runs the release that the vector begins with. */
+    void enrolAnew(File other) throws Exception {
+        folderAnew(other);
+        enrol();
+        server.requests.clear();
+    }
+
+    /** The repository of the vector is there now. */
+    void offered() throws Exception {
         server.files = all.listing(found.field("repository"));
         now = Vectors.moment(found.field("now"));
+    }
+
+    /** What comes of an update with the repository of the vector. */
+    String meet() throws Exception {
+        offered();
         return attempt();
     }
 

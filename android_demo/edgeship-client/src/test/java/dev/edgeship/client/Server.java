@@ -24,6 +24,8 @@ final class Server implements AutoCloseable {
 
     private final ServerSocket socket = new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
     final List<String> requests = Collections.synchronizedList(new ArrayList<>());
+    /** Requests for less than a whole file. */
+    volatile int ranges;
     volatile Map<String, byte[]> files = new HashMap<>();
     volatile Trick trick = (path, to) -> false;
 
@@ -63,6 +65,7 @@ final class Server implements AutoCloseable {
                 if (line.startsWith("Range: bytes=")) start = Long.parseLong(line.substring(13).replace("-", ""));
             }
             requests.add(path);
+            if (start > 0) ranges++;
             OutputStream to = connection.getOutputStream();
             if (!trick.answer(path, to)) answer(path, (int) start, to);
         } catch (IOException | InterruptedException error) {
