@@ -14,7 +14,7 @@ from edgeship.errors import InputError
 from edgeship.report.page import escape_markdown
 
 _TEMPLATES = Path(__file__).with_name("templates")
-#: As npm has them, without the scope: https://docs.npmjs.com/cli/configuring-npm/package-json#name
+#: As npm has them: "name" in its documentation of package.json.
 _NAME = re.compile(r"(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*")
 _LONGEST_NAME = 214
 _TAKEN = ("node_modules", "favicon.ico")
