@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +94,12 @@ class JvmDevice:
 
     def set(self, **changes: Any) -> None:
         self.limits = changes.get("limits", self.limits)
+
+    @property
+    def place(self) -> Any:
+        """Where an attack finds the metadata that were kept, under names of their own."""
+        kept = [path for path in (self.folder / "state").iterdir() if path.name != "state"]
+        return SimpleNamespace(tuf=SimpleNamespace(rglob=lambda _: kept))
 
     @property
     def serves(self) -> str:

@@ -68,7 +68,7 @@ final class Place {
     Lock lock(String name, boolean wait) throws UpdateException {
         File file = new File(folder, name + LOCK);
         try {
-            Files.createDirectories(folder.toPath());
+            Files.createDirectories(file.getParentFile().toPath());
             return new Lock(file.getCanonicalPath(), wait);
         } catch (IOException error) {
             throw files.failed(file.getName(), error);

@@ -69,7 +69,6 @@ final class Probation {
     Place.Lock begin(Held tries) throws UpdateException {
         byte[] random = new byte[8];
         new SecureRandom().nextBytes(random);
-        new Store(new File(place.folder, FOLDER)).checkSpace(0);
         return place.lock(FOLDER + "/" + tries.manifest.substring(0, PREFIX) + "-" + Bytes.hex(random), false);
     }
 

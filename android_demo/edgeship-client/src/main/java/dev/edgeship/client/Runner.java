@@ -26,7 +26,8 @@ public interface Runner {
      *
      * @param model the file.
      * @param manifest what its inputs and outputs are.
-     * @throws UnsupportedOperationException this device cannot run any model now; the release is tried again.
+     * @throws UnsupportedOperationException this device cannot run any model now; the release is tried again. The same holds
+     *     for a LinkageError: a native library that is missing.
      * @throws Exception whatever else goes wrong refuses the release for ever.
      */
     Session open(File model, Manifest manifest) throws Exception;

@@ -56,7 +56,8 @@ final class SelfTest {
         } catch (ExecutionException error) {
             Throwable cause = error.getCause();
             if (cause instanceof UpdateException) throw (UpdateException) cause;
-            if (cause instanceof UnsupportedOperationException || cause instanceof OutOfMemoryError) {
+            boolean isDevice = cause instanceof UnsupportedOperationException || cause instanceof LinkageError;
+            if (isDevice || cause instanceof OutOfMemoryError) {
                 throw new UnavailableException("nothing can be tried here: " + cause, "", cause, true);
             }
             throw refused(String.valueOf(cause), cause);

@@ -41,17 +41,6 @@ final class State implements Cloneable {
         }
     }
 
-    /** A self-test that began: of which manifest, and how often without an end. */
-    static final class Testing {
-        final String manifest;
-        final long times;
-
-        Testing(String manifest, long times) {
-            this.manifest = manifest;
-            this.times = times;
-        }
-    }
-
     final String line;
     String installId;
     Seen seen;
@@ -61,7 +50,6 @@ final class State implements Cloneable {
     Held previous;
     /** Of the active release; null: it is trusted. */
     Trial trial;
-    Testing testing;
     List<Failed> failed = Collections.emptyList();
 
     /** Changes a copy. */
@@ -78,7 +66,7 @@ final class State implements Cloneable {
     }
 
     private State(Node node) throws RefusedException {
-        node.closed("schema", "line", "install_id", "seen", "floor", "revoked", "active", "previous", "trial", "testing", "failed");
+        node.closed("schema", "line", "install_id", "seen", "floor", "revoked", "active", "previous", "trial", "failed");
         node.field("schema").oneOf(SCHEMA);
         line = node.field("line").text();
         installId = node.field("install_id").text(INSTALL_ID);
@@ -89,8 +77,6 @@ final class State implements Cloneable {
         previous = node.nullable("previous", Held::read);
         trial = node.nullable("trial", found -> new Trial(
                 found.field("since").integer(0), found.field("starts").integer(0), found.field("failures").integer(0)));
-        testing = node.nullable("testing", found -> new Testing(
-                Metadata.digest(found.field("manifest")), found.field("times").integer(0)));
         failed = node.field("failed").list(0, MOST_FAILED, found -> new Failed(
                 Metadata.digest(found.field("manifest")), found.field("reason").text()));
     }
@@ -123,7 +109,6 @@ final class State implements Cloneable {
         made.put("previous", previous == null ? null : previous.json());
         made.put("trial", trial == null ? null
                 : object("since", trial.since, "starts", trial.starts, "failures", trial.failures));
-        made.put("testing", testing == null ? null : object("manifest", testing.manifest, "times", testing.times));
         List<Object> failures = new ArrayList<>();
         for (Failed each : failed) failures.add(object("manifest", each.manifest, "reason", each.reason));
         made.put("failed", failures);

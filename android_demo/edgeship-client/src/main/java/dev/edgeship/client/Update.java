@@ -117,7 +117,6 @@ final class Update {
                 copy.active = wanted;
                 copy.previous = runs == null ? null : runs.held;
                 copy.trial = new State.Trial(now, 0, 0);
-                copy.testing = null;
             });
             return outcome(Outcome.Result.UPDATED, wanted, bytes);
         } catch (RefusedException error) {
@@ -139,21 +138,19 @@ final class Update {
         progress.at(Progress.Phase.TEST, 0, 0);
         Release release = Installed.load(place.files, wanted, true);
         if (release == null) throw new StorageException("the disk does not keep what was written");
-        State.Testing before = found.testing;
-        long times = before != null && before.manifest.equals(wanted.manifest) ? before.times : 0;
+        // One byte for each self-test that began. It is removed, which takes no space, whatever comes of the test.
+        String marker = "testing." + wanted.manifest;
+        byte[] before = place.state.get(marker);
+        int times = before == null ? 0 : before.length;
         try {
             if (times >= MOST_TESTS) throw new RefusedException("self-test: the process ended in it, " + times + " times");
-            change(copy -> copy.testing = new State.Testing(wanted.manifest, times + 1));
+            place.state.put(marker, new byte[times + 1]);
             new SelfTest(options.runner, options.limits).check(release, runs == null ? null : runs.release);
         } catch (RefusedException error) {
-            change(copy -> {
-                copy.fail(wanted.manifest, error.getMessage());
-                copy.testing = null;
-            });
+            change(copy -> copy.fail(wanted.manifest, error.getMessage()));
             throw error;
-        } catch (UnavailableException error) {
-            change(copy -> copy.testing = null);
-            throw error;
+        } finally {
+            place.state.delete(marker);
         }
     }
 
