@@ -176,7 +176,9 @@ export class Client {
     if (busy.has(this.options.state)) throw other;
     busy.add(this.options.state);
     try {
-      if (!locks) return await work();
+      // Pages that may not store may not lock either: what they have, no other tab has.
+      const may = await locks?.query().then(() => true, () => false);
+      if (!locks || !may) return await work();
       return await locks.request(name, { ifAvailable: true }, (lock) => {
         if (!lock) throw other;
         return work();
