@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeship import cache
+from edgeship.device import durable
 from edgeship.files import whole_folder
 from edgeship_benchmarks import node
 
@@ -29,15 +30,22 @@ def packages() -> Path:
         pytest.skip(f"needs Node {_OLDEST[0]}.{_OLDEST[1]} or newer, with npm")
     digest = hashlib.sha256(b"".join((WEB / name).read_bytes() for name in _LOCK)).hexdigest()
     place = cache.root() / "node" / f"web-{digest[:40]}"
-    if not (place / "node_modules").is_dir():
-        with whole_folder(place) as folder:
-            for name in _LOCK:
-                shutil.copyfile(WEB / name, folder / name)
-            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
-            if done.returncode:
-                pytest.skip(f"needs a package index: {done.stderr.strip().splitlines()[-1:]}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Another process of this run may be about to do the same.
+    with durable.locked(place.with_suffix(".lock"), wait=True):
+        if not (place / "node_modules").is_dir():
+            _install(npm, place)
     return place
+
+
+def _install(npm: str, place: Path) -> None:
+    with whole_folder(place) as folder:
+        for name in _LOCK:
+            shutil.copyfile(WEB / name, folder / name)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        if done.returncode:
+            pytest.skip(f"needs a package index: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def copied(folder: Path) -> Path:
