@@ -81,18 +81,6 @@ const SCENARIOS = {
     return { asked, values: [...Object.values(outputs)[0].values] };
   },
   predict: async ({ count, fill = 0.5 }) => [...Object.values((await held.model.predict(new Float32Array(count).fill(fill))).outputs)[0].values],
-  /** The longest task of the page's thread while a model loads and predicts, in milliseconds; 0: none above 50. */
-  tasks: async ({ pkg, options, count, runs }) => {
-    const long = [];
-    const observer = new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration)));
-    await package_(pkg); // what a page parses is the page's
-    observer.observe({ entryTypes: ['longtask'] });
-    const { model } = await loaded({ pkg, options });
-    const times = [];
-    for (let k = 0; k < runs; k++) times.push((await model.predict(new Float32Array(count))).milliseconds);
-    await new Promise((resolve) => setTimeout(resolve, 200)); // entries come later
-    return { longest: Math.max(0, ...long), times, info: model.info };
-  },
   offline: async ({ pkg }) => {
     const { keepOffline } = await package_(pkg);
     await keepOffline('/sw.js');
