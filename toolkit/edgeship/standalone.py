@@ -94,6 +94,8 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
     """Gates of each file against the model, and what could not be run. The files are left as they are."""
     if request.variant is not None:
         check_variants((request.variant,), "--quantize")
+    if request.slices.max_drop is None and request.slices.text is not None:
+        raise InputError("slices are verified against a limit", remedy="Add --max-slice-drop POINTS.")
     artifacts = find_artifacts(request.files)
     policy = GatePolicy(Recipe("verify").max_drop if request.max_drop is None else request.max_drop, "fail")
     with Worker(request.limits) as worker:
@@ -110,11 +112,8 @@ def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Ga
             dataset = steps.open_data(worker, request.data, source, request.data_options)
         original = steps.reference(worker, source, dataset, progress)
     metric = checks.make_metric(request.metric, dataset, original)
-    parts = None
-    if request.slices.max_drop is not None:
-        if metric is None:
-            raise DataError("a limit on slices needs labels", remedy="Add --data with labels.")
-        parts = slicing.prepare(request.slices, dataset, policy)
+    limited = request.slices.max_drop is not None
+    parts = slicing.prepare(request.slices, dataset, metric, policy) if limited else None
     base = Baseline(dataset, original, {}, metric, policy, parts)
     gates: list[Gate] = []
     failures: list[Failure] = []

@@ -37,12 +37,18 @@ def artifact(variant: str = "int8") -> Artifact:
     return Artifact(Path("f"), "tflite", variant, (), (), (), "a" * 64)
 
 
+def prepared(wishes: Wishes, data: Dataset) -> slicing.Slicing:
+    found = slicing.prepare(wishes, data, get_metric(None, data), STRICT)
+    assert found is not None
+    return found
+
+
 def studied(data: Dataset, found: np.ndarray, wishes: Wishes, inconclusive: Any = "fail") -> Any:
     policy = replace(STRICT, inconclusive=inconclusive)
     labels = np.arange(N) % 2
     original = Outputs({"answer": np.eye(2)[labels]})
     metric = get_metric(None, data, scores=original.arrays["answer"])
-    base = Baseline(data, original, {}, metric, policy, slicing.prepare(wishes, data, policy))
+    base = Baseline(data, original, {}, metric, policy, slicing.prepare(wishes, data, metric, policy))
     rows = metric.per_sample(found, labels)
     return slicing.study(base, Found(artifact(), "litert", rows, found, untouched=True))
 
@@ -56,12 +62,12 @@ def broken(mask: np.ndarray) -> np.ndarray:
 def test_without_a_wish_slices_are_the_label_and_all_columns_that_have_groups(tmp_path: Path) -> None:
     names = np.array([f"person {k}" for k in range(N)])
     data = dataset(tmp_path, city=np.where(np.arange(N) < 60, "small", "large"), person=names, age=np.arange(N) / 7)
-    parts = slicing.prepare(Wishes(), data, STRICT).parts
+    parts = prepared(Wishes(), data).parts
     assert [part.name for part in parts][:4] == ["city=large", "city=small", "age=0..21.39", "age=21.39..42.79"]
     assert [part.name for part in parts][-2:] == ["label=no", "label=yes"]
     assert not any("person" in part.name for part in parts)
     with pytest.raises(DataError, match="600 different values"):
-        slicing.prepare(Wishes("person"), data, STRICT)
+        prepared(Wishes("person"), data)
 
 
 def test_the_gate_names_the_slice_that_fails(tmp_path: Path) -> None:
@@ -112,7 +118,7 @@ def test_errors_of_a_reconstruction_show_what_became_worse(tmp_path: Path) -> No
     data = from_arrays(arrays, spec, spec, DataOptions(task="reconstruction"), tmp_path)
     original = Outputs({"x": x + 0.1 * rng.normal(size=x.shape).astype(np.float32)})
     metric = get_metric(None, data)
-    base = Baseline(data, original, {}, metric, STRICT, slicing.prepare(Wishes(max_drop=30.0), data, STRICT))
+    base = Baseline(data, original, {}, metric, STRICT, prepared(Wishes(max_drop=30.0), data))
     worse = np.where((np.arange(N) < 200)[:, None], 0.1 * rng.normal(size=x.shape), 0).astype(np.float32)
     found = original.arrays["x"] + worse
     study, (gate,) = slicing.study(base, Found(artifact(), "litert", metric.per_sample(found, x), found, False))
@@ -129,3 +135,11 @@ def test_errors_of_a_reconstruction_show_what_became_worse(tmp_path: Path) -> No
 def test_a_limit_that_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="0 to 100"):
         Wishes(max_drop=101.0)
+
+
+def test_slices_without_labels_are_refused_where_somebody_asked_for_them(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    assert slicing.prepare(Wishes(), data, None, STRICT) is None
+    for wishes in (Wishes("label"), Wishes(max_drop=1.0)):
+        with pytest.raises(DataError, match="needs labels"):
+            slicing.prepare(wishes, data, None, STRICT)

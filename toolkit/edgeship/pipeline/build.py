@@ -203,7 +203,7 @@ def baseline(
                     "outputs.",
                 )
     policy = GatePolicy(request.recipe.max_drop, request.recipe.inconclusive)
-    parts = slicing.prepare(slice_wishes(request), dataset, policy) if metric is not None else None
+    parts = slicing.prepare(slice_wishes(request), dataset, metric, policy)
     expected = {e: known[(model.sha256, steps.strips(model, e))] for e, model in models.items()}
     return Baseline(dataset, original, expected, metric, policy, parts)
 

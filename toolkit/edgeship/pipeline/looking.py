@@ -30,8 +30,10 @@ def studies(
     """What was found about slices, by file and runtime, with maps of occlusion where they are wanted; and notes."""
     found = [(item, study) for item in checked for study in item.slices]
     plain = tuple(study for _, study in found)
-    if not request.occlusion or not found:
+    if not request.occlusion:
         return plain, ()
+    if not found:
+        return plain, ("where files look was not compared: no file was compared by a metric",)
     reason = _why_not(request, base.dataset)
     if reason:
         return plain, (f"where files look was not compared: {reason}",)

@@ -54,8 +54,15 @@ class Slicing:
     inconclusive: str
 
 
-def prepare(wishes: Wishes, dataset: Dataset, policy: verify.GatePolicy) -> Slicing:
-    """The slices that are wanted. Raises DataError for those that the data does not have."""
+def prepare(wishes: Wishes, dataset: Dataset, metric: Metric | None, policy: verify.GatePolicy) -> Slicing | None:
+    """The slices that are wanted; None for data without labels, where nobody asked for any.
+
+    Raises DataError for slices that the data does not have, or cannot have.
+    """
+    if metric is None:
+        if wishes.text is not None or wishes.max_drop is not None:
+            raise DataError("slices are compared by a metric, which needs labels", remedy="Add --data with labels.")
+        return None
     samples = load_split(dataset, "test")
     columns: dict[str, Array] = {name: np.asarray(values) for name, values in samples.slices.items()}
     if dataset.task in _CLASSES and samples.labels is not None:
