@@ -1,6 +1,6 @@
 """Web packages: verified files of a build as an npm package that runs them in browsers and in Node.
 
-    package.json, README.md, THIRD_PARTY.md, model.d.ts
+    package.json, README.md, THIRD_PARTY.md, LICENSE-Apache-2.0.txt, model.d.ts
     index.js      what pages import: loads, predicts, types in model.d.ts
     node.js       the same for Node
     worker.js     where the model runs; it holds TF.js with the operators of this model only

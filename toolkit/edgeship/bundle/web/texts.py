@@ -17,6 +17,8 @@ _TEMPLATES = Path(__file__).with_name("templates")
 #: As npm has them: "name" in its documentation of package.json.
 _NAME = re.compile(r"(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*")
 _LONGEST_NAME = 214
+#: The license of the runtimes, which asks that a copy of it comes with them.
+_APACHE = "LICENSE-Apache-2.0.txt"
 _TAKEN = ("node_modules", "favicon.ico")
 _VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?")
 #: More labels than this are `string` in types: compilers slow down.
@@ -60,6 +62,7 @@ def written(description: Mapping[str, Any], packages: Sequence[Mapping[str, str]
         "package.json": _package_json(description),
         "model.d.ts": _types(description),
         "README.md": _readme(description),
+        _APACHE: (_TEMPLATES / _APACHE).read_text(encoding="utf-8"),
         "THIRD_PARTY.md": third_party(packages, [runtime["name"] for runtime in description["runtimes"]]),
     }
 
@@ -98,11 +101,12 @@ def _string(text: str) -> str:
 
 
 def _package_json(description: Mapping[str, Any]) -> str:
-    files = ["assets", "index.js", "manifest.json", "model.d.ts", "node.js", "sw.js", "THIRD_PARTY.md", "worker.js"]
+    files = ["assets", "index.js", "manifest.json", "model.d.ts", "node.js", "sw.js", "worker.js", "*.md", _APACHE]
     document = {
         "name": description["name"],
         "version": description["version"],
         "description": "A model with its runtime for browsers and Node, made by edgeship.",
+        "license": "SEE LICENSE IN THIRD_PARTY.md",
         "type": "module",
         "sideEffects": ["./worker.js"],
         "main": "./node.js",

@@ -20,8 +20,8 @@ _COMPILED = {
 _HEAD = """# Software of others in this package
 
 The scripts and WebAssembly here contain what follows, in whole or in part, unchanged but for bundling: operators that
-the model does not need are left out. The texts of the licenses are at <https://spdx.org/licenses/>, and in the projects
-named. The model itself is its owner's.
+the model does not need are left out. Apache-2.0 is in LICENSE-Apache-2.0.txt; the texts of the other licenses are in
+the projects named. The model itself is its owner's.
 
 | name | version | license | source |
 |---|---|---|---|
