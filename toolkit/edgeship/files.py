@@ -75,8 +75,20 @@ def storage_errors(place: Path) -> Iterator[None]:
         raise
 
 
+def sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk; a file system that cannot do so for folders does it by itself."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file that appears complete or not at all."""
+    """Write a file that appears complete or not at all, down to the disk."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -84,7 +96,10 @@ def write_text(path: Path, text: str) -> None:
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)

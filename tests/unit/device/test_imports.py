@@ -13,6 +13,7 @@ FOLDER = Path(edgeship.device.__file__).parent
 #: What of edgeship a device needs; nothing of it imports TensorFlow, or anything beyond the base install.
 ALLOWED = {
     "edgeship.child", "edgeship.closing", "edgeship.codec", "edgeship.delta", "edgeship.encodings", "edgeship.errors",
+    "edgeship.files",
     "edgeship.manifest", "edgeship.releases", "edgeship.types", "edgeship_benchmarks.agent",
 }  # fmt: skip
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,6 +64,32 @@ def test_an_update_that_does_not_fit_is_not_begun(small: Device, published: Publ
         small.update()
     assert not [path for path, _ in server.requests if "model.tflite" in path]
     assert serves(small)
+
+
+def test_what_is_here_of_a_download_is_not_asked_for_again(
+    device: Device, published: Published, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = server.folder / "targets/models" / str(LINE) / "1.0.0/tflite-float32"
+    (whole,) = (path for path in folder.rglob("*") if ".model.tflite" in path.name)
+    device.place.downloads.mkdir(parents=True, exist_ok=True)
+    part = device.place.downloads / f"{whole.name.partition('.')[0]}.part"
+    part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    needed: list[int] = []
+
+    def usage(_: object) -> object:
+        return SimpleNamespace(free=needed[0])
+
+    monkeypatch.setattr("edgeship.device.fetching.shutil.disk_usage", usage)
+    needed.append(1)
+    with pytest.raises(StorageFullError) as full:
+        device.update()
+    asked = int(re.findall(r"an update needs ([\d,]+)", str(full.value))[0].replace(",", ""))
+    needed[0], begun = asked, part.read_bytes()
+    part.unlink()
+    with pytest.raises(StorageFullError, match="an update needs"):
+        device.update()
+    part.write_bytes(begun)
+    assert device.update().result == "updated"
 
 
 def test_a_disk_that_fills_up_meanwhile_stops_the_update_only(

@@ -17,6 +17,7 @@ import pytest
 from tests.device_repository import Published, Server, X
 from tests.enrolled_device import Device
 
+from edgeship.codec import to_json
 from edgeship.device import telemetry
 from edgeship.device.config import Probation, Telemetry
 from edgeship.device.telemetry import Histogram
@@ -155,6 +156,22 @@ def test_processes_add_to_the_same_counters(device: Device, tmp_path: Path) -> N
     found = telemetry.read(device.place).releases["1.0.0"]["edgeship_prediction_seconds"]
     assert isinstance(found, Histogram)
     assert (found.counts[0], found.counts[2], found.counts[-1], sum(found.counts)) == (2, 2, 2, 6)
+
+
+def test_what_is_not_finite_is_not_counted() -> None:
+    recorder = telemetry.Recorder()
+    recorder.add("prediction_confidence", [0.5, float("nan"), float("inf")])
+    (counted,) = recorder.take().values()
+    assert (sum(counted.counts), counted.sum) == (1, 0.5)
+
+
+def test_counters_of_other_buckets_begin_anew(device: Device, tmp_path: Path) -> None:
+    device.set(telemetry=Telemetry(tmp_path / "points.prom"))
+    short = {"edgeship_prediction_seconds": Histogram((1, 2), 3.0)}
+    device.place.metrics.write_text(to_json(telemetry.Totals(0.0, releases={"1.0.0": short})))
+    assert telemetry.read(device.place).releases == {}
+    telemetry.count_update(device.place, device.config, "current", "1.0.0")
+    assert telemetry.read(device.place).updates == {"current": 1}
 
 
 def test_only_the_newest_releases_are_kept(device: Device, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from publishing import LINE, Client, Site, as_variant, other_labels, same_source
 
 from edgeship import delta
 from edgeship import manifest as manifests
-from edgeship.errors import ArtifactError, InputError, PatchError
+from edgeship.errors import ArtifactError, InputError, PatchError, RepositoryError
 from edgeship.publish import release, rollout, versions
 from edgeship.publish.draft import Draft
 from edgeship.releases.documents import Arm, Rollout
@@ -227,6 +227,42 @@ def test_patches_to_releases_that_nobody_is_sent_are_forgotten(site: Site, clien
     assert reached == {Version(1, minor, 0) for minor in (4, 5, 6, 7)}
     for path in patches:
         assert client.read(path) is not None
+
+
+def test_a_hotfix_of_an_old_release_is_published(site: Site, client: Client) -> None:
+    """Among so many newer ones, the patches to it are those that are forgotten."""
+    for number in range(1, 6):
+        site.publish(number + 1, f"1.{number}.0")
+    site.repository.change(lambda found: rollout.put(found, Rollout("points", 1, "r", "1.5.0")))
+    made = site.publish(1, "1.0.1", padding=8, edit=same_source(1))
+    assert (made.version, made.new) == ("1.0.1", True)
+    assert client.read(manifest_path("points", Version(1, 0, 1), "tflite-float32")) is not None
+
+
+def lose(site: Site, name: str) -> tuple[str, bytes]:
+    """Remove a file of 1.0.0 from the store; its target path, and what it held."""
+    (path,) = (found for found in draft(site).offline if found.startswith(f"models/{LINE}/1.0.0/") and name in found)
+    place = site.folder / "repo" / "targets" / draft(site).offline[path].get_prefixed_paths()[0]
+    content = place.read_bytes()
+    place.unlink()
+    return path, content
+
+
+@pytest.mark.parametrize("lost", ["model.tflite", "manifest.json"])
+def test_a_file_that_the_store_lost_comes_back_from_its_bundle(lost: str, site: Site, client: Client) -> None:
+    path, before = lose(site, lost)
+    with pytest.raises(RepositoryError, match=r"lacks .*"):
+        draft(site).read(path)
+    made = site.publish(1)
+    assert (made.version, made.new, made.change.signed) == ("1.0.0", False, ())
+    assert client.read(path) == before
+
+
+def test_a_lost_file_costs_patches_from_it_only(site: Site) -> None:
+    lose(site, "model.tflite")
+    made = site.publish(2)
+    assert (made.version, made.new) == ("1.1.0", True)
+    assert "model.tflite" not in {delta.file for delta in made.deltas}
 
 
 def test_patches_that_are_not_smaller_are_left_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,27 @@ def test_others_who_publish_without_pause_are_said(site: Site) -> None:
         release.publish(raced, [site.bundle(2)])
 
 
+def test_a_publisher_whose_answer_was_lost_has_published(site: Site) -> None:
+    """The store's client asks again then, and is told that the file is not the one that was read."""
+
+    class Forgetful(FolderStore):
+        def replace(self, path: str, content: bytes, tag: str) -> bool:
+            super().replace(path, content, tag)
+            return False
+
+    change = site.with_keys(site.keys, Forgetful(site.folder / "repo")).refresh()
+    assert change.attempts == 1
+    assert site.repository.read().timestamp.signed.version == 2
+
+
+def test_a_slower_publisher_does_not_forget_what_was_seen(site: Site) -> None:
+    older = site.repository.read()
+    site.repository.refresh()
+    newest = memory.recall(site.keys.folders, site.store.identity)
+    memory.remember(site.keys.folders, site.store.identity, older)
+    assert memory.recall(site.keys.folders, site.store.identity) == newest
+
+
 def test_expired_metadata_are_renewed_with_the_online_keys(site: Site, client: Client) -> None:
     site.later = timedelta(days=-30)
     site.repository.refresh()

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgeship.device import durable, slots
 from edgeship.device.network import Answer, Http
 from edgeship.errors import RepositoryUnavailable, UpdateRefused
+from edgeship.files import sync_folder
 
 #: Of one file in one check, as long as each of them gets further.
 _MOST_ATTEMPTS = 5
@@ -90,5 +91,5 @@ def _finish(part: Path, whole: Path) -> Path:
     with durable.storage(whole):
         durable.sync(part)
         part.replace(whole)
-        durable.sync_folder(whole.parent)
+        sync_folder(whole.parent)
     return whole

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgeship.errors import OutputError, StorageFullError, UnavailableError
+from edgeship.files import sync_folder
 
 
 @contextmanager
@@ -47,18 +48,6 @@ def sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_folder(path: Path) -> None:
-    """Bring the names in a folder to the disk; a file system that cannot do so for folders does it by itself."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
     finally:
         os.close(handle)
 

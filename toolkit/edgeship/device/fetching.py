@@ -15,6 +15,7 @@ from edgeship.device.network import Http
 from edgeship.device.trust import Repository, Target
 from edgeship.encodings import decode
 from edgeship.errors import ArtifactError, EdgeshipError, StorageFullError, UpdateRefused
+from edgeship.files import sync_folder
 from edgeship.releases.names import Version, patch_path, release_folder
 from edgeship.types import BundleFile, Manifest
 
@@ -112,13 +113,19 @@ class Fetching:
         return None
 
     def _check_space(self, missing: Iterable[BundleFile]) -> None:
-        needed = sum(entry.size_bytes + entry.wire.size_bytes for entry in missing)
+        needed = sum(self._bytes_to_come(entry) for entry in missing)
         free = shutil.disk_usage(self._place.folder).free
         if needed and free < needed + _SPARE_BYTES:
             raise StorageFullError(
                 f"an update needs {needed + _SPARE_BYTES:,} bytes in {self._place.folder}, {free:,} are free",
                 remedy="Free some space; the model goes on meanwhile.",
             )
+
+    def _bytes_to_come(self, entry: BundleFile) -> int:
+        """What the stored file still takes on the disk, and unpacked."""
+        part = self._place.downloads / f"{entry.wire.sha256}.part"
+        there = part.stat().st_size if part.is_file() else 0
+        return max(entry.wire.size_bytes - there, 0) + (entry.size_bytes if entry.stored is not None else 0)
 
     def _get(self, entry: BundleFile, folder: str) -> Path:
         try:
@@ -181,5 +188,5 @@ class Fetching:
                 raise UpdateRefused(f"{entry.wire.name} does not decode to {entry.name} as the manifest names it")
             durable.sync(new)
             new.replace(whole)
-            durable.sync_folder(whole.parent)
+            sync_folder(whole.parent)
         return whole

@@ -14,11 +14,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from edgeship.device import clock, durable, slots, state
+from edgeship.device import clock, slots, state
 from edgeship.device.config import Config, Place
 from edgeship.device.seen import Seen, read_seen
 from edgeship.device.state import State, Trial
 from edgeship.errors import InputError, UpdateRefused
+from edgeship.files import sync_folder
 from edgeship.releases.names import version
 
 
@@ -55,7 +56,7 @@ class Start:
             self._file = self._place.starts / f"{held.manifest_sha256[:16]}-{secrets.token_hex(8)}"
             self._handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._handle, fcntl.LOCK_EX)
-            durable.sync_folder(self._place.starts)  # a model that takes the whole machine down is counted, too
+            sync_folder(self._place.starts)  # a model that takes the whole machine down is counted, too
         return after
 
     @property

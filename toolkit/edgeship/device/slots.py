@@ -12,6 +12,7 @@ from edgeship import manifest as manifests
 from edgeship.device import durable, state
 from edgeship.device.config import Place
 from edgeship.errors import ArtifactError
+from edgeship.files import sync_folder
 from edgeship.types import Manifest
 
 _CHUNK = 1 << 20
@@ -106,7 +107,7 @@ def fill(place: Place, slot: str, content: bytes, files: Mapping[str, Path]) -> 
         _sync_all(new)
         state.clear(place, slot)
         new.rename(place.slot(slot))
-        durable.sync_folder(place.folder)
+        sync_folder(place.folder)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -120,4 +121,4 @@ def _sync_all(folder: Path) -> None:
     for where, _, names in os.walk(folder):
         for name in names:
             durable.sync(Path(where, name))
-        durable.sync_folder(Path(where))
+        sync_folder(Path(where))

@@ -18,6 +18,7 @@ from edgeship.codec import from_json, to_json
 from edgeship.device import durable
 from edgeship.device.config import Place
 from edgeship.errors import InputError
+from edgeship.files import sync_folder
 
 SLOTS = ("a", "b")
 #: Failures that are remembered; an older one may be tried again.
@@ -157,7 +158,7 @@ def retire(place: Place, slot: str) -> None:
     with durable.storage(record):
         if record.exists():
             record.unlink()
-            durable.sync_folder(record.parent)
+            sync_folder(record.parent)
 
 
 def clear(place: Place, slot: str) -> None:
@@ -165,7 +166,7 @@ def clear(place: Place, slot: str) -> None:
     retire(place, slot)
     with durable.storage(place.slot(slot)):
         shutil.rmtree(place.slot(slot), ignore_errors=True)
-        durable.sync_folder(place.folder)
+        sync_folder(place.folder)
 
 
 def next_serial(place: Place) -> int:

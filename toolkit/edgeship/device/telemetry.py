@@ -7,8 +7,9 @@ opentelemetry-proto 1.x, cumulative). Without a destination in the config nothin
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,10 @@ class Recorder:
         self._sums = dict.fromkeys(_HISTOGRAMS, 0.0)
 
     def add(self, name: str, values: Iterable[float]) -> None:
-        """Count values in the histogram of that name (without `edgeship_`)."""
+        """Count values in the histogram of that name (without `edgeship_`); what is not finite has no place in it."""
         full = f"edgeship_{name}"
         bounds = _HISTOGRAMS[full][0]
-        for value in values:
+        for value in filter(math.isfinite, values):
             place = next((k for k, bound in enumerate(bounds) if value <= bound), len(bounds))
             self._counts[full][place] += 1
             self._sums[full] += value
@@ -98,7 +99,7 @@ def count_update(place: Place, config: Config, outcome: str, active: str) -> Non
         updates = {**found.updates, outcome: found.updates.get(outcome, 0) + 1}
         return Totals(found.began, updates, active, found.releases)
 
-    tell(config, _change(place, step))
+    _send(config, _change(place, config, step))
 
 
 def count_predictions(place: Place, config: Config, release: str, counted: Mapping[str, Histogram]) -> None:
@@ -114,12 +115,11 @@ def count_predictions(place: Place, config: Config, release: str, counted: Mappi
         newest = dict(list(releases.items())[-_MOST_RELEASES:])
         return Totals(found.began, found.updates, found.active or release, newest)
 
-    write_textfile(config, _change(place, step))
+    _change(place, config, step)
 
 
-def tell(config: Config, totals: Totals) -> None:
-    """Bring the counters to whom the config names. A receiver that is away is no error: counters only grow."""
-    write_textfile(config, totals)
+def _send(config: Config, totals: Totals) -> None:
+    """Send the counters to whom the config names. A receiver that is away is no error: counters only grow."""
     if config.telemetry.otlp is not None:
         try:
             send(config.telemetry.otlp, otlp(config.of().model, totals, time.time()))
@@ -128,21 +128,25 @@ def tell(config: Config, totals: Totals) -> None:
 
 
 def read(place: Place) -> Totals:
-    """What was counted; nothing where the file is lost."""
+    """What was counted; nothing where the file is lost, or counts otherwise."""
     try:
-        return from_json(Totals, place.metrics.read_text(encoding="utf-8"))
+        found = from_json(Totals, place.metrics.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, InputError):
         return Totals(time.time())
+    held = [(name, histogram) for counted in found.releases.values() for name, histogram in counted.items()]
+    fits = all(name in _HISTOGRAMS and len(h.counts) == len(_HISTOGRAMS[name][0]) + 1 for name, h in held)
+    return found if fits else Totals(time.time())
 
 
-def _change(place: Place, step: Any) -> Totals:
+def _change(place: Place, config: Config, step: Callable[[Totals], Totals]) -> Totals:
     with durable.locked(place.folder / "metrics.lock", wait=True):
-        after: Totals = step(read(place))
+        after = step(read(place))
         durable.write(place.metrics, to_json(after).encode())
+        _write_textfile(config, after)  # with the lock: by one at a time, and never an older one after a newer
     return after
 
 
-def write_textfile(config: Config, totals: Totals) -> None:
+def _write_textfile(config: Config, totals: Totals) -> None:
     """Write the text file of Prometheus, where the config names one."""
     path = config.telemetry.textfile
     if path is None:

@@ -72,7 +72,10 @@ class Deltas:
         """The patch; None where the stored file is the shorter way."""
         key = old.sha256, new.sha256
         if key not in self._made:
-            made = _encode(_plain(draft, folder, old), read_file(bundle, new.name))
+            try:
+                made = _encode(_plain(draft, folder, old), read_file(bundle, new.name))
+            except RepositoryError:  # the store has lost the old file, which must not keep the new one back
+                made = None
             self._made[key] = made if made is not None and len(made) < new.wire.size_bytes else None
         return self._made[key]
 
@@ -96,7 +99,7 @@ def drop_stale(draft: Draft, line: Line, named: Iterable[Version]) -> None:
     folder = patch_path(line, "", "").rpartition("/")[0]
     for path in [path for path in draft.offline if path.startswith(f"{folder}/")]:
         if path.rpartition("-")[2] not in wanted:
-            del draft.offline[path]
+            draft.drop(path)
 
 
 def _in_use(draft: Draft, line: Line, release: Version, variant: str, named: Iterable[Version]) -> Sequence[Version]:

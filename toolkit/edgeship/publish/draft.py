@@ -57,6 +57,15 @@ class Draft:
         """Have a target signed by the role `rollout`."""
         self._put(self.online, path, content)
 
+    def restore(self, path: str, content: bytes) -> None:
+        """Have a target written again that is signed already: the store may have lost it."""
+        self.new[path] = content
+
+    def drop(self, path: str) -> None:
+        """Have a target of the offline role signed no more; a file that was written stays where it is."""
+        del self.offline[path]
+        self.new.pop(path, None)
+
     def _put(self, targets: dict[str, TargetFile], path: str, content: bytes) -> None:
         made = TargetFile.from_data(path, content, ["sha256"])
         if targets.get(path) != made:

@@ -17,7 +17,7 @@ from tuf.api.serialization import DeserializationError
 
 from edgeship.codec import from_json, to_json
 from edgeship.errors import EdgeshipError, InputError, MissingPackageError, RepositoryError
-from edgeship.files import storage_errors, write_text
+from edgeship.files import storage_errors, sync_folder, write_text
 from edgeship.publish import pem
 
 SCHEMA = "edgeship.keys/1"
@@ -187,6 +187,7 @@ def write_private(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        sync_folder(path.parent)
 
 
 def entry_of(key: Key, uri: str) -> KeyEntry:

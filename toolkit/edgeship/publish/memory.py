@@ -45,11 +45,12 @@ def check(seen: Mapping[Path, Mapping[str, int]], address: str, state: State) ->
 
 
 def remember(folders: Iterable[Path], address: str, state: State) -> None:
-    """Keep what was seen, in folders that can be written."""
-    found = _versions(state)
+    """Keep the newest that was seen, in folders that can be written."""
     for folder in folders:
         seen = _read(folder)
-        if seen.repositories.get(address) != found:
+        before = seen.repositories.get(address, {})
+        found = {role: max(version, before.get(role, 0)) for role, version in _versions(state).items()}
+        if before != found:
             try:
                 write_text(folder / SEEN, to_json(Seen({**seen.repositories, address: found})))
             except EdgeshipError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,6 +131,8 @@ def _is_there(draft: Draft, model: str, release: Version, variant: Variant) -> b
         target = draft.offline.get(f"{folder}/{entry.wire.name}")
         if target is None or target.hashes["sha256"] != entry.wire.sha256:
             return False
+    if _is_signed(draft, f"{folder}/{manifests.NAME}", _manifest(draft, model, release, variant)):
+        return True
     found = versions.read_manifest(draft, model, release, variant.name)
     return found == variant.published(model, release, found.lineage.parent)
 
@@ -143,6 +146,9 @@ def _add(draft: Draft, model: str, release: Version, variants: Sequence[Variant]
                 f"{model} {release} {variant.name} is published already, with other files",
                 remedy=f"What was published never changes. {versions.RULE}",
             )
+    for variant in variants:
+        if variant not in missing:
+            _restore_variant(draft, model, release, variant)
     versions.check(draft, model, release, variants[0].manifest)
     line = Line(model, release.major)
     first = rollout_path(line) not in draft.online
@@ -165,8 +171,27 @@ def _put_variant(draft: Draft, model: str, release: Version, variant: Variant) -
     folder = release_folder(model, release, variant.name)
     for entry in variant.bundle.files:
         draft.put(f"{folder}/{entry.wire.name}", (variant.bundle.path / entry.wire.name).read_bytes())
-    parent = _parent(draft, model, release, variant.name)
-    draft.put(f"{folder}/{manifests.NAME}", manifests.written(variant.published(model, release, parent)))
+    draft.put(f"{folder}/{manifests.NAME}", _manifest(draft, model, release, variant))
+
+
+def _restore_variant(draft: Draft, model: str, release: Version, variant: Variant) -> None:
+    """Have the files of a variant that is published written again: the store may have lost one."""
+    folder = release_folder(model, release, variant.name)
+    for entry in variant.bundle.files:
+        draft.restore(f"{folder}/{entry.wire.name}", (variant.bundle.path / entry.wire.name).read_bytes())
+    path, content = f"{folder}/{manifests.NAME}", _manifest(draft, model, release, variant)
+    if _is_signed(draft, path, content):
+        draft.restore(path, content)
+
+
+def _is_signed(draft: Draft, path: str, content: bytes) -> bool:
+    """Whether the offline role signed this content."""
+    return path in draft.offline and draft.offline[path].hashes["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def _manifest(draft: Draft, model: str, release: Version, variant: Variant) -> bytes:
+    """The manifest as it is published."""
+    return manifests.written(variant.published(model, release, _parent(draft, model, release, variant.name)))
 
 
 def _parent(draft: Draft, model: str, release: Version, variant: str) -> str | None:

@@ -16,6 +16,7 @@ from edgeship.releases.documents import (
     Constraints,
     Policy,
     Rollout,
+    check_rollout,
     no_policy,
     policy,
     rollout,
@@ -159,6 +160,7 @@ def put(draft: Draft, document: Rollout) -> None:
 
     What it says already may be revoked or below the floor since: then it must still be possible to halt it.
     """
+    check_rollout(document)
     content = written(document)
     rollout(content, document.line)
     before = draft.read(rollout_path(document.line), LIMIT_BYTES)

@@ -19,10 +19,11 @@ class S3Store:
         if not parts.netloc or set(query) - {"endpoint_url"}:
             raise InputError(f"{address!r} is no bucket", remedy="Give s3://BUCKET/PREFIX?endpoint_url=https://...")
         self.address = f"s3://{parts.netloc}{parts.path.rstrip('/')}"
-        self.identity = self.address
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/") + "/" if parts.path.strip("/") else ""
-        self._client = _client(endpoint_url or next(iter(query.get("endpoint_url", [])), None))
+        endpoint = endpoint_url or next(iter(query.get("endpoint_url", [])), None)
+        self.identity = self.address if endpoint is None else f"{self.address}?endpoint_url={endpoint}"
+        self._client = _client(endpoint)
 
     def read(self, path: str, limit_bytes: int) -> Stored | None:
         """The file; None: there is none. Raises RepositoryError if it is larger than the limit."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from edgeship.errors import InputError, RepositoryError
-from edgeship.files import storage_errors
+from edgeship.files import storage_errors, sync_folder
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
@@ -148,7 +148,7 @@ class FolderStore:
                 os.fsync(file.fileno())
             temporary.chmod(0o644)
             temporary.replace(place)
-            _sync(place.parent)
+            sync_folder(place.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -157,12 +157,4 @@ def _make_folders(folder: Path) -> None:
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:
-        _sync(place.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(place.parent)

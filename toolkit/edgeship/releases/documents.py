@@ -152,7 +152,7 @@ def check_rollout(found: Rollout) -> None:
     for arm in found.arms:
         if not 0 <= arm.percent <= 100 / len(found.arms) or abs(arm.places - arm.percent * PLACES / 100) > 1e-6:
             raise InputError(
-                f"an arm cannot have {arm.percent} % of all devices",
+                f"an arm cannot have {arm.percent:g} % of all devices",
                 remedy=f"Of {len(found.arms)} arms each may have 0 to {100 / len(found.arms):.4g} %, in steps of 0.01.",
             )
     for name in found.channels:
