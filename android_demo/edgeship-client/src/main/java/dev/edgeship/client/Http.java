@@ -8,6 +8,7 @@ import java.net.MalformedURLException;
 import java.net.SocketTimeoutException;
 import java.net.URL;
 import java.util.Locale;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * GET and nothing else: bounded in time and bytes, whatever a server or a network in between does.
@@ -85,7 +86,8 @@ final class Http {
      */
     int get(Wish wish, Sink sink) throws UpdateException {
         long deadline = System.nanoTime() + (long) (wish.seconds * 1e9);
-        Thread watchdog = watchdog(deadline);
+        AtomicBoolean over = new AtomicBoolean();
+        Thread watchdog = watchdog(deadline, over);
         try {
             HttpURLConnection answer = open(wish, deadline);
             int status = answer.getResponseCode();
@@ -96,11 +98,12 @@ final class Http {
             return status;
         } catch (IOException | RuntimeException error) { // some platforms' connections fail with both
             if (isEnded()) throw new UnavailableException("the update was ended", "", error, true);
-            boolean late = System.nanoTime() >= deadline || error instanceof SocketTimeoutException;
+            boolean late = over.get() || System.nanoTime() >= deadline || error instanceof SocketTimeoutException;
             if (late) throw slow(wish.url, error);
             String said = wish.url + " cannot be fetched: " + error;
             throw new UnavailableException(said, "Is the network up, and the address right?", error, false);
         } finally {
+            over.set(true);
             watchdog.interrupt();
             HttpURLConnection last = current;
             current = null;
@@ -108,8 +111,8 @@ final class Http {
         }
     }
 
-    /** Ends what is under way once its time is up. */
-    private Thread watchdog(long deadline) {
+    /** Ends what is under way once its time is up, unless it is over; then it is. */
+    private Thread watchdog(long deadline, AtomicBoolean over) {
         return inBackground("edgeship-deadline", () -> {
             try {
                 Thread.sleep(Math.max(0, (deadline - System.nanoTime()) / 1_000_000));
@@ -117,7 +120,7 @@ final class Http {
                 return; // it ended in time
             }
             HttpURLConnection found = current;
-            if (found != null) found.disconnect();
+            if (over.compareAndSet(false, true) && found != null) found.disconnect();
         });
     }
 
