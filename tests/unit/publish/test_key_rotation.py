@@ -187,7 +187,7 @@ def test_who_publishes_just_before_the_new_root_does_no_harm(role: str, site: Si
 def test_an_unknown_key_and_a_repository_that_is_none_are_said(site: Site, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'zz' is 0 of the role's keys"):
         rotate(site.repository, "root", replaced=["zz"])
-    with pytest.raises(RepositoryError, match="nobody trusts these keys"):
+    with pytest.raises(RepositoryError, match="is no repository yet"):
         rotate(site.with_keys(site.keys, FolderStore(tmp_path / "none")), "root")
 
 

@@ -15,7 +15,7 @@ from tuf.api.exceptions import ExpiredMetadataError
 from tuf.api.metadata import Metadata, MetaFile, Root
 
 from edgeship.errors import RepositoryError
-from edgeship.publish import keymaking, keys, memory, release
+from edgeship.publish import keymaking, keys, memory, overview, release
 from edgeship.publish.keys import KeySet
 from edgeship.publish.repository import soon
 from edgeship.publish.stores import TIMESTAMP, FolderStore
@@ -403,3 +403,12 @@ def test_a_client_of_another_key_refuses_it(server: Server, tmp_path: Path) -> N
     other = Site(tmp_path / "other")
     with pytest.raises(UnsignedMetadataError):
         Client(tmp_path / "fooled", server.url, other.keys.root).updater()
+
+
+def test_what_is_no_repository_yet_is_neither_refreshed_nor_shown(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with pytest.raises(RepositoryError, match="is no repository yet"):
+        site.repository.refresh()
+    with pytest.raises(RepositoryError, match="is no repository yet"):
+        overview.status(site.repository)
+    assert not (tmp_path / "repo").exists() or not site.files()

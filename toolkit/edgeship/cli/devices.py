@@ -100,7 +100,8 @@ def init(
         for path in written:
             ui.say(f"wrote {path}")
         state = "enrolled" if new else "was enrolled already"
-        ui.say(f"{place.folder.name} {state} in {place.folder}   next: edgeship device update {place.folder.name}")
+        then = f"edgeship device update {place.folder.name}{'' if folder is None else f' --dir {folder}'}"
+        ui.say(f"{place.folder.name} {state} in {place.folder}   next: {then}")
 
     document: dict[str, Any] = {"name": place.folder.name, "folder": str(place.folder), "new": new, "units": files}
     ui.emit(document, as_json, show)

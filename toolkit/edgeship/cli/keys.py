@@ -84,7 +84,8 @@ def init(
 
     def show() -> None:
         _print_keys(made)
-        ui.say(f"enrol devices with {folder / 'root.json'}   next: edgeship publish BUNDLE --repo DIR --keys {folder}")
+        both = f"--keys {folder}" + (f" --keys {online}" if online is not None else "")
+        ui.say(f"enrol devices with {folder / 'root.json'}   next: edgeship publish BUNDLE --repo DIR {both}")
 
     ui.emit({"keys": rows(made), "root": folder / "root.json"}, as_json, show)
     return 0

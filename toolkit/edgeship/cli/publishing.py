@@ -115,7 +115,7 @@ def serve(repo: Path, port: int, host: str, as_json: bool) -> int:
     from edgeship.publish.serve import server
 
     with server(repo, host, port) as running:
-        root = repo / "metadata" / "1.root.json"
+        root = running.root()
         document = {"url": running.url, "root": root, "lines": running.lines()}
         ui.emit(document, as_json, lambda: _show_server(running, root))
         try:

@@ -9,7 +9,7 @@ from edgeship.publish import rollout, versions
 from edgeship.publish.draft import Draft
 from edgeship.publish.repository import Repository, expiries
 from edgeship.releases.documents import Policy, Rollout
-from edgeship.releases.names import Line, Version, line
+from edgeship.releases.names import Line, Version, line, manifest_path, patch_path
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def status(repository: Repository, only: Line | None = None) -> Status:
 
     Raises as `Repository.read`; InputError for a line that is not there.
     """
-    state = repository.read()
+    state = repository.published()
     draft = Draft(repository.store, state, repository.clock())
     lines = [line(path.removeprefix("rollout/").removesuffix(".json")) for path in sorted(draft.online)]
     found = tuple(_line(draft, each) for each in ([only] if only is not None else lines))
@@ -93,22 +93,19 @@ def _says(release: Version, document: Rollout, allowed: Policy) -> tuple[str, ..
 def _row(
     draft: Draft, of: Line, which: tuple[Version, str], says: tuple[str, ...], there: Mapping[Version, tuple[str, ...]]
 ) -> ReleaseRow:
-    from edgeship.releases.names import manifest_path, patch_path
-
     release, variant = which
     manifest = versions.read_manifest(draft, of.model, release, variant)
     head = draft.offline[manifest_path(of.model, release, variant)].length
+    total = head + sum(entry.wire.size_bytes for entry in manifest.files)
     patches = {}
     for before in (found for found, names in there.items() if found != release and variant in names):
         old = {entry.name: entry.sha256 for entry in versions.read_manifest(draft, of.model, before, variant).files}
-        size, patched = head, False
+        size = head
         for entry in manifest.files:
             if old.get(entry.name) == entry.sha256:
                 continue
             patch = draft.offline.get(patch_path(of, old.get(entry.name, ""), entry.sha256))
             size += entry.wire.size_bytes if patch is None else patch.length
-            patched = patched or patch is not None
-        if patched:
+        if size < total:
             patches[str(before)] = size
-    total = head + sum(entry.wire.size_bytes for entry in manifest.files)
     return ReleaseRow(str(release), variant, total, says, patches)

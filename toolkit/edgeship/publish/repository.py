@@ -83,6 +83,15 @@ class Repository:
         memory.check(seen, self.store.identity, state)
         return state
 
+    def published(self, *, after_rotation: bool = False) -> State:
+        """As `read`; RepositoryError where nothing was published yet."""
+        state = self.read(after_rotation=after_rotation)
+        if state.new:
+            raise RepositoryError(
+                f"{self.store.address} is no repository yet", remedy="Publish a bundle there first, or mend --repo."
+            )
+        return state
+
     def change(self, edit: Callable[[Draft], None], *, after_rotation: bool = False) -> Change:
         """Change and publish; an `edit` that changes nothing publishes nothing.
 
@@ -107,7 +116,11 @@ class Repository:
         )
 
     def refresh(self) -> Change:
-        """Sign the online metadata anew, and of the offline metadata what is past half its life and has keys here."""
+        """Sign the online metadata anew, and of the offline metadata what is past half its life and has keys here.
+
+        Raises as `change`; RepositoryError where nothing was published yet.
+        """
+        self.published()
 
         def edit(draft: Draft) -> None:
             draft.resigned |= {ROLLOUT, "snapshot", "timestamp"}

@@ -48,9 +48,7 @@ def rotate(
         InputError: `replaced` names no key of the role, or the passphrase of the folder is not given.
         RepositoryError: see `Repository.change`.
     """
-    state = repository.read(after_rotation=True)
-    if state.new:
-        raise RepositoryError(f"{repository.store.address} is no repository yet: nobody trusts these keys")
+    state = repository.published(after_rotation=True)
     leaving = _named(_judge(state, role).get_delegated_role(role).keyids, replaced)
     signing = Signing(repository.keys, Draft(repository.store, state, repository.clock()))
     for above in _ABOVE[role]:

@@ -37,6 +37,13 @@ class DemoServer(ThreadingHTTPServer):
         host = str(self.server_address[0])
         return f"http://{socket.gethostname() if host == '0.0.0.0' else host}:{self.server_port}"  # noqa: S104 - compared
 
+    def root(self) -> Path:
+        """The root to enrol devices with: the first that is there, which the keys of all later ones follow from."""
+        numbered = {
+            int(path.name.partition(".")[0]): path for path in (self.folder / "metadata").glob("[1-9]*.root.json")
+        }
+        return numbered[min(numbered)]
+
     def lines(self) -> list[str]:
         """The lines of releases in the repository."""
         found = (self.folder / "targets" / "rollout").glob("*/*.json")
