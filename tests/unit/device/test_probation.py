@@ -14,8 +14,8 @@ from tests.enrolled_device import Device
 
 from edgeship.device import state
 from edgeship.device.config import Probation
-from edgeship.device.probation import roll_back, settle
-from edgeship.errors import InputError, UpdateRefused
+from edgeship.device.probation import Start, roll_back, settle
+from edgeship.errors import InputError, StorageFullError, UpdateRefused
 
 #: An application: says that it has loaded the model, does as it is told, and ends.
 APPLICATION = """
@@ -171,3 +171,33 @@ def test_files_of_dead_processes_do_not_pile_up(trying: Device) -> None:
     run(trying, "die")
     settled(trying)
     assert list(Path(trying.place.starts).iterdir()) == []
+
+
+def test_deaths_are_counted_though_the_disk_was_full_at_first(trying: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(trying, "die")
+    with monkeypatch.context() as full:
+        full.setattr("edgeship.device.durable.write", refusing)
+        with pytest.raises(StorageFullError):
+            settle(trying.place, trying.config, trying.now)
+    assert len(list(trying.place.starts.iterdir())) == 1
+    after = settle(trying.place, trying.config, trying.now)
+    assert after.probation is not None
+    assert after.probation.failures == 1
+    assert not list(trying.place.starts.iterdir())
+
+
+def test_a_disk_that_cannot_take_that_a_process_served_is_asked_once(
+    trying: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = Start(trying.place, trying.config)
+    begun.begin()
+    assert begun.open
+    monkeypatch.setattr("edgeship.device.durable.write", refusing)
+    with pytest.raises(StorageFullError):
+        begun.served()
+    assert not begun.open
+    begun.served()
+
+
+def refusing(path: Path, content: bytes) -> None:
+    raise StorageFullError(f"the disk is full: {path}")

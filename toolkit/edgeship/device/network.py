@@ -131,8 +131,10 @@ class Http(Closing):
             return chunk
 
     def _watch(self, found: socket.socket) -> None:
-        """Keep a second handle of a connection: TLS takes the first for itself."""
-        self._sockets.append(found.dup())
+        """Keep a second handle of the connection: TLS takes the first for itself. There is one at a time."""
+        for earlier in self._sockets:
+            earlier.close()
+        self._sockets[:] = [found.dup()]
 
     def _cut(self) -> None:
         self._overdue.set()

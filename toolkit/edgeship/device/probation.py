@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,33 @@ from edgeship.releases.names import version
 
 def settle(place: Place, config: Config, now: datetime) -> State:
     """Count processes that died, and end the probation one way or the other where that is due."""
-    after = state.change(place, lambda found: _settled(place, config, found, now))
+    return _settle(place, config, now)
+
+
+def _same(found: State) -> State:
+    return found
+
+
+def _settle(
+    place: Place,
+    config: Config,
+    now: datetime,
+    first: Callable[[State], State] = _same,
+    last: Callable[[State], State] = _same,
+) -> State:
+    """Change the state by `first`, by what dead processes and the passing of time make of it, and by `last`."""
+    counted: list[Path] = []
+
+    def step(found: State) -> State:
+        after, dead = _settled(place, config, first(found), now)
+        counted.extend(dead)
+        return last(after)
+
+    def forget() -> None:
+        for file in counted:
+            file.unlink(missing_ok=True)
+
+    after = state.change(place, step, forget)  # on a full disk they are counted another time
     _retire_failed(place, after)
     return after
 
@@ -42,12 +68,9 @@ class Start:
     def begin(self) -> State:
         """Say that this process loads what is active; the state, in which dead processes before it were counted."""
         self.end()
-        after = state.change(self._place, self._begun)
-        _retire_failed(self._place, after)
-        return after
+        return _settle(self._place, self._config, clock.system(), last=self._begun)
 
-    def _begun(self, found: State) -> State:
-        after = _settled(self._place, self._config, found, clock.system())
+    def _begun(self, after: State) -> State:
         held = state.release(self._place, after.active)
         if after.probation is not None and held is not None:
             self._release = held.manifest_sha256
@@ -67,8 +90,10 @@ class Start:
     def served(self) -> None:
         """It has: with this release a process works."""
         if self.open:
-            self._count(starts=1)
-            self.end()
+            try:
+                self._count(starts=1)
+            finally:  # a disk that cannot take it is not asked again for each prediction
+                self.end()
 
     def failed(self) -> State:
         """It has not, or its answers are wrong."""
@@ -90,11 +115,9 @@ class Start:
                 trial = found.probation
                 trial = replace(trial, starts=trial.starts + starts, failures=trial.failures + failures)
                 found = replace(found, probation=trial)
-            return _settled(self._place, self._config, found, clock.system())
+            return found
 
-        after = state.change(self._place, counted)
-        _retire_failed(self._place, after)
-        return after
+        return _settle(self._place, self._config, clock.system(), first=counted)
 
 
 def roll_back(place: Place, reason: str) -> State:
@@ -124,24 +147,21 @@ def allowed(release: str, seen: Seen | None) -> bool:
     return version(release) >= version(seen.floor) and release not in seen.revoked
 
 
-def _settled(place: Place, config: Config, found: State, now: datetime) -> State:
-    """What dead processes and the passing of time make of the state."""
+def _settled(place: Place, config: Config, found: State, now: datetime) -> tuple[State, list[Path]]:
+    """What dead processes and the passing of time make of the state, and the files of these processes."""
     held = state.release(place, found.active)
     if found.probation is None or held is None:
-        for file in _dead(place, ""):
-            file.unlink(missing_ok=True)
-        return found
-    trial, limits = found.probation, config.probation
-    for file in _dead(place, held.manifest_sha256[:16]):
-        trial = replace(trial, failures=trial.failures + 1)
-        file.unlink(missing_ok=True)
+        return found, list(_dead(place, ""))
+    dead = list(_dead(place, held.manifest_sha256[:16]))
+    limits = config.probation
+    trial = replace(found.probation, failures=found.probation.failures + len(dead))
     found = replace(found, probation=trial)
     if trial.failures >= limits.failures:
-        return _back_if_possible(place, found, f"{trial.failures} processes failed with it")
-    if trial.starts >= limits.starts and passed(trial, config, now):
+        found = _back_if_possible(place, found, f"{trial.failures} processes failed with it")
+    elif trial.starts >= limits.starts and passed(trial, config, now):
         state.accept(place, found.active or "", replace(held, trusted=True))
-        return replace(found, probation=None)
-    return found
+        found = replace(found, probation=None)
+    return found, dead
 
 
 def passed(trial: Trial, config: Config, now: datetime) -> bool:

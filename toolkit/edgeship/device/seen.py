@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from edgeship.codec import from_json, to_json
@@ -55,7 +55,10 @@ def passed(place: Place) -> datetime | None:
 
 def remember(place: Place, seen: Seen) -> None:
     """Keep what was seen; written only where it is new, for the sake of flash memory."""
-    if seen != read_seen(place):
+    before = read_seen(place)
+    if before is not None and before.passed > seen.passed:  # a later timestamp may expire earlier
+        seen = replace(seen, passed=before.passed)
+    if seen != before:
         durable.write(place.seen, to_json(seen).encode())
 
 

@@ -122,13 +122,17 @@ def _checked(found: State) -> State:
     return found
 
 
-def change(place: Place, step: Callable[[State], State]) -> State:
-    """Make one change to the state as it is at that moment; what `step` raises changes nothing."""
+def change(place: Place, step: Callable[[State], State], then: Callable[[], None] = lambda: None) -> State:
+    """Make one change to the state as it is at that moment; what `step` raises changes nothing.
+
+    `then` is done once the change is on the disk, before anybody else makes one.
+    """
     with durable.locked(place.folder / "state.lock", wait=True):
         before = read(place)
         after = step(before)
         if after != before or not place.state.exists():
             durable.write(place.state, to_json(after).encode())
+        then()
         return after
 
 
