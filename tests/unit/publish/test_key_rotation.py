@@ -119,10 +119,13 @@ def test_with_two_root_keys_lost_nobody_can_rotate(site: Site) -> None:
     assert sorted((site.folder / "keys").iterdir()) == folder
 
 
+@pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.parametrize("role", ROLES)
-def test_a_rotation_may_die_before_any_write(role: str, lost: bool, site: Site, client: Client) -> None:
+def test_a_rotation_may_die_before_any_write(role: str, lost: bool, named: bool, site: Site, client: Client) -> None:
     client.updater()
+    first = sorted((site.folder / "keys").glob(f"{role}-*.pem"))[0].stem.removeprefix(f"{role}-")
+    replaced = [first] if named else []
     if lost:
         lose(site, role)
         reload(site)
@@ -130,12 +133,14 @@ def test_a_rotation_may_die_before_any_write(role: str, lost: bool, site: Site, 
     for writes in range(10):
         site.restore(pristine)
         try:
-            rotate(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), role)
+            rotate(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), role, replaced=replaced)
         except Killed:
             if not lost:
                 assert fresh(client, site, f"between-{writes}").rollout()["stable"] == "1.0.0"
             reload(site)
-            site.repository, _ = rotate(site.repository, role)
+            site.repository, _ = rotate(site.repository, role, replaced=replaced)
+            held = {entry.keyid for _, entry in site.repository.keys.entries(role)}
+            assert not any(keyid.startswith(start) for keyid in held for start in replaced)
             assert fresh(client, site, f"after-{writes}").rollout()["stable"] == "1.0.0"
         else:
             break

@@ -42,14 +42,19 @@ def rotate(
         replaced: key ids, or how they begin; none: all of the role.
 
     Returns:
-        The repository with the keys after it, and the ids of the new keys.
+        The repository with the keys after it, and the ids of the new keys; where an interrupted rotation was ended,
+        of all keys of the role.
 
     Raises:
         InputError: `replaced` names no key of the role, or the passphrase of the folder is not given.
         RepositoryError: see `Repository.change`.
     """
     state = repository.published(after_rotation=True)
-    leaving = _named(_judge(state, role).get_delegated_role(role).keyids, replaced)
+    trusted = _judge(state, role).get_delegated_role(role).keyids
+    former = [entry.keyid for _, entry in repository.keys.entries(role) if entry.keyid not in trusted]
+    if replaced and all(_starts(former, start) and not _starts(trusted, start) for start in replaced):
+        return _end(repository, role), tuple(trusted)  # they left the role already, and the rest was not done
+    leaving = _named(trusted, replaced)
     signing = Signing(repository.keys, Draft(repository.store, state, repository.clock()))
     for above in _ABOVE[role]:
         signing.check(above)  # before any key is made
@@ -63,11 +68,16 @@ def rotate(
     changed = Repository(repository.store, grown, repository.clock, repository.progress)
     publics = [entry.public for entry in new]
     changed.change(lambda draft: _edit(draft, role, leaving, publics), after_rotation=True)
+    return _end(changed, role), tuple(entry.keyid for entry in new)
+
+
+def _end(repository: Repository, role: str) -> Repository:
+    """What is left to do once the new keys are trusted."""
     try:
-        changed.read()
-    except RepositoryError:  # somebody published just before the new root was there, and signed with the old key
-        changed.change(lambda draft: draft.resigned.update(_signs_anew(role)), after_rotation=True)
-    return _tidy(changed, role), tuple(entry.keyid for entry in new)
+        repository.read()
+    except RepositoryError:  # signed with the old key: somebody published meanwhile, or the rotation was interrupted
+        repository.change(lambda draft: draft.resigned.update(_signs_anew(role)), after_rotation=True)
+    return _tidy(repository, role)
 
 
 def _edit(draft: Draft, role: str, leaving: Sequence[str], new: Sequence[Key]) -> None:
@@ -98,12 +108,16 @@ def _named(keyids: Sequence[str], wanted: Sequence[str]) -> list[str]:
         return list(keyids)
     found = []
     for start in wanted:
-        matches = [keyid for keyid in keyids if start and keyid.startswith(start)]
+        matches = _starts(keyids, start)
         if len(matches) != 1:
             known = ", ".join(keyid[:8] for keyid in keyids)
             raise InputError(f"{start!r} is {len(matches)} of the role's keys", remedy=f"They are {known}.")
         found += matches
     return list(dict.fromkeys(found))
+
+
+def _starts(keyids: Sequence[str], start: str) -> list[str]:
+    return [keyid for keyid in keyids if start and keyid.startswith(start)]
 
 
 def _with(keys: KeySet, place: Path, role: str, entries: tuple[KeyEntry, ...]) -> KeySet:
