@@ -17,7 +17,6 @@ from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import SIGNATURE, described, read, text, write
 from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.savedmodel import saved_model
-from edgeship_converters.tflite import unread
 
 #: Variants with integer activations -> the dtype of inputs and outputs.
 ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8": "int16", "int16x8-floatio": "float32"}
@@ -76,6 +75,8 @@ def from_own_ranges(frozen: FrozenGraph, ends: str) -> bytes:
 def calibrated(frozen: FrozenGraph, samples: Samples) -> bytes:
     """A float file prepared for int8, which also holds the range of every tensor."""
     import tensorflow as tf
+
+    from edgeship_converters.tflite import unread  # loads NumPy
 
     with _converter(frozen) as converter:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -10,9 +10,9 @@ import pytest
 from tests.device_repository import LABELS, Published, X, expected, weights
 from tests.enrolled_device import Device
 
-from edgeship.device import Model
+from edgeship.device import Model, state
 from edgeship.device.config import Probation
-from edgeship.errors import ArtifactError, DataError, InputError
+from edgeship.errors import ArtifactError, DataError, InputError, MissingPackageError
 
 
 @pytest.fixture
@@ -153,3 +153,43 @@ def test_threads_share_a_model(installed: Device, published: Published, model: M
             thread.join()
     assert not wrong
     assert model.predict(X).version == "1.1.0"
+
+
+@pytest.fixture
+def trying(installed: Device, published: Published) -> Device:
+    """1.1.0 in probation, 1.0.0 before it."""
+    installed.set(probation=Probation(starts=2, minutes=60, failures=2))
+    published.release("1.1.0", 2)
+    published.rollout("1.1.0")
+    installed.update()
+    return installed
+
+
+def test_an_application_without_a_runtime_says_nothing_about_the_release(
+    trying: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise MissingPackageError("LiteRT is not installed")
+
+    with monkeypatch.context() as without:
+        without.setattr("edgeship.device.model._open", missing)
+        for _ in range(3):
+            with pytest.raises(MissingPackageError):
+                trying.model()
+    found = state.read(trying.place)
+    assert found.probation is not None
+    assert (found.probation.failures, found.failed) == (0, ())
+    assert not list(trying.place.starts.iterdir())
+
+
+def test_what_serves_in_its_place_says_nothing_about_a_damaged_release(trying: Device) -> None:
+    active = state.read(trying.place).active
+    (trying.place.slot(active or "") / "files" / "model.tflite").write_bytes(b"damaged")
+    with trying.model() as model:
+        assert model.version == "1.0.0"
+        for _ in range(12):
+            model.predict(X)
+        model.report(ok=False)
+    found = state.read(trying.place)
+    assert found.probation is not None
+    assert (found.probation.starts, found.probation.failures, found.failed) == (0, 0, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from tests.device_repository import Published, X
 from tests.enrolled_device import Device
 
 from edgeship.device import state
-from edgeship.device.config import Probation
+from edgeship.device.config import Place, Probation
 from edgeship.device.probation import Start, roll_back, settle
+from edgeship.device.state import State, Trial
 from edgeship.errors import InputError, StorageFullError, UpdateRefused
 
 #: An application: says that it has loaded the model, does as it is told, and ends.
@@ -201,3 +203,51 @@ def test_a_disk_that_cannot_take_that_a_process_served_is_asked_once(
 
 def refusing(path: Path, content: bytes) -> None:
     raise StorageFullError(f"the disk is full: {path}")
+
+
+class Killed(BaseException):
+    """What a test ends a process with."""
+
+
+@pytest.fixture
+def cut(device: Device, published: Published, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """1.0.0 is trusted; 1.1.0 passed its self-test, and power failed before the state said that it runs."""
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    device.update()
+    device.set(probation=Probation(starts=1, minutes=60, failures=2))
+    published.release("1.1.0", 2)
+    published.rollout("1.1.0")
+    change = state.change
+
+    def dying(place: Place, step: Callable[[State], State], then: Callable[[], None] = lambda: None) -> State:
+        if step(state.read(place)).active != state.read(place).active:
+            raise Killed
+        return change(place, step, then)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("edgeship.device.state.change", dying)
+        with pytest.raises(Killed):
+            device.update()
+    return device
+
+
+def test_what_never_ran_is_nothing_to_go_back_to(cut: Device) -> None:
+    with pytest.raises(InputError, match="no release to go back to"):
+        roll_back(cut.place, "by hand")
+    assert run(cut, "predict") == "1.0.0"
+    assert cut.update().version == "1.1.0"
+    assert state.read(cut.place).probation is not None
+
+
+def test_a_release_whose_state_was_lost_is_in_probation(trying: Device) -> None:
+    assert state.read(trying.place).probation is not None
+    trying.place.state.unlink()
+    assert state.read(trying.place).probation is None
+    after = settle(trying.place, trying.config, trying.now)
+    held = state.release(trying.place, after.active)
+    assert held is not None
+    assert after.probation == Trial(held.since)
+    for _ in range(2):
+        run(trying, "die")
+    assert run(trying, "predict") == "1.0.0"

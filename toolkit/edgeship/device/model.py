@@ -130,7 +130,10 @@ class Model(Closing):
         As many votes against it as `failures` of the probation bring back the release before.
         """
         with self._lock:
-            if ok:
+            active = state.release(self._place, state.read(self._place).active)
+            if active is not None and active.manifest_sha256 != self._loaded.release.manifest_sha256:
+                _log.warning("edgeship: %s is not what runs: the vote is not counted", active.version)
+            elif ok:
                 self._attempt(self._start.served)
             else:
                 self._vote_against(reason)
@@ -181,10 +184,11 @@ class Model(Closing):
         try:
             return _open(self._place, slot)
         except EdgeshipError as error:
-            if slots.is_whole(self._place, slot):
+            if isinstance(error, ArtifactError) and slots.is_whole(self._place, slot):
                 self._vote_against(error.message)
-            else:  # no fault of the release: the next update repairs it
+            else:  # no fault of the release: it is damaged, which the next update repairs, or a package is missing
                 _log.warning("edgeship: %s", error.message)
+                self._attempt(self._start.end)  # what serves now says nothing about it
             loaded = before or self._spare(slot, found)
             if loaded is None:
                 raise
@@ -205,7 +209,9 @@ class Model(Closing):
         try:
             self._start.end()
             found = state.read(self._place)
-            return found if found.probation is None else self._start.begin()
+            held = state.release(self._place, found.active)
+            settled = found.probation is None and (held is None or held.trusted)
+            return found if settled else self._start.begin()
         except (OutputError, StorageFullError, OSError) as error:
             _log.warning("edgeship: the probation is not counted: %s", error)
             return state.read(self._place)

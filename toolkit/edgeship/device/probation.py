@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeship.device import clock, slots, state
 from edgeship.device.config import Config, Place
 from edgeship.device.seen import Seen, read_seen
-from edgeship.device.state import State, Trial
+from edgeship.device.state import Release, State, Trial
 from edgeship.errors import InputError, UpdateRefused
 from edgeship.files import sync_folder
 from edgeship.releases.names import version
@@ -127,9 +127,8 @@ def roll_back(place: Place, reason: str) -> State:
     """
 
     def back(found: State) -> State:
-        previous = state.other(state.serving(place, found))
-        held = state.release(place, previous)
-        if held is None or found.has_failed(held.manifest_sha256) or not slots.is_whole(place, previous):
+        held = _before(place, found)
+        if held is None:
             raise InputError(f"{place.folder} holds no release to go back to")
         if not allowed(held.version, read_seen(place)):
             raise UpdateRefused(f"{held.version} may not run any more: it is revoked or below the floor")
@@ -150,6 +149,8 @@ def allowed(release: str, seen: Seen | None) -> bool:
 def _settled(place: Place, config: Config, found: State, now: datetime) -> tuple[State, list[Path]]:
     """What dead processes and the passing of time make of the state, and the files of these processes."""
     held = state.release(place, found.active)
+    if found.probation is None and held is not None and not held.trusted:  # a cut came before the state, or took it
+        found = replace(found, probation=Trial(held.since))
     if found.probation is None or held is None:
         return found, list(_dead(place, ""))
     dead = list(_dead(place, held.manifest_sha256[:16]))
@@ -171,13 +172,18 @@ def passed(trial: Trial, config: Config, now: datetime) -> bool:
 
 def _back_if_possible(place: Place, found: State, reason: str) -> State:
     """The release before, where there is one that may run; else what runs goes on, in probation."""
-    other = state.other(found.active)
-    held = state.release(place, other)
-    if held is None or found.has_failed(held.manifest_sha256) or not allowed(held.version, read_seen(place)):
-        return found
-    if not slots.is_whole(place, other):
-        return found
-    return _left(place, found, reason)
+    held = _before(place, found)
+    return found if held is None or not allowed(held.version, read_seen(place)) else _left(place, found, reason)
+
+
+def _before(place: Place, found: State) -> Release | None:
+    """What ran before what runs, whole and without having failed; not what a cut has kept from running yet."""
+    runs = state.serving(place, found)
+    previous = state.other(runs)
+    now, held = state.release(place, runs), state.release(place, previous)
+    if held is None or found.has_failed(held.manifest_sha256) or (now is not None and held.serial > now.serial):
+        return None
+    return held if slots.is_whole(place, previous) else None
 
 
 def _left(place: Place, found: State, reason: str) -> State:
