@@ -34,7 +34,7 @@ def test_outputs_are_those_of_python(browser: Driven, data: Path, pkg: str, runt
     expected = np.load(data / f"{reference}.npy")
     assert info["thread"] == "worker"
     assert found.shape == expected.shape == (100, 10)
-    assert np.ptp(expected) > 0.5
+    assert np.ptp(expected) > 0.1  # a thousand times what is allowed
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
