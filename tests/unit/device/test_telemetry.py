@@ -181,3 +181,10 @@ def test_only_the_newest_releases_are_kept(device: Device, tmp_path: Path) -> No
         recorder.add("prediction_seconds", [0.1])
         telemetry.count_predictions(device.place, device.config, release, recorder.take())
     assert list(telemetry.read(device.place).releases) == ["1.1.0", "1.2.0", "1.3.0", "1.4.0"]
+
+
+def test_counters_that_cannot_be_written_are_a_problem(device: Device, tmp_path: Path) -> None:
+    device.set(telemetry=Telemetry(textfile=tmp_path / "missing" / "points.prom"))
+    assert f"the counters cannot be written into {tmp_path}/missing" in device.status().problems
+    (tmp_path / "missing").mkdir()
+    assert not any("counters" in problem for problem in device.status().problems)

@@ -89,9 +89,11 @@ def init(
         content = root.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {root}: {error.strerror}") from error
+    files = {}
+    if systemd is not None:  # before anything is written: a service that could not work is refused
+        files = units.units(place.folder.name, folder=place.folder.parent, textfile=destination)
     new = configs.enrol(place, made, content)
-    files = {} if systemd is None else units.units(place.folder.name)
-    written = [] if systemd in (None, "-") else units.install(place.folder.name, Path(systemd))
+    written = [] if systemd in (None, "-") else units.install(files, Path(systemd))
 
     def show() -> None:
         if systemd == "-":

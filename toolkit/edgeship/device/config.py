@@ -20,7 +20,8 @@ from edgeship.releases.names import Line, check_model, check_variant, line
 FOLDER_VARIABLE = "EDGESHIP_DEVICE_DIR"
 #: What `device init` enrols for, best first: LiteRT is what runs here.
 VARIANTS = ("tflite-int8", "tflite-int8-floatio", "tflite-float16", "tflite-dynamic", "tflite-float32")
-_SYSTEM_FOLDER = Path("/var/lib/edgeship")
+#: Where they are on a board.
+SYSTEM_FOLDER = Path("/var/lib/edgeship")
 _ROOT_LIMIT_BYTES = 512_000
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -172,8 +173,8 @@ def base(given: Path | None = None) -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named)
-    if os.geteuid() == 0 or _SYSTEM_FOLDER.is_dir():
-        return _SYSTEM_FOLDER
+    if os.geteuid() == 0 or SYSTEM_FOLDER.is_dir():
+        return SYSTEM_FOLDER
     import platformdirs
 
     return Path(platformdirs.user_data_dir("edgeship")) / "device"

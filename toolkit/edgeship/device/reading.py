@@ -69,7 +69,7 @@ def status(place: Place, *, now: clock.Clock = clock.system) -> Status:
         "" if seen is None else seen.floor,
         found.failed,
         found.last_check,
-        tuple(_problems(place, found, seen, slot, now())),
+        (*_problems(place, found, seen, slot, now()), *_deaf(config)),
     )
 
 
@@ -77,6 +77,14 @@ def _needs(trial: Trial, config: Config) -> str:
     until = state.moment_of(trial.since) + timedelta(minutes=config.probation.minutes)
     served = f"{trial.starts} of {config.probation.starts} starts served"
     return f"{served}, until {state.text_of(until)}; {trial.failures} of {config.probation.failures} failures"
+
+
+def _deaf(config: Config) -> list[str]:
+    """What is counted and cannot be written where it was wanted: nothing else would say so."""
+    file = config.telemetry.textfile
+    if file is None or os.access(file.parent, os.W_OK):
+        return []
+    return [f"the counters cannot be written into {file.parent}"]
 
 
 def _problems(place: Place, found: State, seen: Seen | None, slot: str | None, now: datetime) -> list[str]:
