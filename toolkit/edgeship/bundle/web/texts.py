@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeship.bundle.web.scripts import SOURCES
 from edgeship.bundle.web.third_party import third_party
 from edgeship.errors import InputError
 from edgeship.report.page import escape_markdown
@@ -157,7 +158,14 @@ def _types(description: Mapping[str, Any]) -> str:
     alone = f"Inputs[{_string(first['name'])}] | " if len(description["inputs"]) == 1 else ""
     lines += ["}", "", "/** What `predict` takes: the only input as it is, or all of them by name. */"]
     lines += [f"export type Input = {alone}Inputs;", ""]
-    return "\n".join(lines) + (_TEMPLATES / "types.d.ts").read_text(encoding="utf-8")
+    return "\n".join(lines) + _public("public.ts") + "\n" + (_TEMPLATES / "types.d.ts").read_text(encoding="utf-8")
+
+
+def _public(source: str) -> str:
+    """The declarations of a file of types only, as they stand in the sources."""
+    lines = (SOURCES / source).read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines[1:] if not line.startswith("import ")]
+    return "\n".join(kept).strip() + "\n"
 
 
 def _comment(spec: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 /** The package in browsers. The two literals below are the forms that bundlers know; they must stay literals. */
 import { ADDRESSES } from "edgeship:addresses";
+import type { LoadOptions } from "../public.ts";
 import type { Session } from "../runtime/session.ts";
 import { InPage, InWorker } from "./channel.ts";
-import { loadOn, type Host, type LoadOptions, type Model } from "./model.ts";
+import { loadOn, type Host, type Model } from "./model.ts";
 
 export { ModelError } from "../runtime/errors.ts";
 export { keepOffline } from "./offline.ts";

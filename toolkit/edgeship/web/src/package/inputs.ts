@@ -1,15 +1,9 @@
 /** What callers give, as the session takes it; all that is wrong with it is said here. */
+import type { ImageSource, PixelData } from "../public.ts";
 import type { Description, InputSpec, Values } from "../runtime/description.ts";
 import { ModelError, text } from "../runtime/errors.ts";
 import type { Given } from "../runtime/session.ts";
 
-/** Pixels as a canvas gives them, also made by hand, in Node for instance. */
-export interface PixelData {
-  readonly data: Uint8ClampedArray | Uint8Array;
-  readonly width: number;
-  readonly height: number;
-}
-export type ImageSource = ImageBitmap | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement | Blob | ImageData | PixelData;
 export type ArraySource = Values | readonly number[];
 export type Input = ImageSource | ArraySource;
 

@@ -1,40 +1,13 @@
 /** `load` and what it gives, the same in browsers and in Node. */
 import DESCRIPTION from "edgeship:description";
-import type { RuntimeName, Tensor } from "../runtime/description.ts";
-import { ModelError, text, type ErrorData } from "../runtime/errors.ts";
+import type { Info, LoadOptions } from "../public.ts";
+import type { Tensor } from "../runtime/description.ts";
+import { ModelError, text } from "../runtime/errors.ts";
 import type { Bytes, Reader } from "../runtime/files.ts";
-import type { ProgressEvent } from "../runtime/progress.ts";
 import type { LoadRequest, Loaded } from "../runtime/session.ts";
 import { Blocked, type Channel } from "./channel.ts";
 import { classes, type Classification } from "./classes.ts";
 import { take, type Input } from "./inputs.ts";
-
-/** Files of the release that is active, verified by whoever gives them. */
-export interface ModelFiles {
-  /** @param name as in the build, such as `model.json`; the bytes are handed over, give a copy of what you keep */
-  read(name: string, options: { readonly signal: AbortSignal }): Promise<Uint8Array>;
-}
-
-export interface LoadOptions {
-  readonly runtime?: RuntimeName | "auto";
-  readonly baseUrl?: string | URL;
-  readonly worker?: boolean | "auto";
-  readonly cache?: boolean;
-  readonly warmUp?: boolean;
-  readonly updates?: ModelFiles;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (event: ProgressEvent) => void;
-}
-
-export interface Info {
-  readonly name: string;
-  readonly version: string;
-  readonly runtime: RuntimeName;
-  readonly thread: "worker" | "page";
-  readonly facts: Readonly<Record<string, string>>;
-  readonly notices: readonly ErrorData[];
-  readonly milliseconds: { readonly files: number; readonly start: number; readonly total: number };
-}
 
 export interface Prediction {
   readonly outputs: Readonly<Record<string, Tensor>>;
@@ -89,7 +62,7 @@ export async function loadOn(host: Host, options: LoadOptions): Promise<Model> {
     const [channel, loaded] = await started(host, options, abort.signal);
     const milliseconds = { ...loaded.milliseconds, total: performance.now() - begun };
     const { name, version } = DESCRIPTION;
-    return new Model(channel, { ...loaded, name, version, thread: channel.thread, milliseconds });
+    return new Model(channel, { ...loaded, name, version, release: null, thread: channel.thread, milliseconds });
   } finally {
     options.signal?.removeEventListener("abort", onAbort);
   }
@@ -107,7 +80,7 @@ async function started(host: Host, options: LoadOptions, signal: AbortSignal): P
   };
   const onProgress = options.onProgress ?? (() => undefined);
   const model = async (name: string): Promise<Bytes> => {
-    if (updates === undefined) throw new ModelError("input", "no files are supplied", "Give updates.");
+    if (updates === undefined || !("read" in updates)) throw new ModelError("input", "no files are supplied", "Give updates.");
     const found = await updates.read(name, { signal });
     return found.buffer instanceof ArrayBuffer && found.byteLength === found.buffer.byteLength ? (found as Bytes) : Uint8Array.from(found);
   };

@@ -1,11 +1,12 @@
 /** The package in Node, where files are read from its folder and the model runs in the thread that loads it. */
 import { readFile } from "node:fs/promises";
 import { ADDRESSES } from "edgeship:addresses";
+import type { LoadOptions } from "../public.ts";
 import { ModelError, text } from "../runtime/errors.ts";
 import { overNetwork, type Reader } from "../runtime/files.ts";
 import type { Session } from "../runtime/session.ts";
 import { Blocked, InPage } from "./channel.ts";
-import { loadOn, type Host, type LoadOptions, type Model } from "./model.ts";
+import { loadOn, type Host, type Model } from "./model.ts";
 
 export { ModelError } from "../runtime/errors.ts";
 export { DESCRIPTION as description } from "./description.ts";

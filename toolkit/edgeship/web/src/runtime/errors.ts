@@ -1,23 +1,7 @@
-/**
- * What a caller can tell errors apart by.
- *
- * Files: `not-found` (404), `network`, `truncated`, `wrong-hash`, `wrong-type` (a web page, or no script, in its place).
- * Place: `worker-blocked`, `unsupported-runtime`, `runtime-failed`. Caller: `input`, `disposed`.
- * Notices only, never thrown: `quota-exceeded`, `cache-blocked`.
- */
-export type ErrorCode =
-  | "not-found"
-  | "network"
-  | "truncated"
-  | "wrong-hash"
-  | "wrong-type"
-  | "worker-blocked"
-  | "unsupported-runtime"
-  | "runtime-failed"
-  | "input"
-  | "disposed"
-  | "quota-exceeded"
-  | "cache-blocked";
+/** The errors of a package. */
+import type { ErrorCode } from "../public.ts";
+
+export type { ErrorCode };
 
 /** How an error crosses from a worker to a page. */
 export interface ErrorData {

@@ -1,18 +1,7 @@
 /** How far a load is, in bytes as they are after decompression; events as other model libraries name them. */
+import type { ProgressEvent } from "../public.ts";
 
-export interface ProgressEvent {
-  /** Of a file: `initiate`, `download` (the answer is there), `progress`, `done`; of the whole: `ready`. */
-  readonly status: "initiate" | "download" | "progress" | "done" | "ready";
-  /** Absent for `ready`. */
-  readonly file?: string;
-  readonly loaded: number;
-  readonly total: number;
-  /** Of all files of this load. */
-  readonly allLoaded: number;
-  readonly allTotal: number;
-  /** Whether the file came from this browser's store, without the network. */
-  readonly cached?: boolean;
-}
+export type { ProgressEvent };
 
 /** Of a file: a page that is told of every packet does little else. */
 const STEPS = 50;

@@ -1,9 +1,10 @@
 /** A model from its files to its predictions, wherever it runs: in a worker, in the page, in Node. */
 import { RUNTIMES as BUILTIN } from "edgeship:builtin";
 import DESCRIPTION from "edgeship:description";
+import type { Notice } from "../public.ts";
 import type { Asset, Pixels, RuntimeFiles, RuntimeName, Tensor } from "./description.ts";
 import type { Engine, Runtime, Runtimes } from "./engine.ts";
-import { isModelError, ModelError, text, type ErrorData } from "./errors.ts";
+import { isModelError, ModelError, text } from "./errors.ts";
 import { Files, type Bytes, type Reader } from "./files.ts";
 import { prepare } from "./prepare.ts";
 import { Progress, type ProgressEvent } from "./progress.ts";
@@ -38,7 +39,7 @@ export interface Loaded {
   readonly runtime: RuntimeName;
   readonly facts: Readonly<Record<string, string>>;
   /** What did not work and did not matter, such as a store that is full. */
-  readonly notices: readonly ErrorData[];
+  readonly notices: readonly Notice[];
   readonly milliseconds: { readonly files: number; readonly start: number };
 }
 

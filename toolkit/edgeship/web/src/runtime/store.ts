@@ -3,13 +3,13 @@
  *
  * Cache Storage may be absent, blocked or full. That never stops a load: it becomes a notice.
  */
-import type { ErrorData } from "./errors.ts";
+import type { Notice } from "../public.ts";
 import { text } from "./errors.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 export class Store {
-  readonly notices: ErrorData[] = [];
+  readonly notices: Notice[] = [];
   #cache: Cache | null = null;
 
   /** @param name of the package; each has a store of its own */
