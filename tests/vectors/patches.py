@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from edgeship.types import Array
 
 FILE = Path(__file__).parent / "patches.json"
 _RANDOM = np.random.default_rng(20261121)
+#: One operation: a copy of the 980 bytes of the text in `good`.
+_COPY = b"\0\xd4\7\0"
 
 
 def good() -> dict[str, tuple[bytes, bytes, bytes]]:
@@ -82,6 +86,9 @@ def bad(cases: dict[str, tuple[bytes, bytes, bytes]]) -> dict[str, tuple[bytes, 
         "copies cut": (text, moved[:-4]),
         "a size beyond any file": (old, patch[:13] + b"\xff\xff\xff\xff\x7f" + patch[15:]),
         "a size with no end": (old, patch[:13] + b"\xff" * 30),
+        "a description longer than it says": (text, _described(text, _COPY, len(_COPY) - 1)),
+        "a description shorter than it says": (text, _described(text, _COPY, len(_COPY) + 1)),
+        "too many operations": (bytes(8000), _described(bytes(8000), b"\0\1\0" * 4200 + b"\0\xd8\x1d\0")),
     }
     for name, (base, content) in broken.items():
         try:
@@ -90,6 +97,19 @@ def bad(cases: dict[str, tuple[bytes, bytes, bytes]]) -> dict[str, tuple[bytes, 
             continue
         raise AssertionError(f"{name} was not refused")
     return broken
+
+
+def _described(old: bytes, plain: bytes, described: int = 0) -> bytes:
+    """A patch that makes the old file again by these operations, that says so many bytes of them."""
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = squeezer.compress(plain) + squeezer.flush()
+    check = hashlib.sha256(old).digest()[:4]
+    sizes = [_varint(number) for number in (len(old), described or len(plain), len(packed))]
+    return b"ESD1\1" + check + check + sizes[0] + sizes[1] + sizes[2] + packed + bytes(7)
+
+
+def _varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)
 
 
 def _text(content: bytes) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from edgeship.delta import decode, encode, snap
-from edgeship.delta.decoder import F32, GRID, NUMBERS, TYPES, Operation
-from edgeship.delta.encoder import patch_of
+from edgeship.delta.decoder import COPY, F32, GRID, LITERAL, NUMBERS, TYPES, Operation, most_operations
+from edgeship.delta.encoder import _few, patch_of
 from edgeship.delta.segments import Segment
 from edgeship.encodings import encode as compress
 from edgeship.errors import PatchError
@@ -222,6 +222,27 @@ def test_decoding_takes_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * old.nbytes
+
+
+def test_changes_everywhere_take_few_operations() -> None:
+    """A copy for each stretch between changes would be more operations than a decoder has to take."""
+    random = np.random.default_rng(5)
+    old = random.bytes(200_000)
+    new = bytearray(old)
+    for at in range(0, len(new), 17):
+        new[at] ^= int(random.integers(1, 256))
+    patch = encode(old, bytes(new) + b"?")
+    assert decode(old, patch) == bytes(new) + b"?"
+    assert len(patch) < 40_000
+
+
+def test_short_copies_become_literals_where_there_are_too_many() -> None:
+    copies = [Operation(COPY, 9 if at % 100 else 80, at) for at in range(0, 90_000, 10)]
+    size = sum(operation.size for operation in copies)
+    found = _few(copies, size)
+    assert len(found) <= most_operations(size)
+    assert sum(operation.size for operation in found) == size
+    assert {operation.kind for operation in found} == {COPY, LITERAL}
 
 
 def test_operations_say_their_size() -> None:

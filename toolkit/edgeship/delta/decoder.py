@@ -38,7 +38,12 @@ PRECISION, LOWEST = 14, 1 << 16
 _PIECE = 1 << 16
 
 
-@dataclass(frozen=True)
+def most_operations(size: int) -> int:
+    """Operations that a file of so many bytes may have: each takes memory, and a description packs to nothing."""
+    return size // 128 + 4096
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """A stretch of the new file: copied from `start` of the old one, literal, or `count` numbers predicted from it.
 
@@ -138,10 +143,7 @@ def _patched(old: bytes, reader: Reader, size: int) -> bytes:
     if described > 2 * size + 4096:
         raise PatchError("the patch describes more than the file that it makes")
     levels = np.frombuffer(reader.take(len(TYPES)), np.uint8).astype(np.int64)
-    try:
-        plain = Reader(zlib.decompressobj(-15).decompress(packed, described + 1))
-    except zlib.error as error:
-        raise PatchError(f"the patch is damaged: {error}") from error
+    plain = Reader(_unpacked(packed, described))
     operations = _operations(plain, old, size)
     found = [predicted(old, operation) for operation in operations if operation.kind == NUMBERS]
     coded = np.frombuffer(reader.take(2 * words), "<u2").astype(np.int64)
@@ -157,10 +159,23 @@ def _patched(old: bytes, reader: Reader, size: int) -> bytes:
     return b"".join(parts)
 
 
+def _unpacked(packed: bytes, described: int) -> bytes:
+    try:
+        plain = zlib.decompressobj(-15).decompress(packed, described + 1)
+    except zlib.error as error:
+        raise PatchError(f"the patch is damaged: {error}") from error
+    if len(plain) != described:
+        raise PatchError("the description of the patch does not have the length that it says")
+    return plain
+
+
 def _operations(plain: Reader, old: bytes, size: int) -> list[Operation]:
     found: list[Operation] = []
-    total, at = 0, 0
+    total = at = read = 0
     while total < size:
+        read += 1
+        if read > most_operations(size):
+            raise PatchError("the patch has more operations than a file of its size may have")
         code, count = plain.take(1)[0], plain.number()
         kind, numbers, scaled = code & 3, code >> 2 & 15, code >> 6 & 1
         if kind > NUMBERS or numbers >= len(TYPES) or count == 0:

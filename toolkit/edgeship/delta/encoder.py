@@ -27,6 +27,7 @@ from edgeship.delta.decoder import (
     U8,
     Operation,
     decode,
+    most_operations,
     predicted,
 )
 from edgeship.delta.segments import Segment, segments
@@ -41,6 +42,8 @@ _SHORTEST = 8
 _PART = 1024
 #: Numbers that stay the same, for which naming them is less than counting them.
 _LONG = 64
+#: Changes between bytes that stay the same, from which on all of them together may cost less as numbers.
+_MANY = 64
 #: What a number costs beside its difference, about.
 _SYMBOL_BITS = 2
 #: Bits that a prediction has to save before it is taken.
@@ -132,7 +135,16 @@ def patch_of(old: bytes, new: bytes, pairs: Sequence[tuple[Segment | None, Segme
         size = sum(operation.size for operation in found)
         at, before = target.start + size, source.start + size
     _bytes(old, new, at, len(new), before, operations)
-    return _written(old, new, _merged(operations))
+    return _written(old, new, _few(_merged(operations), len(new)))
+
+
+def _few(operations: list[Operation], size: int) -> list[Operation]:
+    """As many operations as the format allows: where there are more, the shortest become literals."""
+    shortest = _SHORTEST
+    while len(operations) > most_operations(size):
+        shortest *= 2
+        operations = _merged([o if o.size >= shortest else Operation(LITERAL, o.size) for o in operations])
+    return operations
 
 
 def _merged(operations: list[Operation]) -> list[Operation]:
@@ -162,10 +174,13 @@ def _bytes(old: bytes, new: bytes, start: int, end: int, before: int, operations
     low, high = max(0, before - _NEAR), min(len(old), before + end - start + _NEAR)
     literal = start
     for here, there, count in _alignments(old[low:high], new[start:end]):
-        for first, last in _equal(old, new, start + here, low + there, count):
+        same = list(_equal(old, new, start + here, low + there, count))
+        scattered = len(same) > _MANY and len(same) * _LONG > count
+        for first, last in [(start + here, start + here + count)] if scattered else same:
             if first > literal:
                 operations.append(Operation(LITERAL, first - literal))
-            operations.append(Operation(COPY, last - first, first - (start + here) + low + there))
+            kind = NUMBERS if scattered else COPY
+            operations.append(Operation(kind, last - first, first - (start + here) + low + there))
             literal = last
     if end > literal:
         operations.append(Operation(LITERAL, end - literal))

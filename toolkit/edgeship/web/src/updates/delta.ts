@@ -85,7 +85,8 @@ async function patched(old: Bytes, reader: Reader, size: number): Promise<Bytes>
 /** Go through the operations; where the literals begin. */
 function walk(plain: Bytes, oldSize: number, size: number, visit: Visit): number {
   const reader = new Reader(plain);
-  for (let [at, to] = [0, 0]; to < size; ) {
+  for (let [at, to, left] = [0, 0, Math.floor(size / 128) + 4096]; to < size; ) {
+    if (!left--) throw new PatchError("the patch has more operations than a file of its size may have");
     const [code, count] = [reader.take(1)[0]!, reader.number()];
     const [kind, type, literal] = [code & 3, (code >> 2) & 15, (code & 3) === LITERAL];
     if (kind > NUMBERS || type > GRID || !count) throw new PatchError("the patch has an unknown operation");

@@ -102,7 +102,9 @@ final class Delta {
         Reader reader = new Reader(plain);
         Operation found = new Operation();
         long at = 0;
+        int left = size / 128 + 4096;
         for (long to = 0; to < size; ) {
+            if (left-- == 0) throw new PatchException("the patch has more operations than a file of its size may have");
             int code = reader.take(1)[0] & 255;
             long count = reader.number();
             found.kind = code & 3;
