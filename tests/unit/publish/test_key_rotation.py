@@ -20,8 +20,8 @@ from tuf.api.exceptions import UnsignedMetadataError
 from edgeship.errors import InputError, RepositoryError
 from edgeship.publish import keymaking, keys, release
 from edgeship.publish.draft import Draft
-from edgeship.publish.keymaking import Making
-from edgeship.publish.repository import following
+from edgeship.publish.keymaking import GivenKey, Making
+from edgeship.publish.repository import Repository, following
 from edgeship.publish.rotation import rotate
 from edgeship.publish.stores import FolderStore
 
@@ -238,3 +238,18 @@ def test_root_keys_of_two_persons_rotate_together(site: Site, client: Client, tm
     rotate(site.with_keys(keys.load(folders)), "targets")
     assert client.rollout()["stable"] == "1.0.0"
     assert trusted_root(client) == 2
+
+
+@pytest.mark.parametrize("dev", [True, False])
+def test_a_key_given_for_another_role_is_refused(tmp_path: Path, dev: bool) -> None:
+    """It was left out without a word, and counted as if no key had to be encrypted."""
+    secret = None if dev else "correct horse battery"
+    made = keymaking.create(tmp_path / "keys", Making(passphrase=secret), dev=dev)
+    store = FolderStore(tmp_path / "repo")
+    bundle = Site(tmp_path / "other").bundle(1)
+    release.publish(Repository(store, made), [bundle])
+    before = {path: path.read_bytes() for path in (tmp_path / "keys").iterdir() if path.name != "seen.json"}
+    given = GivenKey("snapshot", "hsm:2?label=online", tmp_path / "public.pem")
+    with pytest.raises(InputError, match=r"hsm:2.label=online is given as a key of snapshot, and .* of timestamp"):
+        rotate(Repository(store, made), "timestamp", Making(given=[given]))
+    assert {path: path.read_bytes() for path in (tmp_path / "keys").iterdir() if path.name != "seen.json"} == before

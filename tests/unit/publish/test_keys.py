@@ -6,6 +6,7 @@ import json
 import shutil
 import stat
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +32,32 @@ def test_unencrypted_keys_are_only_written_for_development(tmp_path: Path) -> No
     assert not (tmp_path / "keys").exists()
     with pytest.raises(InputError, match="too short"):
         keymaking.create(tmp_path / "keys", Making(passphrase="hunter2"))
+
+
+def test_nothing_is_written_unencrypted_whatever_keys_are_given(tmp_path: Path, vault: GivenKey) -> None:
+    """As many given keys as there are roles say nothing about each role."""
+    with pytest.raises(InputError, match="7 keys are given for targets, which gets 1"):
+        keymaking.create(tmp_path / "keys", Making(given=[vault] * 7))
+    with pytest.raises(InputError, match="vault-of-tests:release is given as a key of king"):
+        keymaking.create(tmp_path / "keys", Making(given=[replace(vault, role="king")]), dev=True)
+    with pytest.raises(InputError, match="not written unencrypted"):
+        keymaking.create(tmp_path / "keys", Making(given=[vault]))
+    assert not (tmp_path / "keys").exists()
+
+
+def test_online_keys_may_have_a_passphrase_of_their_own(tmp_path: Path) -> None:
+    """Who reads that of the machine that is online has not read that of the other."""
+    making = Making(passphrase=SECRET, online_passphrase="another one, for the machine")
+    made = keymaking.create(tmp_path / "offline", making, online=tmp_path / "online")
+    for role in keys.ROLES:
+        assert all(made.signer(role, entry.keyid) for _, entry in made.entries(role))
+    folders = [tmp_path / "offline", tmp_path / "online"]
+    wrong = keys.load(folders, [SECRET])
+    assert wrong.signer("targets", made.entries("targets")[0][1].keyid)
+    with pytest.raises(RepositoryError, match="passphrase is wrong"):
+        wrong.signer("rollout", made.entries("rollout")[0][1].keyid)
+    with pytest.raises(InputError, match="too short"):
+        keymaking.create(tmp_path / "x", Making(passphrase=SECRET, online_passphrase="short"), online=tmp_path / "y")
 
 
 def test_a_key_set_has_a_root_signed_by_three_of_which_two_must(tmp_path: Path) -> None:
@@ -251,7 +278,7 @@ def test_given_keys_must_be_such_as_clients_verify(tmp_path: Path, vault: GivenK
     vault.public_pem.write_text("no key")
     with pytest.raises(InputError, match="no public key"):
         keymaking.create(tmp_path / "none", Making(given=[vault]), dev=True)
-    with pytest.raises(InputError, match="2 keys are given for targets"):
+    with pytest.raises(InputError, match="2 keys are given for targets, which gets 1"):
         keymaking.create(tmp_path / "two", Making(given=[vault, vault]), dev=True)
 
 

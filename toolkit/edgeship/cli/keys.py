@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def init(
 
     Three keys of root, of which two must sign, and one each of targets (offline), snapshot, timestamp and rollout
     (online). root.json beside them is what devices are enrolled with. Private keys are PEM files, encrypted with a
-    passphrase of 12 characters or more.
+    passphrase of 12 characters or more; a second --passphrase-file is for those of --online.
 
     A key of hardware or of a cloud's key management is named by a URI as securesystemslib's signers read it; a token
     is asked with the PIN in EDGESHIP_PIN.
@@ -77,8 +78,11 @@ def init(
     from edgeship.publish import keymaking
     from edgeship.publish.keys import rows
 
-    secret = next(iter(repositories.passphrases(passphrase_files)), None)
-    made = keymaking.create(folder, _making(scheme, given, secret), online=online, dev=dev)
+    secrets = repositories.passphrases(passphrase_files)
+    if len(secrets) > (1 if online is None else 2):
+        raise click.UsageError("give one --passphrase-file, or with --online two: of FOLDER, and of the online keys")
+    making = _making(scheme, given, secrets)
+    made = keymaking.create(folder, making, online=online, dev=dev)
     if dev:
         repositories.warn("--dev: these private keys are not encrypted. Throw them away; never ship devices with them.")
 
@@ -143,7 +147,7 @@ def rotate(
     from edgeship.publish.rotation import rotate as rotate_keys
 
     repository = repositories.open_repository(repo, endpoint_url, key_folders, passphrase_files)
-    after, new = rotate_keys(repository, role, _making(scheme, given, None), replaced=replaced)
+    after, new = rotate_keys(repository, role, _making(scheme, given, ()), replaced=replaced)
 
     def tell() -> None:
         _print_keys(after.keys)
@@ -153,10 +157,11 @@ def rotate(
     return 0
 
 
-def _making(scheme: str, given: tuple[tuple[str, str, Path], ...], passphrase: str | None) -> Making:
+def _making(scheme: str, given: tuple[tuple[str, str, Path], ...], secrets: Sequence[str]) -> Making:
     from edgeship.publish.keymaking import GivenKey, Making
 
-    return Making(scheme, passphrase, [GivenKey(*each) for each in given])
+    first, second = (*secrets, None, None)[:2]
+    return Making(scheme, first, [GivenKey(*each) for each in given], second)
 
 
 def _print_keys(found: KeySet) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,11 +64,13 @@ class Making:
         scheme: of `SCHEMES`.
         passphrase: of the PEM files; None: they are not encrypted, which is for keys to throw away.
         given: keys that are not made.
+        online_passphrase: of those of the online roles, where they have a folder of their own; None: the same.
     """
 
     scheme: str = "ed25519"
     passphrase: str | None = None
     given: Sequence[GivenKey] = ()
+    online_passphrase: str | None = None
 
 
 PLAIN = Making()
@@ -87,28 +90,28 @@ def create(folder: Path, making: Making = PLAIN, *, online: Path | None = None, 
         OutputError: a folder has something in it.
         RepositoryError: a given key does not sign.
     """
-    check_passphrase(making, sum(count for count, _ in ROLES.values()), dev=dev)
+    apart = making if making.online_passphrase is None else replace(making, passphrase=making.online_passphrase)
+    check(making, {role: count for role, (count, _) in ROLES.items()}, dev=dev)
+    check(replace(apart, given=()), {}, dev=dev)
     places = {role: online if online is not None and role in ONLINE else folder for role in ROLES}
     for place in dict.fromkeys(places.values()):
         _check_new(place)
     signers: dict[str, list[Signer]] = {}
     entries: dict[str, tuple[KeyEntry, ...]] = {}
     for role, (count, _) in ROLES.items():
-        made = make(places[role], role, count, making)
+        made = make(places[role], role, count, apart if places[role] == online else making)
         entries[role], signers[role] = tuple(entry for entry, _ in made), [signer for _, signer in made]
     root = _first_root(signers).to_bytes()
     for place in dict.fromkeys(places.values()):
         write_folder(place, KeyFolder({role: entries[role] for role in ROLES if places[role] == place}, dev))
         write_root(place, root)
     folders = list(dict.fromkeys(places.values()))
-    return load(folders, [making.passphrase])
+    return load(folders, [(apart if place == online else making).passphrase for place in folders])
 
 
 def make(folder: Path, role: str, count: int, making: Making) -> list[tuple[KeyEntry, Signer]]:
-    """Keys of a role: those given first, the rest made and written. Raises as `create`."""
+    """Keys of a role: those given first, the rest made and written. `check` comes first. Raises as `create`."""
     given = [found for found in making.given if found.role == role]
-    if len(given) > count:
-        raise InputError(f"{len(given)} keys are given for {role}, which has {count}")
     made = [_take(folder, found) for found in given]
     for _ in range(count - len(given)):
         signer = SCHEMES[making.scheme]()
@@ -118,15 +121,34 @@ def make(folder: Path, role: str, count: int, making: Making) -> list[tuple[KeyE
     return made
 
 
-def check_passphrase(making: Making, count: int, *, dev: bool) -> None:
-    """Raise InputError where one of `count` keys would be written unencrypted, or as good as."""
-    passphrase = making.passphrase
-    if passphrase is None and not dev and len(making.given) < count:
+def check(making: Making, wanted: Mapping[str, int], *, dev: bool) -> None:
+    """Raise InputError before any key is made.
+
+    That is where a given key is of a role that gets none, or one too many, and where a key that is made would be
+    written unencrypted, or as good as.
+
+    Args:
+        making: how.
+        wanted: role -> how many keys it gets.
+        dev: keys to throw away.
+    """
+    given = Counter(found.role for found in making.given)
+    for role, count in given.items():
+        uris = ", ".join(found.uri for found in making.given if found.role == role)
+        if role not in wanted:
+            raise InputError(
+                f"{uris} is given as a key of {role}, and new keys are wanted of {', '.join(wanted)}",
+                remedy="Give it by --key with the role that it shall sign for.",
+            )
+        if count > wanted[role]:
+            raise InputError(f"{count} keys are given for {role}, which gets {wanted[role]}: {uris}")
+    made = any(count > given[role] for role, count in wanted.items())
+    if making.passphrase is None and not dev and made:
         raise InputError(
             "private keys are not written unencrypted",
             remedy="Give a passphrase by EDGESHIP_PASSPHRASE or --passphrase-file; --dev makes keys to throw away.",
         )
-    if passphrase is not None and len(passphrase) < _SHORTEST_PASSPHRASE:
+    if making.passphrase is not None and len(making.passphrase) < _SHORTEST_PASSPHRASE:
         raise InputError(f"the passphrase is too short: {_SHORTEST_PASSPHRASE} characters are the least")
 
 

@@ -11,7 +11,7 @@ from tuf.api.metadata import Key, Root, Targets
 from edgeship.errors import InputError, RepositoryError
 from edgeship.publish import trust
 from edgeship.publish.draft import Draft
-from edgeship.publish.keymaking import PLAIN, Making, check_passphrase, make, write_root
+from edgeship.publish.keymaking import PLAIN, Making, check, make, write_root
 from edgeship.publish.keys import KeyEntry, KeySet, write_folder
 from edgeship.publish.repository import Repository, following
 from edgeship.publish.signing import Signing
@@ -46,7 +46,8 @@ def rotate(
         of all keys of the role.
 
     Raises:
-        InputError: `replaced` names no key of the role, or the passphrase of the folder is not given.
+        InputError: `replaced` names no key of the role, a key of another role is given, or the passphrase of the
+            folder is not.
         RepositoryError: see `Repository.change`.
     """
     state = repository.published(after_rotation=True)
@@ -61,7 +62,7 @@ def rotate(
     place = next(iter(place for place, _ in repository.keys.entries(role)), next(iter(repository.keys.folders)))
     folder = repository.keys.folders[place]
     making = replace(making, passphrase=None if folder.dev else repository.keys.passphrases.get(place))
-    check_passphrase(making, len(leaving), dev=folder.dev)
+    check(making, {role: len(leaving)}, dev=folder.dev)
     new = [entry for entry, _ in make(place, role, len(leaving), making)]
     grown = _with(repository.keys, place, role, (*folder.roles.get(role, ()), *new))
     write_folder(place, grown.folders[place])
