@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import json
+import re
 import shutil
+import tomllib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +26,8 @@ from edgeship.device.seen import read_seen
 from edgeship.errors import InputError, RepositoryUnavailable, UpdateRefused
 from edgeship.publish.draft import Draft
 from edgeship.releases.names import rollout_path
+
+METADATA_OF_A_SET = ("root", "timestamp", "snapshot", "targets")
 
 
 @pytest.fixture
@@ -43,6 +48,25 @@ def metadata(published: Published, name: str) -> bytes:
 def test_python_tuf_offers_no_public_clock_yet() -> None:
     """Where this fails, `trust._Client.set_time` can use what python-tuf offers instead."""
     assert not {name for name in inspect.signature(Updater.__init__).parameters if "time" in name or "clock" in name}
+
+
+def test_python_tuf_has_the_names_that_are_not_public_and_used(device: Device) -> None:
+    """A later minor version may rename them: where this passes with it, the bound in pyproject.toml can move."""
+    uses = {name for line in inspect.getsource(trust).splitlines() for name in re.findall(r"self\.(_[a-z_]+)", line)}
+    updater = Updater(str(device.place.tuf), "http://unused/", bootstrap=device.place.root.read_bytes())
+    assert {"_dir", "_trusted_set"} <= uses & set(vars(updater))
+    assert callable(Updater._load_timestamp)
+    trusted = updater._trusted_set
+    assert isinstance(trusted, trust.TrustedMetadataSet)
+    assert isinstance(trusted.reference_time, datetime)
+    assert all(isinstance(getattr(trust.TrustedMetadataSet, name), property) for name in METADATA_OF_A_SET)
+    assert trust.EnvelopeType.METADATA
+
+
+def test_python_tuf_is_bound_to_the_version_that_was_looked_at() -> None:
+    major, minor, *_ = importlib.metadata.version("tuf").split(".")
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"tuf=={major}.{minor}.*" in project["dependencies"]
 
 
 def test_an_old_repository_is_refused(updated: Device, published: Published) -> None:
