@@ -1,5 +1,6 @@
 package dev.edgeship.client;
 
+import java.io.File;
 import java.util.Map;
 
 /**
@@ -25,7 +26,7 @@ public final class Client {
     private final Metadata.Root root;
     private final Place place;
     private final Probation probation;
-    private volatile Http http;
+    private volatile Source source;
 
     /**
      * @param options what the client is told.
@@ -91,19 +92,39 @@ public final class Client {
         return update(progress, false);
     }
 
+    /**
+     * Takes what a file brings that {@code edgeship sideload} packed, on the same terms as {@link #update}: it holds the
+     * repository's metadata, whose signatures, freshness, rollout and policy hold here as they would from the network.
+     *
+     * @param packet may be anything, from anybody.
+     * @param progress is told how far it is.
+     * @throws UpdateException as {@link #update}.
+     */
+    public Outcome sideload(File packet, Progress progress) throws UpdateException {
+        try (Place.Lock lock = place.lock("update", false);
+                Packet made = new Packet(packet, options.limits)) {
+            return run(made, progress, false);
+        }
+    }
+
     private Outcome update(Progress progress, boolean checkOnly) throws UpdateException {
         try (Place.Lock lock = place.lock("update", false)) {
-            Http made = new Http(options.repository, options.limits);
-            http = made;
-            return new Update(options, root, place, made, progress).run(checkOnly);
+            return run(new Http(options.repository, options.limits), progress, checkOnly);
+        }
+    }
+
+    private Outcome run(Source from, Progress progress, boolean checkOnly) throws UpdateException {
+        source = from;
+        try {
+            return new Update(options, root, place, from, progress).run(checkOnly);
         } finally {
-            http = null;
+            source = null;
         }
     }
 
     /** Ends an update of this client that is under way, from another thread; what came is gone on with next time. */
     public void cancel() {
-        Http found = http;
+        Source found = source;
         if (found != null) found.end();
     }
 

@@ -9,7 +9,7 @@ final class Download {
     /** Of one file in one check, as long as each of them gets further. */
     private static final int MOST_ATTEMPTS = 5;
 
-    private final Http http;
+    private final Source source;
     private final Store store;
     private final Target file;
     private final LongConsumer more;
@@ -18,12 +18,12 @@ final class Download {
     /** Bytes that are here. */
     private long at;
 
-    private Download(Http http, Store store, Target file, LongConsumer more) {
-        this.http = http;
+    private Download(Source source, Store store, Target file, LongConsumer more) {
+        this.source = source;
         this.store = store;
         this.file = file;
         this.more = more;
-        url = http.address + "/targets/" + Paths.stored(file);
+        url = source.address + "/targets/" + Paths.stored(file);
         part = file.sha256 + ".part";
     }
 
@@ -35,8 +35,8 @@ final class Download {
      * @throws UnavailableException it cannot be had now.
      * @throws RefusedException what is served is another file.
      */
-    static File download(Http http, Store store, Target file, LongConsumer more) throws UpdateException {
-        return new Download(http, store, file, more).run();
+    static File download(Source source, Store store, Target file, LongConsumer more) throws UpdateException {
+        return new Download(source, store, file, more).run();
     }
 
     private File run() throws UpdateException {
@@ -75,8 +75,8 @@ final class Download {
     }
 
     private int get(Store.Part to, long start) throws UpdateException {
-        double seconds = http.limits.seconds + (file.length - start) / (double) http.limits.bytesPerSecond;
-        return http.get(new Http.Wish(url, file.length, seconds, start), (bytes, count, from) -> {
+        double seconds = source.limits.seconds + (file.length - start) / (double) source.limits.bytesPerSecond;
+        return source.get(new Source.Wish(url, file.length, seconds, start), (bytes, count, from) -> {
             to.write(from, bytes, count);
             moved(from + count);
         });

@@ -10,7 +10,7 @@ import java.util.List;
 /** Gets files of one repository into a store, where each lies under its SHA-256; all are held to what was signed. */
 final class Fetching {
     private final Line line;
-    private final Http http;
+    private final Source source;
     private final Store files;
     private final Repository repository;
     private final Progress progress;
@@ -56,9 +56,9 @@ final class Fetching {
         }
     }
 
-    Fetching(Line line, Http http, Store files, Repository repository, Progress progress) {
+    Fetching(Line line, Source source, Store files, Repository repository, Progress progress) {
         this.line = line;
-        this.http = http;
+        this.source = source;
         this.files = files;
         this.repository = repository;
         this.progress = progress;
@@ -76,7 +76,7 @@ final class Fetching {
         if (target.length > most) {
             throw new RefusedException(target.path + " has " + target.length + " bytes, " + most + " are allowed");
         }
-        if (!here(target.sha256, target.length)) Download.download(http, files, target, bytes -> {});
+        if (!here(target.sha256, target.length)) Download.download(source, files, target, bytes -> {});
         return content(files.file(target.sha256));
     }
 
@@ -88,7 +88,7 @@ final class Fetching {
             String said = found.name() + " " + found.version() + " " + found.variant();
             throw new RefusedException(of.target.path + " is the manifest of " + said);
         }
-        long most = http.limits.releaseBytes;
+        long most = source.limits.releaseBytes;
         if (found.bytes() > most) {
             throw new RefusedException(of.version + " takes " + found.bytes() + " bytes, " + most + " are allowed here");
         }
@@ -145,14 +145,14 @@ final class Fetching {
                 return;
             } catch (RefusedException | PatchException | UnavailableException error) {
                 // Whatever goes wrong with a patch, the stored file is there.
-                if (way.base == null || http.isEnded()) throw error;
+                if (way.base == null || source.isEnded()) throw error;
             }
             total += loaded - before - way.target.length + step.ways.get(step.ways.size() - 1).target.length;
         }
     }
 
     private void get(Manifest.Item file, Way way) throws UpdateException {
-        File wire = Download.download(http, files, way.target, bytes -> {
+        File wire = Download.download(source, files, way.target, bytes -> {
             loaded += bytes;
             progress.at(Progress.Phase.DOWNLOAD, loaded, total);
         });

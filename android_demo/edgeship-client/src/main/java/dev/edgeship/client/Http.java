@@ -17,56 +17,27 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * the content is read waits for one more piece, which may take 30 seconds at most. Only looking up a name is left
  * to the system's own time limit.
  */
-final class Http {
+final class Http extends Source {
     private static final int MOST_REDIRECTS = 4;
     private static final int LONGEST_PAUSE_MS = 30_000;
     private static final int CHUNK = 1 << 16;
 
-    /** Takes pieces of an answer; {@code start} is the place of the piece in the file. */
-    interface Sink {
-        void piece(byte[] bytes, int count, long start) throws UpdateException;
-    }
-
-    /** What is asked for. */
-    static final class Wish {
-        final String url;
-        /** Bytes that may come; more are refused. */
-        final long most;
-        final double seconds;
-        /** First byte that is wanted. */
-        final long start;
-
-        Wish(String url, long most, double seconds, long start) {
-            this.url = url;
-            this.most = most;
-            this.seconds = seconds;
-            this.start = start;
-        }
-    }
-
-    final String address;
-    final Limits limits;
-    private volatile boolean ended;
     private volatile HttpURLConnection current;
 
     /** @param address of the repository, without a slash at its end. */
     Http(String address, Limits limits) {
-        this.address = address;
-        this.limits = limits;
+        super(address, limits);
     }
 
-    /** Ends what is under way and all that would come; for another thread. */
+    @Override
     void end() {
-        ended = true;
+        super.end();
         HttpURLConnection found = current;
         if (found != null) inBackground("edgeship-end", found::disconnect);
     }
 
-    boolean isEnded() {
-        return ended || Thread.currentThread().isInterrupted();
-    }
-
     /** Metadata; null where there are none of this name (403, 404). */
+    @Override
     byte[] metadata(String name, long most) throws UpdateException {
         ByteArrayOutputStream made = new ByteArrayOutputStream();
         String url = address + "/metadata/" + name;
@@ -84,6 +55,7 @@ final class Http {
      * @throws UnavailableException where no answer comes, it is too slow, breaks off, or is a page for people.
      * @throws RefusedException where more comes than may.
      */
+    @Override
     int get(Wish wish, Sink sink) throws UpdateException {
         long deadline = System.nanoTime() + (long) (wish.seconds * 1e9);
         AtomicBoolean over = new AtomicBoolean();

@@ -32,6 +32,7 @@ public final class Manifest {
     private final Double latencyMs;
     private final List<TensorSpec> inputs;
     private final List<TensorSpec> outputs;
+    private final ImageInput image;
     private final List<String> labels;
     private final Map<String, String> goldenInputs;
     private final Map<String, String> goldenOutputs;
@@ -97,6 +98,8 @@ public final class Manifest {
         latencyMs = budget.nullable("latency_ms", each -> each.number(Double.MIN_VALUE, Double.MAX_VALUE));
         budget.nullable("memory_bytes", each -> each.integer(1));
         inputs = node.field("inputs").list(1, MANY, each -> tensor(each, "preprocessing"));
+        boolean single = inputs.size() == 1;
+        image = single ? node.field("inputs").list(1, 1, each -> ImageInput.read(inputs.get(0), each.field("preprocessing"))).get(0) : null;
         outputs = node.field("outputs").list(1, MANY, each -> tensor(each));
         labels = node.field("labels").list(0, MANY, Node::text);
         Node golden = node.field("golden").closed("samples", "inputs", "outputs", "tolerances");
@@ -206,6 +209,11 @@ public final class Manifest {
     /** In the order in which the model was made. */
     public List<TensorSpec> inputs() {
         return inputs;
+    }
+
+    /** How a picture becomes the input; null where the model does not take one picture. */
+    public ImageInput image() {
+        return image;
     }
 
     /** In the order in which the model was made. */

@@ -33,7 +33,7 @@ final class Repository {
     private static final int MOST_ROOTS = 256;
     private static final int MOST_DELEGATIONS = 32;
 
-    private final Http http;
+    private final Source source;
     private final Store store;
     private final long now;
     private final Seen seen;
@@ -62,14 +62,14 @@ final class Repository {
 
     /**
      * @param root that is believed.
-     * @param http reaches the repository.
+     * @param source reaches the repository.
      * @param store keeps metadata by name; what lies there is verified again, and fetched where it is lost or damaged.
      * @param now what the clock says, milliseconds since 1970.
      * @param seen what was seen before; null: nothing, or that was lost.
      */
-    Repository(Root root, Http http, Store store, long now, Seen seen) {
+    Repository(Root root, Source source, Store store, long now, Seen seen) {
         this.root = root;
-        this.http = http;
+        this.source = source;
         this.store = store;
         this.now = now;
         this.seen = seen;
@@ -161,7 +161,7 @@ final class Repository {
                 root = kept;
                 continue;
             }
-            byte[] bytes = http.metadata(version + ".root.json", Metadata.ROOT_BYTES);
+            byte[] bytes = source.metadata(version + ".root.json", Metadata.ROOT_BYTES);
             if (bytes == null) return;
             root = nextRoot(bytes);
             store.put("root." + version, bytes);
@@ -256,7 +256,7 @@ final class Repository {
     }
 
     private byte[] fetch(String name, long limit) throws UpdateException {
-        byte[] found = http.metadata(name, limit);
+        byte[] found = source.metadata(name, limit);
         if (found != null) return found;
         throw new UnavailableException(name + " is not there", "Is that the address of a repository?");
     }

@@ -106,6 +106,21 @@ public final class Tensor {
         return made;
     }
 
+    /** The same numbers in another type, which must be able to hold them. */
+    Tensor as(String of) {
+        Tensor made = empty(of);
+        for (int at = 0; at < size(); at++) made.set(at, get(at));
+        return made;
+    }
+
+    /** Samples of outputs as real numbers, whatever the file holds. */
+    public double[] values(TensorSpec spec) {
+        Tensor real = real(spec);
+        double[] made = new double[real.size()];
+        for (int at = 0; at < made.length; at++) made[at] = real.get(at);
+        return made;
+    }
+
     private Tensor empty(String of) {
         return new Tensor(of, shape, ByteBuffer.allocate(size() * width(of)));
     }

@@ -25,15 +25,15 @@ final class Update {
     private State found;
     private Outcome.Reason reason = Outcome.Reason.STABLE;
 
-    Update(Options options, Metadata.Root root, Place place, Http http, Progress progress) {
+    Update(Options options, Metadata.Root root, Place place, Source source, Progress progress) {
         this.options = options;
         this.place = place;
         this.progress = progress;
         now = options.clock.getAsLong();
         probation = new Probation(place, options.limits);
         found = place.read();
-        repository = new Repository(root, http, place.state, now, found.seen);
-        fetching = new Fetching(options.line, http, place.files, repository, progress);
+        repository = new Repository(root, source, place.state, now, found.seen);
+        fetching = new Fetching(options.line, source, place.files, repository, progress);
     }
 
     /** Takes the best release that passes its self-test. */

@@ -11,6 +11,8 @@ final class Device implements AutoCloseable {
     private final Vectors.Repositories all;
     private final Node found;
     File folder;
+    /** Of another repository than that of the server. */
+    String address;
     Runner runner = new TinyRunner();
     Limits limits = new Limits().network(5, 1).selfTest(20, 1000).probation(0, 0, 3);
     volatile long now;
@@ -24,7 +26,8 @@ final class Device implements AutoCloseable {
     }
 
     Client client() throws Exception {
-        Options options = new Options(server.url(), all.content(found.field("root")), all.all.field("line").text(), folder, runner);
+        String of = address == null ? server.url() : address;
+        Options options = new Options(of, all.content(found.field("root")), all.all.field("line").text(), folder, runner);
         return new Client(options.variants("tflite-float32").limits(limits).clock(() -> now));
     }
 

@@ -60,7 +60,7 @@ final class Guards {
                 "Fetching", "!of.version.toString().equals(found.version()) ||", "");
         guard("names in manifests", "Manifest", "[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", ".*");
         guard("size of what a patch makes", "Delta", "if (size > min(limit, Integer.MAX_VALUE - 8))", "if (false)");
-        guard("the stored file where a patch fails", "Fetching", "if (way.base == null || http.isEnded()) throw error;", "if (true) throw new RefusedException(error.getMessage());");
+        guard("the stored file where a patch fails", "Fetching", "if (way.base == null || source.isEnded()) throw error;", "if (true) throw new RefusedException(error.getMessage());");
         guard("deadline",
                 "Http", "(long) (wish.seconds * 1e9)", "(long) 1e11");
         guard("pages for people", "Http", "(status < 400 && isPage)", "false");
