@@ -8,7 +8,7 @@ JOBS ?= 2
 # TensorFlow's start-up notices are not ours; warnings and errors stay.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
-.PHONY: setup node system demo test android lint types docs bench acceptance lock clean
+.PHONY: setup node system demo test android web-demo lint types docs bench acceptance lock clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,10 @@ test: setup system
 android:
 	mvn -B -q -f android_demo/edgeship-client verify
 	mvn -B -q -f android_demo/edgeship-client -Pdex -DskipTests package || echo "R8 cannot be had from here: no dex file was made."
+
+# A small app around the demo's model as an npm package (web_demo/README.md), served on loopback until Ctrl-C.
+web-demo: setup node
+	$(BIN)/python web_demo/make.py
 
 lint: setup
 	$(BIN)/ruff check .

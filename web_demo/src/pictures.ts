@@ -1,0 +1,116 @@
+/** Pictures from files and from the camera, as dots. */
+import { element, say } from "./page.ts";
+import { found, type Pixels } from "./picture.ts";
+import { cameraTrouble } from "./words.ts";
+
+/** Pictures are looked at in this size; digits have 32 dots. */
+const LOOKED_AT = 200;
+const FRAMES_PER_SECOND = 6;
+
+/** Dots of a digit, or null where none was found. */
+type Tell = (dots: Uint8Array | null) => void;
+
+function squared(source: CanvasImageSource, width: number, height: number): Pixels {
+  const side = Math.min(width, height);
+  const canvas = Object.assign(document.createElement("canvas"), { width: LOOKED_AT, height: LOOKED_AT });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (context === null) throw new Error("no canvas is left");
+  context.fillStyle = "#fff"; // what is transparent is paper
+  context.fillRect(0, 0, LOOKED_AT, LOOKED_AT);
+  context.drawImage(source, (width - side) / 2, (height - side) / 2, side, side, 0, 0, LOOKED_AT, LOOKED_AT);
+  return context.getImageData(0, 0, LOOKED_AT, LOOKED_AT);
+}
+
+/** A picture that a person chooses, drops or pastes. */
+export class PictureFile {
+  readonly #says = element("picture-says", HTMLElement);
+  readonly #shown = element("shown", HTMLCanvasElement);
+  readonly #tell: Tell;
+
+  constructor(tell: Tell) {
+    this.#tell = tell;
+    const file = element("file", HTMLInputElement);
+    const drop = element("drop", HTMLElement);
+    file.addEventListener("change", () => {
+      void this.#take(file.files?.[0]);
+      file.value = ""; // so that the same one can be chosen again
+    });
+    for (const kind of ["dragover", "drop", "dragleave"] as const) {
+      drop.addEventListener(kind, (event) => {
+        event.preventDefault();
+        drop.classList.toggle("over", kind === "dragover");
+        if (kind === "drop") void this.#take(event.dataTransfer?.files[0]);
+      });
+    }
+    document.addEventListener("paste", (event) => {
+      if (drop.checkVisibility()) void this.#take(event.clipboardData?.files[0]);
+    });
+  }
+
+  async #take(file: File | undefined): Promise<void> {
+    if (file === undefined) return;
+    let bitmap;
+    try {
+      bitmap = await createImageBitmap(file);
+    } catch {
+      say(this.#says, `${file.name} is no picture that this browser opens. Choose a PNG, JPEG or WebP file.`);
+      return;
+    }
+    const pixels = squared(bitmap, bitmap.width, bitmap.height);
+    bitmap.close();
+    Object.assign(this.#shown, { width: LOOKED_AT, height: LOOKED_AT, hidden: false });
+    this.#shown.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(pixels.data), LOOKED_AT), 0, 0);
+    element("drop-words", HTMLElement).classList.add("unseen");
+    const dots = found(pixels);
+    say(this.#says, dots === null ? `No digit was found in ${file.name}: ink and paper must differ.` : `${file.name} was read.`);
+    this.#tell(dots);
+  }
+}
+
+/** The camera, while a person lets it look. */
+export class Camera {
+  readonly #says = element("camera-says", HTMLElement);
+  readonly #toggle = element("camera-toggle", HTMLButtonElement);
+  readonly #video = element("video", HTMLVideoElement);
+  readonly #tell: Tell;
+  #timer = 0;
+
+  constructor(tell: Tell) {
+    this.#tell = tell;
+    this.#toggle.addEventListener("click", () => {
+      if (this.#timer) this.stop();
+      else void this.#start();
+    });
+  }
+
+  async #start(): Promise<void> {
+    this.#toggle.disabled = true;
+    try {
+      const camera = { facingMode: "environment", width: { ideal: 640 } };
+      this.#video.srcObject = await navigator.mediaDevices.getUserMedia({ video: camera });
+      await this.#video.play();
+      this.#timer = window.setInterval(() => this.#look(), 1000 / FRAMES_PER_SECOND);
+      say(this.#toggle, "Stop the camera");
+      say(this.#says, "The camera looks. Its pictures are read here and kept nowhere.");
+    } catch (error) {
+      this.stop();
+      const { what, remedy } = cameraTrouble(error);
+      say(this.#says, `${what} ${remedy}`);
+    }
+    this.#toggle.disabled = false;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = 0;
+    const stream = this.#video.srcObject;
+    if (stream instanceof MediaStream) for (const track of stream.getTracks()) track.stop();
+    this.#video.srcObject = null;
+    say(this.#toggle, "Start the camera");
+  }
+
+  #look(): void {
+    const { videoWidth, videoHeight } = this.#video;
+    if (videoWidth > 0 && !document.hidden) this.#tell(found(squared(this.#video, videoWidth, videoHeight)));
+  }
+}
