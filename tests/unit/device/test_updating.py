@@ -9,9 +9,9 @@ import pytest
 from tests.device_repository import NOW, Published, Server, X, expected
 from tests.enrolled_device import Device
 
-from edgeship.device import durable, state
+from edgeship.device import durable, probation, state
 from edgeship.device.config import Limits, Probation
-from edgeship.errors import UnavailableError, UpdateRefused
+from edgeship.errors import InputError, UnavailableError, UpdateRefused
 from edgeship.releases.documents import Arm, Constraints
 from edgeship.releases.names import rollout_path
 
@@ -266,3 +266,93 @@ def test_documents_do_not_pile_up(device: Device, published: Published) -> None:
         published.rollout("1.0.0", rollout=f"r-{number}")
         assert device.update().result == "current"
     assert len(list(device.place.documents.iterdir())) == 1
+
+
+def test_a_release_that_is_withheld_is_named_with_the_reason(device: Device, published: Published) -> None:
+    device.update()
+    assert (
+        device.update().message == "points 1.0.0 (tflite-float32, stable) is active; nothing is newer for this device"
+    )
+    published.release("1.1.0", 2)
+    outcome = device.update()
+    assert [(each.version, each.cause) for each in outcome.withheld] == [("1.1.0", "unnamed")]
+    assert outcome.message.endswith("is active; 1.1.0 is withheld: no rollout names it yet")
+    published.rollout("1.0.0", arms=(Arm("1.1.0", 0.0),))
+    assert device.update().message.endswith(
+        "1.1.0 is withheld: it is for 0 % of all devices, and this one was not drawn"
+    )
+    published.rollout("1.0.0", arms=(Arm("1.1.0", 100.0),), state="halted")
+    assert device.update().message.endswith("1.1.0 is withheld: its rollout is halted")
+    published.release("1.2.0", 3)
+    published.rollout("1.2.0")
+    device.set(variants=("tflite-int8",))
+    assert [each.cause for each in device.update().withheld] == ["variant", "unnamed"]
+
+
+def test_what_failed_here_is_said_and_tried_again_by_hand(device: Device, published: Published) -> None:
+    """A device that was too slow for a moment, say: nothing but a person knows."""
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    to_all(published, "1.1.0", 2, budget={"latency_ms": 1e-9})
+    device.update()
+    outcome = device.update()
+    assert (outcome.result, outcome.reason, outcome.withheld[0].cause) == ("kept", "stable", "failed")
+    assert "self-test" in outcome.message
+    assert "again: edgeship device update points --retry" in outcome.message
+    assert device.status().failed
+    tried = device.update(retry=True)
+    assert (tried.result, len(tried.refused), tried.withheld) == ("kept", 1, ())
+    assert [entry.version for entry in device.status().failed] == ["1.1.0"]
+
+
+def test_instead_of_an_arm_that_failed_the_stable_release_is_called_that(device: Device, published: Published) -> None:
+    device.update()
+    published.release("1.1.0", 2, golden=X[:, :3])
+    published.rollout("1.0.0", arms=(Arm("1.1.0", 100.0),))
+    device.set(probation=Probation(starts=0, minutes=0))
+    outcome = device.update()
+    assert (outcome.result, outcome.version, outcome.reason) == ("current", "1.0.0", "stable")
+    assert device.update().reason == "stable"
+
+
+@pytest.mark.parametrize("lost", ["model.tflite", "golden/input_0.npy", "manifest.json", "files"])
+def test_a_damaged_release_to_go_back_to_is_said_and_fetched_again(
+    device: Device, published: Published, lost: str
+) -> None:
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    to_all(published, "1.1.0", 2)
+    device.update()
+    folder = device.place.slot("a")
+    path = folder / "files" / lost if (folder / "files" / lost).exists() else folder / lost
+    assert device.status().problems == ()
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()  # files that both releases have are one on the disk
+        path.write_bytes(b"damaged")
+    assert any("1.0.0, the release to go back to, is damaged" in problem for problem in device.status().problems)
+    with pytest.raises(InputError, match=r"1\.0\.0, the release to go back to, is damaged"):
+        probation.roll_back(device.place, "by hand")
+    outcome = device.update()
+    assert (outcome.result, outcome.fallback) == ("current", "1.0.0, to go back to, was damaged and was fetched again")
+    assert device.status().problems == ()
+    probation.roll_back(device.place, "by hand")
+    with device.model() as model:
+        assert model.predict(X).version == "1.0.0"
+
+
+def test_a_release_to_go_back_to_that_cannot_be_had_is_no_fault_of_the_check(
+    device: Device, published: Published, server: Server
+) -> None:
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    to_all(published, "1.1.0", 2)
+    device.update()
+    (device.place.slot("a") / "files" / "model.tflite").write_bytes(b"damaged")
+    server.trick = lambda request: "1.0.0" in request.path and request.answer(503, b"") is None
+    outcome = device.update()
+    assert (outcome.result, outcome.refused) == ("current", ())
+    assert "cannot be fetched again" in outcome.fallback
+    server.trick = None
+    assert device.update().fallback.endswith("was fetched again")

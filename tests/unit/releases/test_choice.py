@@ -8,7 +8,8 @@ import pytest
 
 from edgeship.releases.choice import Member, draw, wish
 from edgeship.releases.documents import PLACES, Arm, Constraints, Policy, Rollout, no_policy
-from edgeship.releases.names import Line
+from edgeship.releases.names import Line, Version
+from edgeship.releases.withheld import withheld
 
 LINE = Line("m", 1)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -81,3 +82,43 @@ def test_other_languages_draw_the_same() -> None:
     """The vectors that clients in other languages are held to."""
     for case in json.loads(VECTORS.read_text())["draws"]:
         assert draw(case["rollout"], case["model"], case["install_id"]) == case["draw"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "policy", "cause", "why"),
+    [
+        ({}, None, "draw", "10 % of all devices, and this one was not drawn"),
+        ({"state": "halted"}, None, "halted", "halted"),
+        ({"arms": ()}, None, "unnamed", "no rollout names it"),
+        ({"arms": (), "channels": {"canary": "1.1.0"}}, None, "channel", "it is for the channel canary"),
+        ({"channels": {"beta": "1.0.0"}}, None, "channel", "is in the channel beta, which gets 1.0.0"),
+        ({"constraints": Constraints(("onnx-int8",))}, None, "constraints", "devices that run onnx-int8"),
+        (
+            {"constraints": Constraints((), "2027-01-01T00:00:00Z")},
+            None,
+            "constraints",
+            "begins at 2027-01-01T00:00:00Z",
+        ),
+        ({}, Policy("m", 1, "1.0.0", ("1.1.0",)), "revoked", "revoked"),
+        ({}, Policy("m", 1, "1.2.0"), "floor", "below the floor 1.2.0"),
+    ],
+)
+def test_why_a_device_does_not_get_a_release(
+    changes: dict[str, object], policy: Policy | None, cause: str, why: str
+) -> None:
+    document = rollout(("1.1.0", 10), **changes)
+    member = next(m for m in MEMBERS if draw("r", "m", m.install_id) >= PLACES // 10)
+    member = Member(member.install_id, member.variants, "beta")
+    found = withheld(Version(1, 1, 0), document, policy or no_policy(LINE), member, NOW)
+    assert found is not None
+    assert (found.version, found.cause) == ("1.1.0", cause)
+    assert why in found.why
+
+
+def test_what_stands_in_for_another_release_is_the_stable_one() -> None:
+    document = rollout(("1.1.0", 100))
+    found = wish(document, Policy("m", 1, "1.0.0", ("1.1.0",)), MEMBERS[0], NOW)
+    assert [found.reason_for(version) for version in found.versions] == ["stable"]
+    found = wish(document, no_policy(LINE), MEMBERS[0], NOW)
+    assert [found.reason_for(version) for version in found.versions] == ["arm", "stable"]
+    assert withheld(Version(1, 0, 0), document, no_policy(LINE), MEMBERS[0], NOW) is None

@@ -113,9 +113,10 @@ def init(
 @device.command()
 @_name
 @click.option("--check", "check_only", is_flag=True, help="Only look; take nothing.")
+@click.option("--retry", is_flag=True, help="Try again what failed on this device before.")
 @_folder
 @ui.json_option
-def update(name: str | None, check_only: bool, folder: Path | None, as_json: bool) -> int:
+def update(name: str | None, check_only: bool, retry: bool, folder: Path | None, as_json: bool) -> int:
     """Check for updates and take what there is, verified and tried here; what runs goes on whatever happens.
 
     Prints one line. Exit codes: 0 done, 1 something that was offered was refused, 3 no check could be made.
@@ -127,7 +128,7 @@ def update(name: str | None, check_only: bool, folder: Path | None, as_json: boo
     from edgeship.device import enrolled
     from edgeship.device import update as run
 
-    outcome = run(enrolled(name, folder), check_only=check_only)
+    outcome = run(enrolled(name, folder), check_only=check_only, retry=retry)
     ui.emit(outcome, as_json, lambda: ui.say(outcome.message))
     return 1 if outcome.refused else 0
 

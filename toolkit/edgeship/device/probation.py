@@ -129,6 +129,9 @@ def roll_back(place: Place, reason: str) -> State:
     def back(found: State) -> State:
         held = _before(place, found)
         if held is None:
+            hurt = slots.damaged_fallback(place)
+            if hurt is not None:
+                raise InputError(f"{hurt[1].version}, the release to go back to, is damaged", remedy=_MEND)
             raise InputError(f"{place.folder} holds no release to go back to")
         if not allowed(held.version, read_seen(place)):
             raise UpdateRefused(f"{held.version} may not run any more: it is revoked or below the floor")
@@ -137,6 +140,9 @@ def roll_back(place: Place, reason: str) -> State:
     after = state.change(place, back)
     _retire_failed(place, after)
     return after
+
+
+_MEND = "It is fetched again by: edgeship device update"
 
 
 def allowed(release: str, seen: Seen | None) -> bool:

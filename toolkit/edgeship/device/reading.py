@@ -101,6 +101,9 @@ def _problems(place: Place, found: State, seen: Seen | None, slot: str | None, n
             slots.check(place, slot)
         except ArtifactError as error:
             problems.append(f"{error.message}: edgeship device update")
+        hurt = slots.damaged_fallback(place)
+        if hurt is not None:
+            problems.append(f"{hurt[1].version}, the release to go back to, is damaged: edgeship device update")
     if found.last_check is None:
         problems.append("it was never checked for updates: edgeship device update")
     elif not found.last_check.ok:

@@ -11,6 +11,7 @@ from pathlib import Path
 from edgeship import manifest as manifests
 from edgeship.device import durable, state
 from edgeship.device.config import Place
+from edgeship.device.state import Release
 from edgeship.errors import ArtifactError
 from edgeship.files import sync_folder
 from edgeship.types import Manifest
@@ -74,6 +75,16 @@ def is_whole(place: Place, slot: str) -> bool:
     return True
 
 
+def damaged_fallback(place: Place) -> tuple[str, Release] | None:
+    """The slot that does not run and its release, where that is not as it was accepted; None: nothing is wrong."""
+    found = state.read(place)
+    slot = state.other(state.serving(place, found))
+    held = state.release(place, slot)
+    if held is None or found.has_failed(held.manifest_sha256) or is_whole(place, slot):
+        return None
+    return slot, held
+
+
 def held_files(place: Place) -> Iterator[tuple[str, int, Path]]:
     """SHA-256, size and place of every file in both slots, what runs first; none was looked into."""
     active = state.serving(place, state.read(place))
@@ -108,6 +119,30 @@ def fill(place: Place, slot: str, content: bytes, files: Mapping[str, Path]) -> 
         state.clear(place, slot)
         new.rename(place.slot(slot))
         sync_folder(place.folder)
+
+
+def mend(place: Place, slot: str, content: bytes, files: Mapping[str, Path]) -> None:
+    """Put back what is damaged in a slot, one rename for each file; what says that its release may run stays.
+
+    Args:
+        place: of the enrolment.
+        slot: with a release that passed its self-test.
+        content: of its manifest.
+        files: as for `fill`.
+    """
+    with durable.storage(place.slot(slot)):
+        for name, source in files.items():
+            target = file(place, slot, name)
+            if target.exists() and target.samefile(source):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            new = target.with_name(f".{target.name}.new")
+            new.unlink(missing_ok=True)
+            _link(source, new)
+            durable.sync(new)
+            new.replace(target)
+            sync_folder(target.parent)
+    durable.write(place.slot(slot) / manifests.NAME, content)
 
 
 def _link(source: Path, target: Path) -> None:

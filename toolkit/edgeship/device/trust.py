@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,6 +105,10 @@ class Repository:
         found = self._trusted().signed_by_targets(path)
         return None if found is None else _target(found)
 
+    def offline_paths(self) -> Iterable[str]:
+        """Of all files that the role `targets` itself has signed."""
+        return self._trusted().paths_of_targets()
+
     def delegated(self, path: str) -> Target | None:
         """A file that whoever is trusted with its path has signed."""
         with durable.storage(self._place.tuf), _typed(self._address):
@@ -179,6 +183,10 @@ class _Client(Updater):
     def signed_by_targets(self, path: str) -> TargetFile | None:
         """What the top-level role says about a path, its delegations left out."""
         return self._trusted_set.targets.targets.get(path)
+
+    def paths_of_targets(self) -> Iterable[str]:
+        """All of that role."""
+        return self._trusted_set.targets.targets.keys()
 
 
 class _Fetcher(FetcherInterface):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from edgeship.device import clock, durable, probation, selftest, slots, state, telemetry
+from edgeship.device import clock, durable, fallback, probation, selftest, slots, state, telemetry
 from edgeship.device import config as configs
 from edgeship.device.config import Config, Place
 from edgeship.device.fetching import Fetching
@@ -17,12 +17,16 @@ from edgeship.device.state import Check, Release, State, Trial
 from edgeship.device.trust import Repository, Target
 from edgeship.errors import EdgeshipError, InputError, UpdateRefused
 from edgeship.releases import documents
-from edgeship.releases.choice import Wish, wish
-from edgeship.releases.documents import Policy
-from edgeship.releases.names import Line, Version, manifest_path, policy_path, rollout_path, version
+from edgeship.releases.choice import Member, Wish, wish
+from edgeship.releases.documents import Policy, Rollout
+from edgeship.releases.names import Line, Version, manifest_path, policy_path, release_of, rollout_path, version
+from edgeship.releases.withheld import Withheld, withheld
 from edgeship.types import Manifest
 
 T = TypeVar("T")
+
+#: Newer releases that are spoken of.
+_MOST_WITHHELD = 4
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,11 @@ class Outcome:
         result: `updated`, `current`, `available` (not taken, only looked), `waiting` (for the end of a probation), or
             `kept` (nothing that this device may or can run is offered; it goes on with what it has).
         version, variant: of the release that the result is about; None: this device has none.
-        reason: why it: `stable`, `halted`, `channel`, `arm`, `constraints`.
+        reason: why this one: `stable`, `halted`, `channel`, `arm`, `constraints`.
         message: all of it in one line.
         refused: releases that were tried and not taken, with the reason.
+        withheld: releases that are newer and that this device does not get, the newest first, a few.
+        fallback: what was done about a release to go back to that was damaged; empty: nothing was to do.
     """
 
     result: str
@@ -44,6 +50,8 @@ class Outcome:
     reason: str
     message: str
     refused: tuple[str, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
+    fallback: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,23 @@ class _Candidate:
     manifest: Target
 
 
-def update(place: Place, *, check_only: bool = False, now: clock.Clock = clock.system) -> Outcome:
+@dataclass(frozen=True)
+class _Told:
+    """What the repository says, and what that means for this device."""
+
+    policy: Policy
+    rollout: Rollout
+    member: Member
+    wish: Wish
+
+
+def update(place: Place, *, check_only: bool = False, retry: bool = False, now: clock.Clock = clock.system) -> Outcome:
     """Check for updates, and take what there is; what runs goes on whatever happens.
 
     Args:
         place: of the enrolment.
         check_only: look only; nothing is fetched but metadata and documents.
+        retry: forget which releases failed here, so that they are tried again.
         now: the clock.
 
     Raises:
@@ -74,7 +93,7 @@ def update(place: Place, *, check_only: bool = False, now: clock.Clock = clock.s
         moment = now()
         try:
             with Http(config.limits) as http:
-                outcome = _Update(place, config, http, moment).run(check_only=check_only)
+                outcome = _Update(place, config, http, moment).run(check_only=check_only, retry=retry)
         except EdgeshipError as error:
             _note(place, config, Check(state.text_of(moment), False, error.message), type(error).__name__)
             raise
@@ -109,20 +128,25 @@ class _Update:
         self._line = config.of()
         self._refused: list[str] = []
 
-    def run(self, *, check_only: bool) -> Outcome:
+    def run(self, *, check_only: bool, retry: bool) -> Outcome:
         """Take the best release that passes its self-test."""
-        outcome = self._run(check_only=check_only)
-        if not check_only:
-            self._fetching.tidy()
-        return outcome
-
-    def _run(self, *, check_only: bool) -> Outcome:
         probation.settle(self._place, self._config, self._now)
-        policy, wanted = self._look()
-        for candidate in self._candidates(wanted):
+        told = self._look()
+        if retry:
+            state.change(self._place, lambda found: replace(found, failed=()))
+        outcome = self._run(told, check_only=check_only)
+        if not check_only:
+            if outcome.result != "updated":  # which leaves in the other slot what ran before
+                done = fallback.mend(self._place, self._fetching, self._repository, told.policy)
+                outcome = replace(outcome, fallback=done)
+            self._fetching.tidy()
+        return replace(outcome, message=_message(self._line, outcome))
+
+    def _run(self, told: _Told, *, check_only: bool) -> Outcome:
+        for candidate in self._candidates(told.wish):
             if state.read(self._place).has_failed(candidate.manifest.sha256):
                 continue
-            outcome = self._take(candidate, wanted, policy, check_only=check_only)
+            outcome = self._take(candidate, told, check_only=check_only)
             if outcome is not None:
                 return outcome
         found = state.read(self._place)
@@ -130,11 +154,11 @@ class _Update:
         if held is None:
             raise UpdateRefused(
                 f"{self._config.repository} has no release of {self._line} that this device can run and may",
-                remedy="; ".join(self._refused) or f"It runs {', '.join(self._config.variants)}.",
+                remedy="; ".join((*self._refused, *(f"{each.version}: {each.why}" for each in self._withheld(told)))),
             )
-        return self._outcome("kept", held.version, held.variant, wanted)
+        return self._outcome("kept", held.version, held.variant, told)
 
-    def _look(self) -> tuple[Policy, Wish]:
+    def _look(self) -> _Told:
         """What the repository says now, and what that means for this device."""
         seen = self._repository.refresh()
         policy = documents.no_policy(self._line)
@@ -146,7 +170,8 @@ class _Update:
         if target is None:
             raise UpdateRefused(f"{self._config.repository} has no rollout of {self._line}")
         rollout = self._read(target, documents.rollout)
-        return policy, wish(rollout, policy, configs.member(self._place, self._config), self._now)
+        member = configs.member(self._place, self._config)
+        return _Told(policy, rollout, member, wish(rollout, policy, member, self._now))
 
     def _read(self, target: Target, read: Callable[[bytes, Line], T]) -> T:
         content = self._fetching.document(target, documents.LIMIT_BYTES)
@@ -164,12 +189,12 @@ class _Update:
                     yield _Candidate(release, variant, target)
                     break
 
-    def _take(self, candidate: _Candidate, wanted: Wish, policy: Policy, *, check_only: bool) -> Outcome | None:
+    def _take(self, candidate: _Candidate, told: _Told, *, check_only: bool) -> Outcome | None:
         """Run this release, if it passes its self-test; None: it did not."""
         found = state.read(self._place)
         active = state.serving(self._place, found)
         held = state.release(self._place, active)
-        said = str(candidate.release), candidate.variant, wanted
+        said = str(candidate.release), candidate.variant, told
         if _is_it(held, candidate) and slots.is_whole(self._place, active or ""):
             return self._outcome("current", *said)
         if check_only:
@@ -177,7 +202,7 @@ class _Update:
         spare = self._spare(active)
         there = state.release(self._place, spare)
         installed = _is_it(there, candidate) and slots.is_whole(self._place, spare)
-        if not installed and spare != active and self._must_wait(found, held, policy):
+        if not installed and spare != active and self._must_wait(found, held, told.policy):
             return self._outcome("waiting", *said)
         manifest = self._install(candidate, spare, installed=installed)
         runs = None if active is None else state.other(spare)
@@ -233,15 +258,50 @@ class _Update:
         since, serial = state.text_of(self._now), state.next_serial(self._place)
         return Release(candidate.manifest.sha256, str(candidate.release), candidate.variant, since, serial)
 
-    def _outcome(self, result: str, release: str, variant: str, wanted: Wish) -> Outcome:
-        words = {
-            "updated": "is active now, in probation",
-            "current": "is active; nothing is newer for this device",
-            "available": "is available",
-            "waiting": "is available, and waits for the end of the probation of what runs",
-            "kept": "goes on: nothing else that this device may run is offered",
-        }
-        message = f"{self._line.model} {release} ({variant}, {wanted.reason}) {words[result]}"
-        if self._refused:
-            message += f"; refused: {'; '.join(self._refused)}"
-        return Outcome(result, release, variant, wanted.reason, message, tuple(self._refused))
+    def _outcome(self, result: str, release: str, variant: str, told: _Told) -> Outcome:
+        reason, held_back = told.wish.reason_for(version(release)), self._withheld(told, version(release))
+        return Outcome(result, release, variant, reason, "", tuple(self._refused), held_back)
+
+    def _withheld(self, told: _Told, than: Version | None = None) -> tuple[Withheld, ...]:
+        """Releases of the line that are newer than this one, and why this device has none of them."""
+        there: dict[Version, list[str]] = {}
+        for path in self._repository.offline_paths():
+            named = release_of(path, self._line.model)
+            if named is not None and named[0].major == self._line.major:
+                there.setdefault(named[0], []).append(named[1])
+        newer = [release for release in sorted(there, reverse=True) if than is None or release > than]
+        found = (self._why_not(release, there[release], told) for release in newer[:_MOST_WITHHELD])
+        return tuple(why for why in found if why is not None)
+
+    def _why_not(self, release: Version, variants: Sequence[str], told: _Told) -> Withheld | None:
+        text = str(release)
+        if release not in told.wish.versions:
+            return withheld(release, told.rollout, told.policy, told.member, self._now)
+        candidate = next((c for c in self._candidates(told.wish) if c.release == release), None)
+        if candidate is None:
+            runs = ", ".join(self._config.variants)
+            return Withheld(text, "variant", f"it is published as {', '.join(variants)}, and this device runs {runs}")
+        for failed in state.read(self._place).failed:
+            if failed.manifest_sha256 == candidate.manifest.sha256 and f"{text}: {failed.reason}" not in self._refused:
+                again = f"edgeship device update {self._place.folder.name} --retry"
+                return Withheld(text, "failed", f"it failed here at {failed.when}: {failed.reason}; again: {again}")
+        return None
+
+
+def _message(line: Line, found: Outcome) -> str:
+    """All that came of a check, in one line."""
+    words = {
+        "updated": "is active now, in probation",
+        "current": "is active",
+        "available": "is available",
+        "waiting": "is available, and waits for the end of the probation of what runs",
+        "kept": "goes on: nothing else that this device may run is offered",
+    }
+    said = [f"{line.model} {found.version} ({found.variant}, {found.reason}) {words[found.result]}"]
+    if found.withheld:
+        said.append(f"{found.withheld[0].version} is withheld: {found.withheld[0].why}")
+    elif found.result == "current":
+        said.append("nothing is newer for this device")
+    if found.refused:
+        said.append(f"refused: {'; '.join(found.refused)}")
+    return "; ".join((*said, *([found.fallback] if found.fallback else [])))

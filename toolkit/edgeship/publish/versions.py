@@ -9,7 +9,7 @@ from typing import Any
 from edgeship import manifest as manifests
 from edgeship.errors import InputError, RepositoryError
 from edgeship.publish.draft import Draft
-from edgeship.releases.names import Version, manifest_path, version
+from edgeship.releases.names import Version, manifest_path, release_of
 from edgeship.types import Manifest, ManifestInput, ManifestOutput
 
 RULE = (
@@ -22,10 +22,9 @@ def releases(draft: Draft, model: str) -> dict[Version, tuple[str, ...]]:
     """All releases of a model, each with its variants."""
     found: dict[Version, tuple[str, ...]] = {}
     for path in sorted(draft.offline):
-        parts = path.split("/")
-        if len(parts) == 6 and parts[:2] == ["models", model] and parts[5] == manifests.NAME:
-            release = version(parts[3])
-            found[release] = (*found.get(release, ()), parts[4])
+        named = release_of(path, model)
+        if named is not None:
+            found[named[0]] = (*found.get(named[0], ()), named[1])
     return found
 
 

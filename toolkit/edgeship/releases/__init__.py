@@ -3,6 +3,7 @@
 - `names`: versions, lines, and the target paths of everything in a repository.
 - `documents`: the policy and rollout of a line, as values that were checked.
 - `choice`: the draw of a device, and what it should run.
+- `withheld`: why it does not get another release.
 
 Pure: no network, no files, no clock, no TUF.
 """

@@ -33,10 +33,16 @@ class Wish:
     Attributes:
         versions: allowed by the policy; whether they are there, and run here, is for the device to see.
         reason: `stable`, `halted`, `channel`, `arm`, or `constraints` (which this device does not meet).
+        wanted: what the rollout gives this device, whether the policy allows it or not; the reason is about this one.
     """
 
     versions: tuple[Version, ...] = field(default=())
     reason: str = "stable"
+    wanted: Version | None = None
+
+    def reason_for(self, release: Version) -> str:
+        """Why the device has this one of `versions`: what stands in for another release is `stable`."""
+        return self.reason if release == self.wanted else "stable"
 
 
 def draw(rollout: str, model: str, install_id: str) -> int:
@@ -49,7 +55,7 @@ def wish(document: Rollout, policy: Policy, member: Member, now: datetime) -> Wi
     """What a device should run. `now` has a time zone."""
     wanted, reason = _wanted(document, member, now)
     allowed = [found for found in dict.fromkeys((wanted, version(document.stable))) if policy.allows(found)]
-    return Wish(tuple(allowed), reason)
+    return Wish(tuple(allowed), reason, wanted)
 
 
 def _wanted(document: Rollout, member: Member, now: datetime) -> tuple[Version, str]:

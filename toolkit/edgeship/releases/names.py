@@ -94,3 +94,14 @@ def manifest_path(model: str, release: Version, variant: str) -> str:
 def patch_path(of: Line, old_sha256: str, new_sha256: str) -> str:
     """Target path of the patch between two files, both by the SHA-256 of their plain content."""
     return f"models/{of}/patches/{old_sha256[:_DIGITS]}-{new_sha256[:_DIGITS]}.esd"
+
+
+def release_of(path: str, model: str) -> tuple[Version, str] | None:
+    """Version and variant of which this target path is the manifest; None where it is none of that model."""
+    parts = path.split("/")
+    if len(parts) != 6 or parts[:2] != ["models", model] or parts[5] != "manifest.json":
+        return None
+    try:
+        return version(parts[3]), parts[4]
+    except InputError:
+        return None
