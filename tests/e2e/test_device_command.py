@@ -136,3 +136,16 @@ def test_units_are_printed_and_nothing_else_is_needed(device: Script, server: Se
     assert set(json.loads(device("device", "init", *words, "--json").out)["units"]) == {
         "edgeship-points.service", "edgeship-points.timer",
     }  # fmt: skip
+
+
+def test_enrolling_again_says_what_changed_and_keeps_the_rest(device: Script, server: Server, tmp_path: Path) -> None:
+    words = ("device", "init", "--repo", server.url, "--root", tmp_path / "root.json", "--line", str(LINE))
+    first = device(*words, "--channel", "canary", "--variant", "tflite-float32")
+    assert "channel: canary (was: none)" in first.out
+    assert "points has other settings now" in first.out
+    second = device(*words, "--otlp", "http://127.0.0.1:4318/v1/metrics", "--json").json
+    assert [each["setting"] for each in second["changed"]] == ["telemetry.otlp"]
+    assert device("device", "status", "--json").json["channel"] == "canary"
+    assert device(*words, "--json").json["changed"] == []
+    assert "points was enrolled already" in device(*words).out
+    assert "channel: none (was: canary)" in device(*words, "--channel", "").out

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.device_repository import LINE, NOW, Published, Server, X, bundle
+from tests.device_repository import LINE, NOW, Published, Server, X, bundle, served
 from tests.enrolled_device import Device
 from tuf.api.metadata import Metadata, Root, TargetFile
 from tuf.ngclient.updater import Updater
@@ -289,7 +289,23 @@ def test_enrolling_again_changes_settings_and_no_trust(device: Device, published
     assert enrol(place, config, published.root)
     assert json.loads(place.config.read_text())["channel"] is None
     assert place.install_id.read_text() == before
-    for other in ({"line": "points/v2"}, {"repository": "http://127.0.0.1:1"}):
-        device.set(**other)
-        with pytest.raises(InputError, match="already"):
-            enrol(place, config, published.root)
+    device.set(line="points/v2")
+    with pytest.raises(InputError, match=r"follows points/v2 of .* already, by the same root"):
+        enrol(place, config, published.root)
+    device.set(line="points/v1")
+    others = Published(place.folder.parent / "others").root
+    with pytest.raises(InputError, match="already, by another root"):
+        enrol(place, config, others)
+
+
+def test_a_device_follows_its_repository_to_another_address(device: Device, published: Published) -> None:
+    """The keys are what it follows; where they sign is a setting."""
+    device.update()
+    published.release("1.1.0", 2)
+    published.rollout("1.1.0")
+    moved = published.folder.rename(published.folder.with_name("moved"))
+    with pytest.raises(RepositoryUnavailable):
+        device.update()
+    with served(moved / "repo") as server:
+        assert enrol(device.place, replace(device.config, repository=server.url), published.root)
+        assert (device.update().result, device.active) == ("updated", "1.1.0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -42,9 +42,11 @@ def device() -> None:
 @click.option("--line", required=True, metavar="MODEL/v1", help="The model and the major version to follow.")
 @click.option("--name", help="Of the enrolment. Default: that of the model.")
 @click.option("--variant", "variants", multiple=True, metavar="VARIANT", help="That runs here; repeatable, best first.")
-@click.option("--channel", help="A channel that this device is in, such as canary.")
-@click.option("--textfile", metavar="FILE.prom", help="Count, into this file for Prometheus's node exporter.")
-@click.option("--otlp", metavar="URL", help="Count, and send to this OTLP/HTTP receiver (.../v1/metrics).")
+@click.option("--channel", help="A channel that this device is in, such as canary; '': none any more.")
+@click.option(
+    "--textfile", metavar="FILE.prom", help="Count, into this file for Prometheus's node exporter; '': no more."
+)
+@click.option("--otlp", metavar="URL", help="Count, and send to this OTLP/HTTP receiver (.../v1/metrics); '': no more.")
 @click.option("--systemd", metavar="DIR", help="Also write a service and a timer there; - prints them.")
 @_folder
 @ui.json_option
@@ -63,37 +65,34 @@ def init(
 ) -> int:
     """Enrol this device: from then on it believes whom root.json names, and nobody else.
 
-    The same again changes nothing; other options change its settings. A folder that follows another repository, root
-    or line is refused.
+    The same again changes nothing; other options, and another --repo, change what they name and nothing else. A
+    folder that follows another root or line is refused.
 
     \b
     Example:
       edgeship device init --repo https://models.example/ --root root.json --line wake-word/v1
     """
     from edgeship.device import config as configs
+    from edgeship.device import settings
     from edgeship.device import systemd as units
-    from edgeship.device import telemetry
     from edgeship.errors import InputError
     from edgeship.releases.names import check_model
+    from edgeship.releases.names import line as read_line
 
-    destination = None if textfile is None else telemetry.destination(textfile)
-    made = configs.Config(
-        repo.rstrip("/"),
-        line,
-        variants or configs.VARIANTS,
-        channel,
-        telemetry=configs.Telemetry(destination, otlp),
-    )
-    place = configs.Place(configs.base(folder) / check_model(name or made.of().model))
+    place = configs.Place(configs.base(folder) / check_model(name or read_line(line).model))
+    before = settings.earlier(place)
+    wanted = settings.Wanted(repo.rstrip("/"), line, variants, channel, textfile, otlp)
+    made = settings.merged(before, wanted)
     try:
         content = root.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {root}: {error.strerror}") from error
     files = {}
     if systemd is not None:  # before anything is written: a service that could not work is refused
-        files = units.units(place.folder.name, folder=place.folder.parent, textfile=destination)
-    new = configs.enrol(place, made, content)
+        files = units.units(place.folder.name, folder=place.folder.parent, textfile=made.telemetry.textfile)
+    configs.enrol(place, made, content)
     written = [] if systemd in (None, "-") else units.install(files, Path(systemd))
+    changed = settings.changes(before, made)
 
     def show() -> None:
         if systemd == "-":
@@ -101,12 +100,14 @@ def init(
                 click.echo(f"# {file}\n{text}")
         for path in written:
             ui.say(f"wrote {path}")
-        state = "enrolled" if new else "was enrolled already"
+        for each in changed:
+            ui.say(f"{each.setting}: {each.after} (was: {each.before})")
+        known = "has other settings now" if changed else "was enrolled already"
         then = f"edgeship device update {place.folder.name}{'' if folder is None else f' --dir {folder}'}"
-        ui.say(f"{place.folder.name} {state} in {place.folder}   next: {then}")
+        ui.say(f"{place.folder.name} {known if before else 'enrolled'} in {place.folder}   next: {then}")
 
-    document: dict[str, Any] = {"name": place.folder.name, "folder": str(place.folder), "new": new, "units": files}
-    ui.emit(document, as_json, show)
+    document = {"name": place.folder.name, "folder": place.folder, "new": before is None, "changed": changed}
+    ui.emit({**document, "units": files}, as_json, show)
     return 0
 
 

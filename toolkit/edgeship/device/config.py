@@ -254,7 +254,7 @@ def _is_address(text: str) -> bool:
 
 
 def enrol(place: Place, config: Config, root: bytes) -> bool:
-    """Enrol a device, or change the settings of one; False where nothing was to do.
+    """Enrol a device, or change the settings of one, its repository's address among them; False: nothing was to do.
 
     Args:
         place: its folder; made where it is missing.
@@ -262,7 +262,7 @@ def enrol(place: Place, config: Config, root: bytes) -> bool:
         root: a root.json of the repository: from then on the device believes whom that names.
 
     Raises:
-        InputError: the config or the root cannot be used, or the folder belongs to another repository, root or line.
+        InputError: the config or the root cannot be used, or the folder belongs to another root or line.
     """
     from edgeship.device.trust import check_root
 
@@ -271,11 +271,12 @@ def enrol(place: Place, config: Config, root: bytes) -> bool:
         raise InputError(f"the root has {len(root):,} bytes, {_ROOT_LIMIT_BYTES:,} are allowed")
     check_root(root)
     earlier, believed = _earlier(place)
-    follows = (config if earlier is None else earlier), (root if believed is None else believed)
-    if (follows[0].repository, follows[0].line, follows[1]) != (config.repository, config.line, root):
+    follows = config if earlier is None else earlier
+    if follows.line != config.line or (believed is not None and believed != root):
+        whose = "by the same root" if believed == root else "by another root"
         raise InputError(
-            f"{place.folder} follows {follows[0].line} of {follows[0].repository} already, by the root it was given",
-            remedy="Remove the folder to start anew, or give another --name to follow both.",
+            f"{place.folder} follows {follows.line} of {follows.repository} already, {whose}",
+            remedy="Give another --name to follow both, or remove the folder to start anew.",
         )
     if (earlier, believed) == (config, root):
         return False
