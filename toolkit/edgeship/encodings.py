@@ -7,7 +7,7 @@ anywhere: never more bytes than were announced, in little memory.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import brotli
 from backports import zstd
@@ -39,9 +39,9 @@ def encode(content: bytes, encoding: str, *, brotli_quality: int = 11) -> bytes:
     return ways[encoding](content)
 
 
-def smallest(content: bytes) -> tuple[str, bytes] | None:
+def smallest(content: bytes, allowed: Collection[str] = tuple(SUFFIXES)) -> tuple[str, bytes] | None:
     """The encoding with the fewest bytes, and those; None where compression does not pay (`on_the_wire`)."""
-    found = [(name, encode(content, name)) for name in SUFFIXES]
+    found = [(name, encode(content, name)) for name in allowed]
     name, encoded = min(found, key=lambda pair: len(pair[1]))
     return (name, encoded) if on_the_wire(len(content), len(encoded)) < len(content) else None
 

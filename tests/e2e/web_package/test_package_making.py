@@ -40,9 +40,9 @@ def test_the_command_ends_with_what_to_paste(edgeship: Script, demo: Demo, packa
     # Made once more, by another process, in another place: the same bytes.
     assert digests(out) == digests(packages / "digits")
     manifest = json.loads((out / "manifest.json").read_text())
-    assert {f["name"]: f["sha256"] for f in manifest["files"]} | {
-        "manifest.json": digests(out)["manifest.json"]
-    } == digests(out)
+    listed = {f["name"]: f["sha256"] for f in (*manifest["files"], *manifest["release"])}
+    assert listed | {"manifest.json": digests(out)["manifest.json"]} == digests(out)
+    assert {name for name in listed if name.startswith("release/")} == {f["name"] for f in manifest["release"]}
     for name in digests(out):
         if name.startswith("assets/"):
             assert digests(out)[name][:20] in name
@@ -73,6 +73,7 @@ def test_names_do_not_become_code(demo: Demo, tmp_path: Path) -> None:
     description = {
         "name": HOSTILE[0],
         "version": "1.0.0",
+        "created": "2026-11-20T21:04:05+00:00",
         "inputs": [{"name": name, "shape": shape, "dtype": "float32", "image": None}],
         "outputs": [{"name": spec.name, "shape": [None, 10], "dtype": "float32"} for spec in artifact.outputs],
         "labels": list(HOSTILE * 2),
@@ -89,6 +90,7 @@ def test_names_do_not_become_code(demo: Demo, tmp_path: Path) -> None:
         "out": str(out),
         "description": description,
         "runtimes": ["tfjs-wasm"],
+        "variants": {"tfjs-wasm": "tfjs-float32"},
         "tfjs": {"folder": str(artifact.path), "files": [entry.name for entry in artifact.files]},
         "tflite": None,
         "samples": [sample],

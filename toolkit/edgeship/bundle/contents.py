@@ -35,9 +35,10 @@ def describe(
 ) -> Manifest:
     """The manifest of an artifact, without what is known once its files are written, and without wishes."""
     names = golden_names(golden)
+    kind, runtime = next((kind, name) for (kind, taken), name in RUNTIMES.items() if taken == artifact.format)
     return Manifest(
         schema="edgeship.manifest/1",
-        kind="device",
+        kind=kind,
         name=report.name,
         version=None,
         created=report.created,
@@ -46,7 +47,7 @@ def describe(
         variant=artifact.variant if artifact.variant != SNAPPED else "float32",  # which is what it replaces
         entry=artifact.files[0].name,
         files=(),
-        runtime=runtime_needs(artifact, RUNTIMES["device", artifact.format]),
+        runtime=runtime_needs(artifact, runtime),
         budget=NO_BUDGET,
         inputs=tuple(_input(spec, artifact, report, golden) for spec in artifact.inputs),
         outputs=tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,17 @@ from edgeship.files import whole_folder, write_text
 from edgeship.golden import Golden
 from edgeship.report import schema
 from edgeship.report.store import LIMIT_BYTES, loads
-from edgeship.types import NO_BUDGET, Artifact, Budget, Bundle, BundleFile, FileEntry, ModelCard, Stored
+from edgeship.types import (
+    NO_BUDGET,
+    Artifact,
+    Budget,
+    Bundle,
+    BundleFile,
+    FileEntry,
+    Manifest,
+    ModelCard,
+    Stored,
+)
 
 
 @dataclass(frozen=True)
@@ -59,20 +70,36 @@ def device_bundle(build: Path, out: Path, wishes: Wishes = Wishes(), *, force: b
     golden_samples.check(artifact, golden, runtime.run(artifact, golden.inputs), tolerances[0])
     manifest = describe(report_text, report, artifact, golden, tolerances)
     with whole_folder(out) as folder:
-        entries = hash_files(folder, _write_files(folder, artifact, golden))
-        files = tuple(_store(folder, entry) for entry in entries)
-        text = manifests.written(replace(manifest, files=files, budget=wishes.budget, card=wishes.card)).decode()
-        schema.check(schema.parse(text, manifests.NAME), manifests.SCHEMA, manifests.NAME)
+        text = write_bundle(folder, replace(manifest, budget=wishes.budget, card=wishes.card), artifact, golden)
         if earlier not in (None, text.encode()) and not force:
             raise OutputError(f"{out} holds another bundle", remedy="Choose another --out, or replace it with --force.")
-        write_text(folder / manifests.NAME, text)
     return verify_bundle(out)
 
 
-def _store(folder: Path, entry: FileEntry) -> BundleFile:
+def write_bundle(
+    folder: Path, manifest: Manifest, artifact: Artifact, golden: Golden, encodings: Collection[str] = tuple(SUFFIXES)
+) -> str:
+    """Write the files of a bundle, each in the smallest of some encodings; the text of its manifest.
+
+    Args:
+        folder: empty.
+        manifest: what `describe` says, to which the files are added.
+        artifact: whose files they are.
+        golden: samples to add.
+        encodings: that its clients decode.
+    """
+    entries = hash_files(folder, _write_files(folder, artifact, golden))
+    files = tuple(_store(folder, entry, encodings) for entry in entries)
+    text = manifests.written(replace(manifest, files=files)).decode()
+    schema.check(schema.parse(text, manifests.NAME), manifests.SCHEMA, manifests.NAME)
+    write_text(folder / manifests.NAME, text)
+    return text
+
+
+def _store(folder: Path, entry: FileEntry, encodings: Collection[str]) -> BundleFile:
     """Replace a file by its smallest compressed form where that pays."""
     plain = folder / entry.name
-    found = smallest(plain.read_bytes())
+    found = smallest(plain.read_bytes(), encodings)
     if found is None:
         return BundleFile(entry.name, entry.sha256, entry.size_bytes, None)
     encoding, content = found

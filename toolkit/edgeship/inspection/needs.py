@@ -10,6 +10,8 @@ from edgeship.types import Artifact, Operator, RuntimeNeeds
 
 #: The first TensorFlow Lite in the table.
 _FIRST_TFLITE = "1.5.0"
+#: The first TF.js with graph models in one model.json.
+_FIRST_TFJS = "1.0.0"
 
 
 def runtime_needs(artifact: Artifact, runtime: str) -> RuntimeNeeds:
@@ -19,7 +21,10 @@ def runtime_needs(artifact: Artifact, runtime: str) -> RuntimeNeeds:
     """
     found = inspect(artifact.path, ask=False)
     ops = sorted({(op.type, op.version) for op in found.ops}, key=lambda pair: (pair[0], pair[1] or 0))
-    minimum = found.requires["ONNX Runtime"] if artifact.format == "onnx" else _least_tflite(ops)
+    if artifact.format == "tfjs":
+        minimum = _FIRST_TFJS
+    else:
+        minimum = found.requires["ONNX Runtime"] if artifact.format == "onnx" else _least_tflite(ops)
     return RuntimeNeeds(runtime, minimum, tuple(Operator(*op) for op in ops))
 
 

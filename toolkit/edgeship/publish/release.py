@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeship import manifest as manifests
 from edgeship.bundle import verify_bundle
+from edgeship.bundle.web.release import bundles as web_bundles
 from edgeship.errors import InputError
-from edgeship.publish import rollout, versions
+from edgeship.publish import cautions, rollout, versions
+from edgeship.publish.cautions import Caution
 from edgeship.publish.deltas import Delta, Deltas, drop_stale
 from edgeship.publish.draft import Draft
+from edgeship.publish.examining import examine as run_golden_samples
 from edgeship.publish.repository import Change, Repository
 from edgeship.releases.documents import Rollout
 from edgeship.releases.names import (
@@ -56,6 +59,7 @@ class Published:
         first: whether it is the first of its line, and so what all devices get.
         deltas: patches to it.
         change: of the repository.
+        warnings: what was probably not meant.
     """
 
     model: str
@@ -65,29 +69,40 @@ class Published:
     first: bool
     deltas: tuple[Delta, ...]
     change: Change
+    warnings: tuple[Caution, ...] = ()
 
 
 def publish(
-    repository: Repository, bundles: Sequence[Path], *, model: str | None = None, version: Version | None = None
+    repository: Repository,
+    bundles: Sequence[Path],
+    *,
+    model: str | None = None,
+    version: Version | None = None,
+    examine: Callable[[Bundle, Manifest], Caution | None] = run_golden_samples,
 ) -> Published:
     """Publish bundles as the variants of one release.
 
     Args:
         repository: where to.
-        bundles: folders, each of another variant.
+        bundles: folders, each of another variant; a web package holds one for each of its files.
         model: name; None: that of the bundles.
         version: None: the next one by the rule (`edgeship.publish.versions`).
+        examine: tries each bundle before it is signed; what it returns is warned of.
 
     Raises:
-        ArtifactError: a bundle is damaged.
+        ArtifactError: a bundle is damaged, or fails its own golden samples.
         InputError: the bundles are no variants of one release, or the version is against the rule.
         RepositoryError: see `Repository.change`.
     """
-    variants = [_read_variant(path) for path in bundles]
+    variants = [_read_variant(folder) for path in bundles for folder in web_bundles(path)]
     name = check_model(model or variants[0].manifest.name)
     versions.check_together([variant.manifest for variant in variants])
     if len({variant.name for variant in variants}) != len(variants):
-        raise InputError("two bundles are of the same variant", remedy="Publish them as two releases.")
+        raise InputError(
+            "two bundles are of the same variant",
+            remedy="Publish one of them; a .tflite file of a web package is for devices, too.",
+        )
+    tried = tuple(why for v in variants if (why := examine(v.bundle, v.manifest)) is not None)
     made: list[_Added] = []
     deltas = Deltas(repository.progress)
 
@@ -97,7 +112,8 @@ def publish(
 
     change = repository.change(edit)
     names = tuple(variant.name for variant in variants)
-    return Published(name, str(made[-1].release), names, made[-1].new, made[-1].first, made[-1].deltas, change)
+    last, told = made[-1], (*tried, *made[-1].warnings)
+    return Published(name, str(last.release), names, last.new, last.first, last.deltas, change, told)
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,7 @@ class _Added:
     new: bool
     first: bool
     deltas: tuple[Delta, ...]
+    warnings: tuple[Caution, ...] = ()
 
 
 def _read_variant(path: Path) -> Variant:
@@ -152,6 +169,8 @@ def _add(draft: Draft, model: str, release: Version, variants: Sequence[Variant]
     versions.check(draft, model, release, variants[0].manifest)
     line = Line(model, release.major)
     first = rollout_path(line) not in draft.online
+    names = [variant.name for variant in missing]
+    told = cautions.of(draft, model, release, names, variants[0].manifest) if missing else ()
     for variant in missing:
         _put_variant(draft, model, release, variant)
     if first:
@@ -164,7 +183,7 @@ def _add(draft: Draft, model: str, release: Version, variants: Sequence[Variant]
     ]
     if missing:
         drop_stale(draft, line, named)
-    return _Added(release, bool(missing), first, tuple(made))
+    return _Added(release, bool(missing), first, tuple(made), told)
 
 
 def _put_variant(draft: Draft, model: str, release: Version, variant: Variant) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 from edgeship import golden as golden_samples
 from edgeship import plugins
 from edgeship.bundle.reading import listing
-from edgeship.bundle.web import scripts, texts
+from edgeship.bundle.web import release, scripts, texts
 from edgeship.bundle.web.choosing import choose
 from edgeship.bundle.web.description import describe
+from edgeship.bundle.web.release import FOLDER, SCHEMA, variant_name
 from edgeship.codec import strict_json
 from edgeship.errors import InputError, OutputError
 from edgeship.files import whole_folder, write_text
@@ -24,7 +25,6 @@ from edgeship.report import schema
 from edgeship.report.store import LIMIT_BYTES, loads
 from edgeship.types import Array, Artifact, FileEntry
 
-SCHEMA = "edgeship.web/1"
 _MANIFEST = "manifest.json"
 #: Samples that a package is checked with in Node.
 _SAMPLES = 4
@@ -86,14 +86,16 @@ def web_package(build: Path, out: Path, wishes: WebWishes = WebWishes(), *, forc
     """
     earlier = _check_out(out)
     modules = scripts.modules()
-    report = loads(schema.read_text(build / "report.json", LIMIT_BYTES), build, str(build / "report.json"))
+    report_text = schema.read_text(build / "report.json", LIMIT_BYTES)
+    report = loads(report_text, build, str(build / "report.json"))
     name = texts.package_name(report.name) if wishes.name is None else texts.checked_name(wishes.name)
     version = texts.checked_version(wishes.version)
     chosen = choose(report, wishes.artifact, wishes.runtimes)
     golden = {artifact.id: _golden(build, artifact) for artifact in chosen.values()}
     main = next(iter(chosen.values()))
     one_by_one = any(artifact.format == "tflite" for artifact in chosen.values())  # LiteRT.js resizes nothing
-    description = describe(name, version, main, golden[main.id], one_by_one=one_by_one)
+    described = describe(name, version, main, golden[main.id], one_by_one=one_by_one)
+    description = {**described, "created": report.created}
     with whole_folder(out) as folder, tempfile.TemporaryDirectory() as scratch:
         samples = _samples(Path(scratch), description, golden[main.id])
         built = scripts.run("build.mjs", _job(modules, folder, description, chosen, samples))
@@ -101,6 +103,7 @@ def web_package(build: Path, out: Path, wishes: WebWishes = WebWishes(), *, forc
         for file, text in texts.written(description, built["packages"]).items():
             write_text(folder / file, text)
         checked = _check(folder, Path(scratch), chosen, golden, samples)
+        release.write(folder, build, report_text, report, chosen.values())
         manifest = _manifest(folder, description, chosen)
         if earlier not in (None, manifest.encode()) and not force:
             raise OutputError(
@@ -122,6 +125,7 @@ def _job(
         "out": str(out),
         "description": description,
         "runtimes": list(chosen),
+        "variants": {name: variant_name(artifact) for name, artifact in chosen.items()},
         "samples": samples,
         **folders,
     }
@@ -204,9 +208,14 @@ def _manifest(folder: Path, description: Mapping[str, Any], chosen: Mapping[str,
         "outputs": description["outputs"],
         "labels": description["labels"],
         "runtimes": description["runtimes"],
-        "files": entries,
+        "files": [entry for entry in entries if not _is_release(entry)],
+        "release": [entry for entry in entries if _is_release(entry)],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _is_release(entry: Mapping[str, Any]) -> bool:
+    return str(entry["name"]).startswith(f"{FOLDER}/")
 
 
 def _check_out(out: Path) -> bytes | None:
@@ -219,7 +228,8 @@ def _check_out(out: Path) -> bytes | None:
     try:
         content = (out / _MANIFEST).read_bytes()
         document = strict_json(content)
-        names = {entry["name"] for entry in document["files"]} if document["schema"] == SCHEMA else None
+        entries = [*document["files"], *document["release"]]
+        names = {entry["name"] for entry in entries} if document["schema"] == SCHEMA else None
     except (OSError, ValueError, TypeError, KeyError, InputError) as error:
         raise foreign from error
     if names is None or not {_MANIFEST, *names}.issuperset(listing(out)):

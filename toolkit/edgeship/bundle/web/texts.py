@@ -62,6 +62,7 @@ def written(description: Mapping[str, Any], packages: Sequence[Mapping[str, str]
     return {
         "package.json": _package_json(description),
         "model.d.ts": _types(description),
+        "updates.d.ts": _update_types(),
         "README.md": _readme(description),
         _APACHE: (_TEMPLATES / _APACHE).read_text(encoding="utf-8"),
         "THIRD_PARTY.md": third_party(packages, [runtime["name"] for runtime in description["runtimes"]]),
@@ -102,7 +103,7 @@ def _string(text: str) -> str:
 
 
 def _package_json(description: Mapping[str, Any]) -> str:
-    files = ["assets", "index.js", "manifest.json", "model.d.ts", "node.js", "sw.js", "worker.js", "*.md", _APACHE]
+    files = ["assets", "manifest.json", "*.d.ts", "*.js", "*.md", _APACHE]
     document = {
         "name": description["name"],
         "version": description["version"],
@@ -120,6 +121,7 @@ def _package_json(description: Mapping[str, Any]) -> str:
                 "node": "./node.js",
                 "default": "./index.js",
             },
+            "./updates": {"types": "./updates.d.ts", "default": "./updates.js"},
             "./worker.js": "./worker.js",
             "./sw.js": "./sw.js",
             "./assets/*": "./assets/*",
@@ -159,6 +161,11 @@ def _types(description: Mapping[str, Any]) -> str:
     lines += ["}", "", "/** What `predict` takes: the only input as it is, or all of them by name. */"]
     lines += [f"export type Input = {alone}Inputs;", ""]
     return "\n".join(lines) + _public("public.ts") + "\n" + (_TEMPLATES / "types.d.ts").read_text(encoding="utf-8")
+
+
+def _update_types() -> str:
+    head = '// Written by edgeship.\nimport type { ModelUpdates, ReleaseName } from "./model.js";\n\n'
+    return head + _public("public_updates.ts")
 
 
 def _public(source: str) -> str:

@@ -27,6 +27,7 @@ const GPU = { 'tfjs-webgl': 'webgl', 'tfjs-webgpu': 'webgpu' };
  * @property {string} out an empty folder for the package
  * @property {object} description without `runtimes`
  * @property {string[]} runtimes in the order in which `auto` tries them
+ * @property {Record<string, string>} variants of releases, by runtime
  * @property {{folder: string, files: string[]} | null} tfjs model.json first
  * @property {{folder: string, files: string[]} | null} tflite
  * @property {{name: string, dtype: string, shape: number[], file: string}[][]} samples inputs to run the model on
@@ -39,7 +40,7 @@ async function main(job) {
   const needs = job.tfjs ? await builder.needs() : null;
   const builtin = job.runtimes.includes('tfjs-wasm') ? 'tfjs-wasm' : null;
   const runtimes = [];
-  for (const name of job.runtimes) runtimes.push(await builder.runtime(name, needs));
+  for (const name of job.runtimes) runtimes.push({ variant: job.variants[name], ...(await builder.runtime(name, needs)) });
   const description = { ...job.description, runtimes };
   await builder.scripts(description, builtin, needs);
   return { runtimes, ops: needs?.ops ?? [], kernels: needs?.kernels ?? [], packages: builder.included() };
@@ -150,6 +151,7 @@ class Builder {
     await write('worker.js', 'runtime/worker.ts', trimmed, { banner });
     await write('index.js', 'package/index.ts', [], { banner, minifyWhitespace: true });
     await write('node.js', 'package/node.ts', [], { platform: 'node', define: {} });
+    await write('updates.js', 'package/updates.ts', [], { define: {} });
     await write('sw.js', 'package/sw.ts', [], { format: 'iife', minify: false });
   }
 }

@@ -3,7 +3,8 @@ import { ADDRESSES } from "edgeship:addresses";
 import type { LoadOptions } from "../public.ts";
 import type { Session } from "../runtime/session.ts";
 import { InPage, InWorker } from "./channel.ts";
-import { loadOn, type Host, type Model } from "./model.ts";
+import { loadOn, type Model } from "./model.ts";
+import type { Host } from "./starting.ts";
 
 export { ModelError } from "../runtime/errors.ts";
 export { keepOffline } from "./offline.ts";

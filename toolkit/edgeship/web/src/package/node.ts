@@ -6,7 +6,8 @@ import { ModelError, text } from "../runtime/errors.ts";
 import { overNetwork, type Reader } from "../runtime/files.ts";
 import type { Session } from "../runtime/session.ts";
 import { Blocked, InPage } from "./channel.ts";
-import { loadOn, type Host, type Model } from "./model.ts";
+import { loadOn, type Model } from "./model.ts";
+import type { Host } from "./starting.ts";
 
 export { ModelError } from "../runtime/errors.ts";
 export { DESCRIPTION as description } from "./description.ts";

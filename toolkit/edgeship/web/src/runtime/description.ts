@@ -44,6 +44,8 @@ export interface Asset {
 /** What a runtime of this package needs. */
 export interface RuntimeFiles {
   readonly name: RuntimeName;
+  /** What its model is called in releases: `tfjs-uint8`. */
+  readonly variant: string;
   /** The model's files by the name that they have in the build, the entry first. */
   readonly model: Readonly<Record<string, Asset>>;
   /** A module that starts it; null: it is part of the worker. */
@@ -55,6 +57,8 @@ export interface RuntimeFiles {
 export interface Description {
   readonly name: string;
   readonly version: string;
+  /** When the build was, with its offset from UTC. */
+  readonly created: string;
   readonly inputs: readonly InputSpec[];
   readonly outputs: readonly OutputSpec[];
   /** By index of the last axis of the first output; empty: no classes. */

@@ -22,6 +22,8 @@ export interface LoadRequest {
   readonly warmUp: boolean;
   /** Whether `Hooks.model` gives the files of the model. */
   readonly supplied: boolean;
+  /** Of those files the one that runtimes open; null: of the same name as the package's own. */
+  readonly entry: string | null;
 }
 
 /** What whoever loads does for the session meanwhile. */
@@ -58,7 +60,7 @@ export class Session {
     });
     const files = new Files(request.urls, store, progress, hooks.signal, hooks.read);
     const refused: string[] = [];
-    for (const candidate of candidates(request.runtime)) {
+    for (const candidate of candidates(request)) {
       try {
         const found = await this.#start(candidate, request, files, hooks, progress);
         const needed = DESCRIPTION.runtimes.flatMap((runtime) => assets(runtime).map((asset) => asset.sha256));
@@ -113,10 +115,11 @@ async function started(runtime: Runtime, given: Parameters<Runtime["start"]>[0])
   }
 }
 
-function candidates(wanted: RuntimeName | "auto"): readonly RuntimeFiles[] {
-  if (wanted === "auto") return DESCRIPTION.runtimes;
-  const found = DESCRIPTION.runtimes.filter((runtime) => runtime.name === wanted);
-  if (found.length) return found;
+function candidates({ runtime: wanted, entry }: LoadRequest): readonly RuntimeFiles[] {
+  const found = DESCRIPTION.runtimes.filter((runtime) => wanted === "auto" || runtime.name === wanted);
+  const opening = found.filter(({ model }) => entry === null || entry in model);
+  if (opening.length) return opening;
+  if (found.length) throw new ModelError("unsupported-runtime", `none of ${found.map((runtime) => runtime.name).join(", ")} opens ${entry ?? ""}`, "Leave runtime at 'auto'.");
   const held = DESCRIPTION.runtimes.map((runtime) => runtime.name).join(", ");
   throw new ModelError("unsupported-runtime", `this package does not hold ${wanted}`, `It holds ${held}; others come with: edgeship bundle --runtime ${wanted}.`);
 }

@@ -27,11 +27,25 @@ function settle(): void {
   });
 }
 
-/** @param register makes the backend known to TF.js */
-export async function startTFJS(given: Start, name: string, kernels: readonly unknown[], register: () => unknown): Promise<Engine> {
+/** Backends that were registered in this thread: its models share them. */
+const registered = new Map<string, Promise<void>>();
+
+async function registerAll(kernels: readonly unknown[], register: () => unknown): Promise<void> {
   settle();
   kernels.forEach(registerKernel);
   await register();
+}
+
+/** @param register makes the backend known to TF.js */
+export async function startTFJS(given: Start, name: string, kernels: readonly unknown[], register: () => unknown): Promise<Engine> {
+  const registering = registered.get(name) ?? registerAll(kernels, register);
+  registered.set(name, registering);
+  try {
+    await registering;
+  } catch (error) {
+    registered.delete(name);
+    throw error;
+  }
   let begun = false;
   try {
     begun = await setBackend(name);

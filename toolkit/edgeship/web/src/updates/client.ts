@@ -1,3 +1,4 @@
+import { withBuiltIn, type BuiltIn } from "./builtin.ts";
 import { isFile, sha256, type Bytes } from "./bytes.ts";
 import { InputError, RefusedError, UnavailableError } from "./errors.ts";
 import type { Progress } from "./fetching.ts";
@@ -32,6 +33,11 @@ export interface Options {
    * now.
    */
   readonly selfTest: (release: Release, signal: AbortSignal) => Promise<void>;
+  /**
+   * Files that the page has anyway and runs where nothing is active: what a release has in common with them is not
+   * fetched, patches may begin from them, and `rollBack` may go back to them.
+   */
+  readonly builtIn?: BuiltIn;
   readonly limits?: Partial<Limits>;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
@@ -111,16 +117,17 @@ export class Client {
   /**
    * Go back to the release before, because the application found the active one wrong; that is not tried again.
    *
-   * @throws RefusedError where there is none that is undamaged and may run.
+   * @returns undefined: to the files that the page has anyway.
+   * @throws RefusedError where there is none that is undamaged and may run, nor files of the page.
    */
-  rollBack(reason: string): Promise<Release> {
+  rollBack(reason: string): Promise<Release | undefined> {
     return this.#alone(async () => {
       const found = await this.#read();
       const { active, previous } = found;
       const back = previous && this.#allowed(found, previous) ? await load(this.options.files, previous, false) : undefined;
-      if (!active || !back) throw new RefusedError("there is no release to go back to", "Look for updates.");
+      if (!active || !(back ?? this.options.builtIn)) throw new RefusedError("there is no release to go back to", "Look for updates.");
       const failed = withFailed(found, active.manifest, reason);
-      await this.#write({ ...found, active: previous, previous: null, failed });
+      await this.#write({ ...found, active: back ? previous : null, previous: null, failed });
       return back;
     });
   }
@@ -163,7 +170,8 @@ export class Client {
       const { repository, fetch, now = Date.now } = this.options;
       const http = new Http(repository.replace(/\/+$/, ""), this.#limits, signal, fetch);
       const { options } = this;
-      const place = { ...options, root: this.#root, line: this.#line, now: now(), http, tell: onProgress };
+      const files = withBuiltIn(options.files, options.builtIn);
+      const place = { ...options, files, root: this.#root, line: this.#line, now: now(), http, tell: onProgress };
       return new Update(place, await this.#read()).run(checkOnly);
     });
   }

@@ -16,11 +16,14 @@ export interface Progress {
   readonly total: number;
 }
 
+/** What a patch may begin from. */
+type Base = Pick<File, "name" | "sha256" | "size_bytes">;
+
 /** What is fetched for a file: nothing, where `targets` is empty; else the first that works. */
 interface Step {
   readonly file: File;
   /** Patches with what they are for, the shortest first, then the stored file. */
-  readonly targets: readonly { readonly target: Target; readonly base?: File }[];
+  readonly targets: readonly { readonly target: Target; readonly base?: Base }[];
 }
 
 /** A release that is offered: its manifest, as the repository signed it. */
@@ -69,11 +72,11 @@ export class Fetching {
   /**
    * What has to be fetched for a release: nothing for files that are here, a patch where one is shorter, or the file.
    *
-   * @param bases manifests of releases that are here.
+   * @param bases files that may be here.
    */
-  async plan(of: Manifest, { version, variant }: Candidate, bases: readonly Manifest[]): Promise<readonly Step[]> {
+  async plan(of: Manifest, { version, variant }: Candidate, bases: readonly Base[]): Promise<readonly Step[]> {
     const here = new Set(await this.store.names());
-    const bases_ = bases.flatMap((base) => base.files).filter((base) => here.has(base.sha256));
+    const there = bases.filter((base) => here.has(base.sha256));
     const steps = of.files.map(async (file): Promise<Step> => {
       if (await held(this.store, file.sha256, file.size_bytes)) return { file, targets: [] };
       const wire = file.stored ?? file;
@@ -82,7 +85,7 @@ export class Fetching {
       if (target?.sha256 !== wire.sha256 || target.length !== wire.size_bytes) {
         throw new RefusedError(`the manifest names ${path}, which was not signed as that`);
       }
-      const patches = bases_.flatMap((base) => {
+      const patches = there.flatMap((base) => {
         const patch = this.repository.offline(paths.patch(this.line, base.sha256, file.sha256));
         return patch && patch.length < wire.size_bytes ? [{ target: patch, base }] : [];
       });
@@ -113,7 +116,7 @@ export class Fetching {
     }
   }
 
-  async #patched(file: File, base: File, patch: Bytes): Promise<Bytes> {
+  async #patched(file: File, base: Base, patch: Bytes): Promise<Bytes> {
     const old = await held(this.store, base.sha256, base.size_bytes);
     if (!old) throw new RefusedError(`${base.name} is damaged`);
     const { decode } = await import("./delta.ts"); // loaded by who needs it

@@ -6,6 +6,7 @@
  *     const release = await client.active();   // from what is here, no network
  *     await client.update({ onProgress });     // in the background
  */
+export type { BuiltIn } from "./builtin.ts";
 export { Client, type Call, type Options, type Status } from "./client.ts";
 export { InputError, PatchError, RefusedError, StorageError, UnavailableError, UpdateError, type ErrorCode } from "./errors.ts";
 export type { Progress } from "./fetching.ts";

@@ -8,6 +8,8 @@ import type { Store } from "./stores.ts";
 export interface Release {
   readonly version: string;
   readonly variant: string;
+  /** Of its manifest, which names all of it. */
+  readonly sha256: string;
   readonly manifest: Manifest;
   /** Name in the manifest -> content. Golden samples are there in a self-test only. */
   readonly files: ReadonlyMap<string, Bytes>;
@@ -42,7 +44,7 @@ export async function load(store: Store, of: Held, golden: boolean): Promise<Rel
     if (!found) return undefined;
     files.set(name, found);
   }
-  return { version: of.version, variant: of.variant, manifest, files };
+  return { version: of.version, variant: of.variant, sha256: of.manifest, manifest, files };
 }
 
 /** What runs: the active release, or the one before where that is damaged, in a variant that this page runs. */

@@ -1,3 +1,4 @@
+import type { BuiltIn } from "./builtin.ts";
 import type { Bytes } from "./bytes.ts";
 import { RefusedError, StorageError, UnavailableError } from "./errors.ts";
 import { Fetching, wireBytes, type Candidate, type Progress } from "./fetching.ts";
@@ -34,6 +35,7 @@ export interface Place {
   readonly channel?: string;
   readonly state: Store;
   readonly files: Store;
+  readonly builtIn?: BuiltIn;
   readonly http: Http;
   readonly now: number;
   readonly selfTest: (release: Release, signal: AbortSignal) => Promise<void>;
@@ -132,7 +134,8 @@ export class Update {
     const manifest = await this.#fetching.manifest(candidate);
     const { active, previous } = this.found;
     const bases = await Promise.all([active, previous].map((each) => heldManifest(this.place.files, each)));
-    return this.#fetching.plan(manifest, candidate, bases.filter((each) => each !== undefined));
+    const files = [...bases.flatMap((each) => each?.files ?? []), ...(this.place.builtIn?.files ?? [])];
+    return this.#fetching.plan(manifest, candidate, files);
   }
 
   /** @throws RefusedError for a release that fails, which is remembered. */

@@ -4,7 +4,7 @@ import { classes } from "../../src/package/classes.ts";
 
 function described(labels: string[], scoring: Description["scoring"]): Description {
   const outputs = [{ name: "scores", shape: [null, labels.length], dtype: "float32" as const }];
-  return { name: "m", version: "1.0.0", inputs: [], outputs, labels, scoring, runtimes: [] };
+  return { name: "m", version: "1.0.0", created: "2026-11-20T21:04:05+00:00", inputs: [], outputs, labels, scoring, runtimes: [] };
 }
 const scores = (...values: number[]) => ({ scores: { values: Float32Array.from(values), shape: [1, values.length] } });
 

@@ -4,7 +4,7 @@ import { take, type Input } from "../../src/package/inputs.ts";
 
 const IMAGE: ImagePreparation = { height: 2, width: 2, channels: "grey", scale: 1, mean: [], std: [] };
 function described(...inputs: Description["inputs"]): Description {
-  return { name: "m", version: "1.0.0", inputs, outputs: [], labels: [], scoring: "values", runtimes: [] };
+  return { name: "m", version: "1.0.0", created: "2026-11-20T21:04:05+00:00", inputs, outputs: [], labels: [], scoring: "values", runtimes: [] };
 }
 const ONE = described({ name: "x", shape: [null, 2, 2, 1], dtype: "float32", image: IMAGE });
 const TWO = described({ name: "a", shape: [1, 2], dtype: "float32", image: null }, { name: "b", shape: [1, null], dtype: "int32", image: null });

@@ -1,0 +1,84 @@
+"""A real repository with releases of the digits package: the package's own files, then two with other weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeship import golden as golden_samples
+from edgeship import manifest as manifests
+from edgeship.artifact import hash_files
+from edgeship.bundle.making import write_bundle
+from edgeship.plugins import runtimes_for
+from edgeship.publish import keymaking, release, rollout
+from edgeship.publish.repository import Repository
+from edgeship.publish.stores import open_store
+from edgeship.releases.names import line, version
+from edgeship.report import read
+from edgeship.types import Artifact
+
+LINE = line("digits/v1")
+VARIANT = "tfjs-uint8"
+
+
+def retrained(build: Path, package: Path, folder: Path, seed: int) -> Path:
+    """The release of a package with other weights, and golden samples that its own runtime gave for them."""
+    artifact = next(a for a in read(build).artifacts if a.id == "tfjs/uint8")
+    place = folder / f"model-{seed}"
+    shutil.copytree(artifact.path, place)
+    _shift(place, seed)
+    changed = replace(artifact, path=place, files=hash_files(place, [entry.name for entry in artifact.files]))
+    golden = golden_samples.load(build, artifact)
+    golden = replace(golden, outputs=runtimes_for("tfjs")[0].run(changed, golden.inputs))
+    found, _ = manifests.read_file(package / "release" / VARIANT / manifests.NAME)
+    source = replace(found.lineage.source, sha256=hashlib.sha256(str(seed).encode()).hexdigest())
+    out = folder / f"bundle-{seed}"
+    out.mkdir()
+    manifest = replace(found, lineage=replace(found.lineage, source=source))
+    write_bundle(out, manifest, changed, golden, ("zstd",))
+    return out
+
+
+def _shift(place: Path, seed: int) -> None:
+    """Move one in twenty of the quantized weights by one step."""
+    groups: list[Mapping[str, Any]] = json.loads((place / "model.json").read_text())["weightsManifest"]
+    (group,) = groups
+    (shard,) = group["paths"]
+    content = np.frombuffer((place / shard).read_bytes(), np.uint8).copy()
+    rng, start = np.random.default_rng(seed), 0
+    for spec in group["weights"]:
+        kind = spec["quantization"]["dtype"] if "quantization" in spec else spec["dtype"]
+        size = int(np.prod(spec["shape"])) * {"uint8": 1, "uint16": 2, "float32": 4, "int32": 4, "bool": 1}[kind]
+        if kind == "uint8":
+            part = content[start : start + size]
+            moved = rng.random(size) < 0.05
+            part[moved] = np.clip(part[moved].astype(int) + rng.choice([-1, 1], moved.sum()), 0, 255)
+        start += size
+    (place / shard).write_bytes(content.tobytes())
+
+
+def artifact_of(build: Path, folder: Path, seed: int | None) -> Artifact:
+    """The file that a release holds; None: the package's own."""
+    artifact = next(a for a in read(build).artifacts if a.id == "tfjs/uint8")
+    return artifact if seed is None else replace(artifact, path=folder / f"model-{seed}")
+
+
+def publish(build: Path, package: Path, folder: Path) -> None:
+    """Write `1.0.0`, `1.1.0` and `1.2.0`: the repository as it was with each of them for all; and `root.json`."""
+    keys = keymaking.create(folder / "keys", keymaking.PLAIN, dev=True)
+    (folder / "root.json").write_bytes(keys.root)
+    repository = Repository(open_store(str(folder / "repo")), keys)
+    release.publish(repository, [package])
+    shutil.copytree(folder / "repo", folder / "1.0.0")
+    for text, seed in (("1.1.0", 1), ("1.2.0", 2)):
+        release.publish(repository, [retrained(build, package, folder, seed)], version=version(text))
+        rollout.start(repository, LINE, rollout.Shares({text: 100.0}, {}), rollout.Constraints((), None))
+        rollout.finish(repository, LINE, force=True)
+        shutil.copytree(folder / "repo", folder / text)
