@@ -15,4 +15,4 @@ dependencyResolutionManagement {
 }
 
 rootProject.name = "edgeship-android"
-include(":edgeship-client")
+include(":app", ":edgeship-client")

@@ -1,0 +1,210 @@
+"""Builds and signs the app without Android's SDK: javac, R8, and Debian's aapt2, zipalign and apksigner.
+
+The same app as `./gradlew assembleTfliteDebug` makes. Needs a JDK, Maven (which fetches libraries once), and
+`apt install aapt zipalign apksigner`. What an app trusts comes from `assets.py`, or from --assets.
+
+    python3 android_demo/apk.py [--release] [--assets FOLDER] [--out FILE.apk]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = "dev.edgeship.demo"
+ABIS = ("arm64-v8a", "x86_64")
+#: Stored files begin at multiples of this, so that they can be mapped on every device.
+PAGE_BYTES = 16_384
+_VERSIONS = tomllib.loads((HERE / "gradle/libs.versions.toml").read_text())["versions"]
+#: What Maven fetches -> name here.
+_LIBRARIES = {
+    f"org.robolectric:android-all:{_VERSIONS['android-all']}": "android.jar",
+    f"com.android.tools:r8:{_VERSIONS['r8']}": "r8.jar",
+    f"org.bouncycastle:bcprov-jdk18on:{_VERSIONS['bouncycastle']}": "bcprov.jar",
+    f"org.brotli:dec:{_VERSIONS['brotli']}": "brotli.jar",
+    f"org.tensorflow:tensorflow-lite:{_VERSIONS['tensorflow-lite']}:aar": "runtime.aar",
+    f"org.tensorflow:tensorflow-lite-api:{_VERSIONS['tensorflow-lite']}:aar": "runtime-api.aar",
+}
+_PROGRAMS = {"javac": "a JDK", "mvn": "maven", "aapt2": "aapt", "zipalign": "zipalign", "apksigner": "apksigner"}
+
+
+class Unavailable(Exception):
+    """Something is not here that building needs."""
+
+
+class Failed(Exception):
+    """A program failed; with what it said last."""
+
+
+def run(*command: object) -> str:
+    """What a program prints. Raises Failed."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"{command[0]} ended with status {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def fetched(folder: Path) -> Path:
+    """The libraries in a folder. Raises Unavailable where Maven does not reach one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for artifact, name in _LIBRARIES.items():
+        if (folder / name).exists():
+            continue
+        group, module, version, *kind = artifact.split(":")
+        goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+        parts = folder / "fetching"
+        command = ["mvn", "-B", "-q", goal, f"-Dartifact={artifact}", f"-DoutputDirectory={parts}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Unavailable(f"Maven cannot fetch {group}:{module}:{version}: {done.stdout.strip()[:500]}")
+        (parts / f"{module}-{version}.{kind[0] if kind else 'jar'}").rename(folder / name)
+    for aar in ("runtime", "runtime-api"):
+        with zipfile.ZipFile(folder / f"{aar}.aar") as archive:
+            (folder / f"{aar}.jar").write_bytes(archive.read("classes.jar"))
+    return folder
+
+
+def check_programs() -> None:
+    """Raises Unavailable where one is missing."""
+    missing = [f"{name} (apt install {package})" for name, package in _PROGRAMS.items() if shutil.which(name) is None]
+    if missing:
+        raise Unavailable(f"not installed: {', '.join(missing)}")
+
+
+def compiled(work: Path, libraries: Path) -> list[Path]:
+    """Class files of the client and of the app, each in its jar."""
+    jars = []
+    sources = {"client": HERE / "edgeship-client/src/main", "app": HERE / "app/src/main"}
+    for name, source in sources.items():
+        classes = work / f"{name}-classes"
+        shutil.rmtree(classes, ignore_errors=True)
+        files = sorted((source / "java").rglob("*.java"))
+        needed = [libraries / "bcprov.jar", libraries / "brotli.jar"]
+        if name == "app":
+            files += sorted((work / "generated").rglob("*.java"))
+            needed = [libraries / "android.jar", libraries / "runtime.jar", libraries / "runtime-api.jar", jars[0]]
+        path = ":".join(map(str, needed))
+        lint = ["-Xlint:all,-try,-options,-processing,-classfile,-serial", "-Werror", "-encoding", "UTF-8"]
+        run("javac", "--release", "8", *lint, "-proc:none", "-cp", path, "-d", classes, *files)
+        jar = work / f"{name}.jar"
+        shutil.make_archive(str(work / name), "zip", classes)
+        (work / f"{name}.zip").rename(jar)
+        jars.append(jar)
+    return jars
+
+
+def resources(work: Path, libraries: Path, *, release: bool) -> Path:
+    """The APK with manifest and resources alone; R.java lies beside it."""
+    manifest = (HERE / "app/src/main/AndroidManifest.xml").read_text()
+    # Gradle takes it from `namespace`.
+    (work / "AndroidManifest.xml").write_text(manifest.replace("<manifest ", f'<manifest package="{PACKAGE}" ', 1))
+    run("aapt2", "compile", "--dir", HERE / "app/src/main/res", "-o", work / "resources.zip")
+    base = work / "base.apk"
+    run(
+        *("aapt2", "link", "-I", libraries / "android.jar", "--manifest", work / "AndroidManifest.xml"),
+        *("--min-sdk-version", _VERSIONS["min-sdk"], "--target-sdk-version", _VERSIONS["target-sdk"]),
+        *("--version-code", "1", "--version-name", "0.1.0", "--java", work / "generated", "-o", base),
+        *([] if release else ["--debug-mode"]),
+        work / "resources.zip",
+    )
+    return base
+
+
+def _java_home() -> str:
+    said = subprocess.run(["java", "-XshowSettings:properties", "-version"], capture_output=True, text=True, check=True)
+    return next(line.split("=")[1].strip() for line in said.stderr.splitlines() if "java.home =" in line)
+
+
+def dexed(work: Path, libraries: Path, jars: list[Path]) -> Path:
+    """classes.dex of the app, the client and what they need, for Android 8 and later."""
+    made = work / "dex"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    given = [*jars, libraries / "runtime.jar", libraries / "runtime-api.jar"]
+    given += [libraries / "bcprov.jar", libraries / "brotli.jar"]
+    run(
+        *("java", "-cp", libraries / "r8.jar", "com.android.tools.r8.R8", "--release", "--no-data-resources"),
+        *("--min-api", _VERSIONS["min-sdk"], "--lib", libraries / "android.jar"),
+        # The framework's jar has Android's classes, and not those of Java.
+        *("--lib", _java_home()),
+        *("--pg-conf", HERE / "app/proguard-rules.pro", "--output", made, *given),
+    )
+    return made / "classes.dex"
+
+
+def packed(base: Path, dex: Path, libraries: Path, assets: Path) -> Path:
+    """The APK with everything in it; models and native libraries are stored as they are."""
+    with zipfile.ZipFile(base, "a", zipfile.ZIP_DEFLATED) as apk:
+        apk.write(dex, "classes.dex")
+        with zipfile.ZipFile(libraries / "runtime.aar") as aar:
+            for abi in ABIS:
+                name = f"{abi}/libtensorflowlite_jni.so"
+                apk.writestr(zipfile.ZipInfo(f"lib/{name}"), aar.read(f"jni/{name}"), zipfile.ZIP_STORED)
+        for file in sorted(path for path in assets.rglob("*") if path.is_file()):
+            stored = zipfile.ZIP_STORED if file.suffix == ".tflite" else None
+            apk.write(file, f"assets/{file.relative_to(assets)}", stored)
+    return base
+
+
+def signed(apk: Path, out: Path, work: Path, keystore: Path | None) -> None:
+    """Aligns and signs; without a keystore by a key that is made here, for development."""
+    aligned = work / "aligned.apk"
+    run("zipalign", "-f", PAGE_BYTES, apk, aligned)
+    run("zipalign", "-c", PAGE_BYTES, aligned)
+    store = keystore or HERE / "build/development.jks"
+    word = "pass:development" if keystore is None else "env:EDGESHIP_KEYSTORE_PASSWORD"
+    if keystore is None and not store.exists():
+        store.parent.mkdir(parents=True, exist_ok=True)
+        run(
+            *("keytool", "-genkeypair", "-keystore", store, "-storepass", "development", "-alias", "development"),
+            *("-keyalg", "EC", "-groupname", "secp256r1", "-validity", "10000", "-dname", "CN=edgeship development"),
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    run("apksigner", "sign", "--ks", store, "--ks-pass", word, "--out", out, aligned)
+    run("apksigner", "verify", out)
+    out.with_name(out.name + ".idsig").unlink(missing_ok=True)
+
+
+def build(out: Path, assets: Path, *, release: bool, keystore: Path | None = None) -> Path:
+    """The signed APK. Raises Unavailable where something is not here that this needs."""
+    check_programs()
+    if not (assets / "edgeship/root.json").is_file():
+        raise Unavailable(f"{assets}/edgeship has no root.json: the app would trust nobody. Make it: assets.py --help")
+    libraries = fetched(HERE / "build/libraries")
+    work = HERE / "build" / ("release" if release else "debug")
+    work.mkdir(parents=True, exist_ok=True)
+    base = resources(work, libraries, release=release)
+    dex = dexed(work, libraries, compiled(work, libraries))
+    signed(packed(base, dex, libraries, assets), out, work, keystore)
+    return out
+
+
+def main() -> int:
+    """The command line; 3 where something is not here, 4 where building fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--release", action="store_true", help="a build that takes only what was signed")
+    parser.add_argument("--assets", type=Path, default=HERE / "app/src/main/assets")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--keystore", type=Path, help="its password: EDGESHIP_KEYSTORE_PASSWORD")
+    told = parser.parse_args()
+    out = told.out or HERE / "build" / f"edgeship-demo-{'release' if told.release else 'debug'}.apk"
+    try:
+        build(out, told.assets, release=told.release, keystore=told.keystore)
+    except Unavailable as error:
+        print(f"no APK was made: {error}", file=sys.stderr)
+        return 3
+    except Failed as error:
+        print(f"no APK was made: {error}", file=sys.stderr)
+        return 4
+    print(f"{out} {out.stat().st_size:,} B")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
