@@ -7,6 +7,7 @@ print(report.best.entry)
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from edgeship import pipeline
 from edgeship import recipe as recipes
 from edgeship.data import DataOptions
-from edgeship.errors import DataError
+from edgeship.errors import DataError, InputError
 from edgeship.types import Array, ProgressCallback, Report
 
 if TYPE_CHECKING:
+    from edgeship.searching.run import Search
     from edgeship.sensitivity.findings import Sensitivity
 
 _TUPLES = {4: ("x_train", "y_train", "x_test", "y_test"), 2: ("x", "y")}
@@ -83,6 +85,80 @@ def convert(
     options.setdefault("command", (_call("convert", model, data, given),))
     plain = recipes.conversion(_words(quantize))
     return _run(model, data, _recipe(plain, (), options), to, out, options)
+
+
+def search(
+    model: Any,
+    data: Data,
+    *,
+    space: str | Path | None = None,
+    budget_seconds: float | None = None,
+    trials: int | None = None,
+    minimize: str | Sequence[str] = (),
+    out: str | Path | None = None,
+    **options: Any,
+) -> Search:
+    """Search for the best recipe for a trained model, and build it.
+
+    What is tried is judged on the validation samples; the build that is chosen is verified on the test samples. The
+    same call goes on where an earlier one ended.
+
+    Args:
+        model: as for `build`.
+        data: as for `build`; with labels.
+        space: path of a search space; None for what applies to the model.
+        budget_seconds: nothing is proposed, and no stage begun, after so long.
+        trials: how many there are to be in all, those of earlier calls counted.
+        minimize: `bytes`, `ms@TARGET`, `mib@TARGET`, beside the drop; empty for bytes and the ms of each target.
+        out: of the chosen build; default `builds/<the model's name, or that of its file>`.
+        options: fields of `edgeship.searching.limits.Limits` (max_drop, max_bytes, max_ms, max_mib, max_slice_drop),
+            of `edgeship.searching.trials.Task` (format, metric, targets, data_options, limits, custom_objects,
+            allow_unsafe, signature, slices, min_slice) and of `edgeship.searching.run.Options` (folder, executor,
+            workers, storage, sampler, seed, heartbeat_seconds, force, measuring); and progress, which is called with
+            `edgeship.types.Progress`.
+
+    Returns:
+        The trials, their front, the choice, the runner-up and why; `report` is that of the chosen build, None where no
+        trial keeps all limits.
+
+    Raises:
+        InputError: a model, data, space, limit or folder that cannot be used; nothing was tried then.
+        UnavailableError: Optuna, a target, the storage or the cluster is not there, or the disk is full: the same call
+            goes on with all that was finished.
+    """
+    from edgeship.searching import run
+    from edgeship.searching.limits import Limits
+    from edgeship.searching.trials import Task
+
+    if budget_seconds is None and trials is None:
+        raise InputError("nothing says how long to search", remedy="Give budget_seconds or trials.")
+    given = {"space": space, "budget_seconds": budget_seconds, "trials": trials, "minimize": minimize, **options}
+    progress: ProgressCallback = options.pop("progress", lambda _: None)
+    call = _call("search", model, data, given)
+    limits = Limits(**_taken(Limits, options))
+    with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
+        opening = (tuple(options.get("custom_objects", ())), bool(options.get("allow_unsafe", False)))
+        path = Path(model) if isinstance(model, (str, Path)) else _save(model, Path(scratch), *opening)
+        given_data = _data(data, Path(scratch))
+        assert given_data is not None
+        task = Task(path, given_data, **_taken(Task, options))
+        options.setdefault("folder", Path("searches") / path.stem)
+        options["folder"] = Path(options["folder"])
+        going = run.Options(
+            out=Path(out) if out is not None else Path("builds") / path.stem,
+            trials=trials,
+            budget_seconds=budget_seconds,
+            command=(call,),
+            **options,
+        )
+        return run.search(
+            task, going, limits, Path(space) if space is not None else None, _words(minimize), progress
+        )
+
+
+def _taken(kind: type, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are fields of a class, taken out of them."""
+    return {field.name: options.pop(field.name) for field in fields(kind) if field.name in options}
 
 
 def layer_sensitivity(model: Any, data: Data, **options: Any) -> Sensitivity:
@@ -163,9 +239,16 @@ def _run(
             recipe=recipe,
             data=_data(data, Path(scratch)),
             formats=_words(to),
+            script=_script(),
             **options,
         )
         return pipeline.build(request) if progress is None else pipeline.build(request, progress)
+
+
+def _script() -> Path | None:
+    """The file of the program that runs; None in a notebook or a console."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(file) if file and Path(file).is_file() else None
 
 
 def _save(model: Any, folder: Path, custom_objects: tuple[str, ...], allow_unsafe: bool) -> Path:

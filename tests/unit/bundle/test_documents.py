@@ -11,10 +11,11 @@ import pytest
 
 from edgeship import manifest as manifests
 from edgeship.bundle import verify_bundle, write_documents
-from edgeship.bundle.bom import bill_of_materials, package_url
+from edgeship.bundle.bom import bill_of_materials
 from edgeship.bundle.provenance import statement
 from edgeship.cli import cli, failures
 from edgeship.errors import OutputError
+from edgeship.statements import package_url
 from edgeship.types import Budget, ModelCard
 
 CARD = ModelCard("Tells left from right.", "Apache-2.0", "demonstrations", "three classes")

@@ -16,7 +16,7 @@ from edgeship.history.records import Record, Session, condensed
 from edgeship.history.remembering import LAST, commit_of
 from edgeship.pipeline.results import ByProvenance
 from edgeship.standalone import find_artifacts
-from edgeship.types import Artifact, Result
+from edgeship.types import Artifact, Report, Result
 from edgeship_benchmarks.stats import summary
 
 #: A results file keeps every sample.
@@ -117,7 +117,16 @@ def _results(document: dict[str, Any], path: Path) -> tuple[Record, ...]:
     """Records of a file that `edgeship benchmark --json` or a build wrote."""
     kinds = ("measurements", "emulations", "estimates", "unmeasured")
     found = from_data(ByProvenance, {kind: document.get(kind, []) for kind in kinds})
-    session = Session(str(document.get("created", "")), "benchmark", path.name, "", "")
+    return _without_names(found, Session(str(document.get("created", "")), "benchmark", path.name, "", ""))
+
+
+def records_of(report: Report) -> tuple[Record, ...]:
+    """Results of a build as records of one session, without the name of the build."""
+    found = ByProvenance(report.measurements, report.emulations, report.estimates, ())
+    return _without_names(found, Session(report.created, "build", "", "", ""))
+
+
+def _without_names(found: ByProvenance, session: Session) -> tuple[Record, ...]:
     records = [Record(session, "", condensed(row), summary(row)) for row in found.measurements]
     others: tuple[Result, ...] = (*found.emulations, *found.estimates)
     return (*records, *(Record(session, "", row, None) for row in others))

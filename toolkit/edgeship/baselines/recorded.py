@@ -11,12 +11,16 @@ from edgeship.types import NO_GPU, Artifact, Emulation, Estimate, Measurement, N
 from edgeship_benchmarks import sessions
 from edgeship_benchmarks.stats import summary
 
+_UNKNOWN = "other session, whose noise is not known: measure side by side with edgeship benchmark --compare"
+
 
 def recorded(
     found: Sequence[tuple[Artifact, Result | NotMeasured]],
     before: Sequence[Record],
     history: Sequence[Record],
     allowed: float,
+    *,
+    assume_noise: bool = True,
 ) -> tuple[Judged, ...]:
     """Judge new results.
 
@@ -25,6 +29,7 @@ def recorded(
         before: the baseline's results; without a name those of a results file, which knows no names.
         history: earlier results.
         allowed: share by which a figure may become worse.
+        assume_noise: give verdicts on latencies also where the noise between sessions is not known yet.
     """
     judged: list[Judged] = []
     seen: set[str] = set()
@@ -42,7 +47,9 @@ def recorded(
             judged += [judge.equal_files()] if equal else judge.sizes(weighed[0] if weighed else None, row)
         old = [item for item in same if _place(item.result) == _place(row)]
         mine = [item for item in history if is_of(item, artifact)]
-        judged += _against(judge, row, old, mine)
+        for item in _against(judge, row, old, mine):
+            guessed = item.figure == "latency" and item.how == _how(None) and not assume_noise
+            judged.append(judge.silent("latency", _UNKNOWN, item.before, item.now) if guessed else item)
     return tuple(judged)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
 
+from edgeship.statements import package_url
 from edgeship.types import BundleFile, Manifest, ManifestInput, ManifestMetric, ManifestOutput, ModelCard
 
 #: Version 5 UUIDs of bundles are made in this namespace.
@@ -76,11 +76,6 @@ def bill_of_materials(manifest: Manifest, manifest_sha256: str) -> dict[str, Any
         ],
         "formulation": [{"components": [_package(*pair) for pair in manifest.lineage.made_by.items()]}],
     }
-
-
-def package_url(name: str, version: str) -> str:
-    """Of a Python package, https://github.com/package-url/purl-spec: `pkg:pypi/keras@3.15.1`."""
-    return f"pkg:pypi/{quote(name.lower().replace('_', '-'), safe='.-')}@{quote(version, safe='.-')}"
 
 
 def _model(manifest: Manifest, manifest_sha256: str) -> dict[str, Any]:

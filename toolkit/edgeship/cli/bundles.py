@@ -28,17 +28,20 @@ def report(build: Path, as_json: bool) -> int:
     """
     from edgeship import report as reports
     from edgeship.history.remembering import earlier
+    from edgeship.pipeline import lineage
 
     found = reports.read(build)
+    place = build if build.is_dir() else build.parent
     reports.check_files(found.artifacts)
-    reports.write(found, build, earlier(found.artifacts))
+    lineage.check(place)
+    reports.write_pages(found, place, earlier(found.artifacts))
 
     def show() -> None:
         ui.print_report(found)
-        click.echo(f"report: {build / 'report.html'}")
-        ui.say(ui.last_line(found, str(build)))
+        click.echo(f"report: {place / 'report.html'}")
+        ui.say(ui.last_line(found, str(place)))
 
-    ui.emit(reports.to_document(found, build), as_json, show)
+    ui.emit(reports.to_document(found, place), as_json, show)
     return ui.report_outcome(found)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeship.cli import options, preparing, slices, ui
+from edgeship.cli import comparing, options, preparing, slices, ui
 
 if TYPE_CHECKING:
     from edgeship.pipeline import Request
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 DEMO_MAX_DROP = 2.0
 
 
-def _finish(request: Request, as_json: bool) -> int:
-    """Run a build and show it."""
+def _finish(request: Request, as_json: bool, wanted: comparing.Against | None = None) -> int:
+    """Run a build, hold it against the baseline where there is one, and show it."""
     from edgeship import pipeline
     from edgeship.cli.ui import emit, last_line, print_report, progress_bars, report_outcome, say
+    from edgeship.codec import to_data
     from edgeship.report import to_document
 
     with progress_bars() as progress:
         report = pipeline.build(request, progress)
+    found = comparing.compared(report, request.out, wanted) if wanted is not None else None
 
     def show() -> None:
         print_report(report)
@@ -40,11 +42,16 @@ def _finish(request: Request, as_json: bool) -> int:
                 say(f"{gate.artifact} in {gate.runtime}: gate {gate.name} {gate.status}: {why}", err=True)
         for warning in report.warnings:
             say(f"note: {warning}", err=True)
+        if found is not None:
+            comparing.show_build(found)
+        if wanted is not None and wanted.summary is not None:
+            say(f"summary: {wanted.summary}")
         click.echo(f"report: {request.out / 'report.html'}")
         say(last_line(report, str(request.out)))
 
-    emit(to_document(report, request.out), as_json, show)
-    return report_outcome(report)
+    document = to_document(report, request.out)
+    emit(document if found is None else {**document, "comparison": to_data(found)}, as_json, show)
+    return max(report_outcome(report), int(found is not None and found.regressions > 0))
 
 
 def _command() -> tuple[str, ...]:
@@ -92,6 +99,7 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
 @options.gates
 @slices.settings
 @slices.shown
+@comparing.build_settings
 @options.exports
 @options.targets
 @options.building
@@ -104,7 +112,8 @@ def demo(out: Path | None, force: bool, as_json: bool) -> int:
 def build(model: Path, **given: Any) -> int:
     """Ship a trained MODEL: the main job.
 
-    Compresses, converts, verifies, measures and reports.
+    Compresses, converts, verifies, measures and reports. With --compare, the exit code is 1 too where a file became
+    worse than the baseline's: its metric or a slice of it beyond noise, its bytes, its milliseconds.
 
     MODEL is a .keras or .h5 file, the folder of a SavedModel or of a TF.js layers model, a frozen graph (.pb), or a
     float .onnx or .tflite file.
@@ -113,6 +122,7 @@ def build(model: Path, **given: Any) -> int:
     Examples:
       edgeship build model.keras --data data.npz
       edgeship build model.h5 --data images/ --recipe int8-qat --to tflite --max-drop 1
+      edgeship build model.keras --data data.npz --out builds/new --compare builds/old
     """
     from edgeship import recipe as recipes
     from edgeship.errors import DataError
@@ -126,7 +136,8 @@ def build(model: Path, **given: Any) -> int:
         )
     found = recipes.load(given["recipe_name"])
     found = found.changed(max_drop=given["max_drop"], seed=given["seed"], variants=given["variants"])
-    return _finish(_request(model, found, given, given["targets"] or ("local",)), given["as_json"])
+    request = _request(model, found, given, given["targets"] or ("local",))
+    return _finish(request, given["as_json"], comparing.against(given, request.out))
 
 
 @click.command()

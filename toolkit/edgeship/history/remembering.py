@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from edgeship.cache import versions
@@ -37,7 +38,11 @@ def remember(
 
 def earlier(artifacts: Sequence[Artifact]) -> tuple[Record, ...]:
     """Results of the newest sessions of these builds and files; none where the history cannot be read."""
-    names = tuple(dict.fromkeys(map(name_of, artifacts)))
+    return of_names(tuple(dict.fromkeys(map(name_of, artifacts))))
+
+
+def of_names(names: Sequence[str]) -> tuple[Record, ...]:
+    """As `earlier`, by the names of builds and files."""
     try:
         return tuple(store.read(names=names, sessions=_DRAWN)) if names else ()
     except HistoryError:
@@ -53,9 +58,12 @@ def check_label(label: str) -> None:
         )
 
 
-def revision() -> str:
-    """The commit of the working directory, with `-dirty` where files of it differ; empty outside of a repository."""
-    return _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+def revision(folder: Path | None = None) -> str:
+    """The commit of a folder (default: the working directory), with `-dirty` where files of its repository differ.
+
+    Empty outside of a repository.
+    """
+    return _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty", folder=folder)
 
 
 def commit_of(word: str) -> str:
@@ -63,12 +71,12 @@ def commit_of(word: str) -> str:
     return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{word}^{{commit}}")
 
 
-def _git(*words: str) -> str:
+def _git(*words: str, folder: Path | None = None) -> str:
     # Nothing that a repository configures is run, and nothing in it is written.
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", *words]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
+            command, cwd=folder, capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -23,7 +23,7 @@ from edgeship.errors import (
 )
 from edgeship.files import storage_errors
 from edgeship.history.remembering import earlier, remember
-from edgeship.pipeline import checks, exports, folder, looking, precision, results, slicing, snapping, steps
+from edgeship.pipeline import checks, exports, folder, lineage, looking, precision, results, slicing, snapping, steps
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.baking import bake
@@ -32,6 +32,7 @@ from edgeship.pipeline.conversions import convert_all
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.pipeline.request import Request, convert_options, provenance, request_key, slice_wishes, stated
 from edgeship.pipeline.validation import leading, open_validation
+from edgeship.slices import membership
 from edgeship.source import why_not_trainable
 from edgeship.types import (
     Artifact,
@@ -86,6 +87,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
         request, Results(replace(made, stages=stages), tuple(checked), rows, failures, (*notes, *unseen), studies)
     )
     report.write(found, request.out, earlier(artifacts))
+    lineage.write(request)
     return found
 
 
@@ -246,6 +248,8 @@ def compose(request: Request, given: Results) -> Report:
     if base.metric is not None:
         rows = base.per_sample(base.original)
         original = checks.keep_prediction(request.out, ("original",), made.source.loader, base.metric, rows)
+        if base.slicing is not None:
+            membership.write(original.path, base.slicing.parts)
     predictions: dict[str, Prediction] = {}
     for item in given.checked:
         predictions.update(item.predictions)

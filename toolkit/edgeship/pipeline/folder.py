@@ -6,6 +6,8 @@ predictions/<artifact>__<runtime>/    per-sample results on the test split
 golden/                               a few test inputs and each artifact's outputs for them
 measurements/*.json                   one for each artifact and target
 report.json  report.md  report.html
+lineage.json                          how all of it came to be (in-toto)
+summary.md                            for a pull request, where a baseline was given
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ OURS = (
     "report.json",
     "report.md",
     "report.html",
+    "lineage.json",
+    "summary.md",
 )
 
 
@@ -147,7 +151,7 @@ def drop_artifact(out: Path, artifact_id: str) -> None:
 
 def start(out: Path, planned: Sequence[str]) -> None:
     """Begin a run in a claimed folder: remove the report of an earlier run, and files (ids) that this one has not."""
-    for name in ("report.json", "report.md", "report.html", "predictions", "golden"):
+    for name in ("lineage.json", "summary.md", "report.json", "report.md", "report.html", "predictions", "golden"):
         remove(out / name)
     for place in (out / "artifacts").glob("*/*"):
         if f"{place.parent.name}/{place.name}" not in planned:

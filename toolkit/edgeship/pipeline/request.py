@@ -41,6 +41,7 @@ class Request:
         min_slice: slices with fewer samples are not tested.
         occlusion: look whether each file looks at the same parts of its inputs as the original.
         exhibits: whether the report shows samples that changed sides.
+        script: the user's program that asked, for the lineage; None: the command line did.
         snap_to: float32 files that devices have, one of a format; each gets a `float32-snapped` one (`snapping`).
     """
 
@@ -68,6 +69,7 @@ class Request:
     occlusion: bool = False
     exhibits: bool = True
     snap_to: tuple[Path, ...] = ()
+    script: Path | None = None
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgeship.history.records import Record
     from edgeship.types import Report
 
-__all__ = ["check_files", "missing", "read", "require", "to_document", "write"]
+__all__ = ["check_files", "missing", "read", "require", "to_document", "write", "write_pages"]
 
 
 def missing() -> tuple[str, ...]:
@@ -39,11 +39,18 @@ def write(report: Report, folder: Path, past: Sequence[Record] = ()) -> None:
     Raises InputError for a report outside the schema, MissingPackageError, OutputError, StorageFullError.
     """
     from edgeship.files import write_text
-    from edgeship.report import page, store
+    from edgeship.report import store
 
     text = store.dumps(to_document(report, folder))
-    shown = store.loads(text, folder)
-    html, markdown = page.pages(shown, past)
+    write_pages(store.loads(text, folder), folder, past)
+    write_text(folder / NAME, text)
+
+
+def write_pages(report: Report, folder: Path, past: Sequence[Record] = ()) -> None:
+    """Write `report.md` and `report.html` of a report that was read from its folder; its JSON stays as it is."""
+    from edgeship.files import write_text
+    from edgeship.report import page
+
+    html, markdown = page.pages(report, past)
     write_text(folder / "report.html", html)
     write_text(folder / "report.md", markdown)
-    write_text(folder / NAME, text)

@@ -35,13 +35,17 @@ def pages(report: Report, past: Sequence[Record] = ()) -> tuple[str, str]:
     content = {**_content(report, table), **benchmark.shared(table, report.measurements)}
     charts = {**_charts(report, table), "over_time": over_time.charts(report, past)}
     html = _environment(markup=True).get_template("report.html.j2").render(**content, **charts)
-    markdown = _environment(markup=False).get_template("report.md.j2").render(**content)
-    return html, re.sub(r"\n{3,}", "\n\n", markdown)
+    return html, render_markdown("report.md.j2", content)
 
 
 def render(template: str, content: Mapping[str, Any]) -> str:
     """An HTML page of another template of ours; every value in it is escaped."""
     return _environment(markup=True).get_template(template).render(**content)
+
+
+def render_markdown(template: str, content: Mapping[str, Any]) -> str:
+    """A Markdown page of another template of ours, in GitHub's flavour; every value in it is escaped."""
+    return re.sub(r"\n{3,}", "\n\n", _environment(markup=False).get_template(template).render(**content))
 
 
 def _content(report: Report, table: tuple[Row, ...]) -> dict[str, Any]:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 #: Schema name -> its file, relative to this folder.
-FILES = {"edgeship.report/1": "schema.json", "edgeship.manifest/1": "../manifest.schema.json"}
+FILES = {
+    "edgeship.report/1": "schema.json",
+    "edgeship.manifest/1": "../manifest.schema.json",
+    "lineage": "../lineage.schema.json",
+}
 
 
 @functools.cache
@@ -45,12 +49,17 @@ def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[V
 
 def check(data: Any, name: str, where: str) -> None:
     """Raise InputError, with the path of the worst offending value, unless `data` is of the schema called `name`."""
-    validator = _validator(name)
-    from jsonschema.exceptions import best_match
-
     found = data.get("schema") if isinstance(data, dict) else None
     if found != name:
         raise InputError(f"{where}: schema is {_short(found)}", remedy=f"This edgeship reads {name!r}.")
+    fits(data, name, where)
+
+
+def fits(data: Any, name: str, where: str) -> None:
+    """As `check`, of data that does not say its schema itself."""
+    validator = _validator(name)
+    from jsonschema.exceptions import best_match
+
     error = best_match(validator.iter_errors(data))
     if error is not None:
         raise InputError(f"{where}: {error.json_path} is not valid: {_short(error.message)}")

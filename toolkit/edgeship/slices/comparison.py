@@ -20,7 +20,8 @@ from edgeship.types import Array, GateStatus, SliceRow
 MIN_N = 30
 #: Level of the tests, after correction.
 LEVEL = 0.05
-_METRICS: Mapping[str, Metric] = {
+#: What is known of per-sample rows without the task that they are of.
+METRICS: Mapping[str, Metric] = {
     "accuracy": Accuracy(),
     "auc": AreaUnderCurve(),
     "miou": MeanIntersectionOverUnion(),
@@ -85,15 +86,15 @@ def compare(
     Raises:
         DataError: for arrays that do not fit each other, or a metric that is not known.
     """
-    if metric not in _METRICS:
-        raise DataError(f"no metric is called {metric!r} here", remedy=f"Allowed: {', '.join(_METRICS)}.")
+    if metric not in METRICS:
+        raise DataError(f"no metric is called {metric!r} here", remedy=f"Allowed: {', '.join(METRICS)}.")
     before, after = (np.asarray(rows) for rows in (base, compressed))
     columns = {str(name): np.asarray(values) for name, values in groups.items()}
     wanted = [*(Wanted(name) for name in columns), *(Wanted(*map(str, pair)) for pair in pairs)]
     _check(before, after, columns)
     if before.dtype.kind == "b":
         before, after = before.astype(np.float64), after.astype(np.float64)
-    found = contrast(_METRICS[metric], before, after, slices_of(columns, wanted), Settings(min_n, level))
+    found = contrast(METRICS[metric], before, after, slices_of(columns, wanted), Settings(min_n, level))
     return (*found.rows, *found.small)
 
 
