@@ -24,7 +24,7 @@ from edgeship.publish import keymaking, release, stores
 from edgeship.publish.repository import Repository
 from edgeship.releases.documents import Policy, Rollout, written
 from edgeship.releases.names import line, patch_path, policy_path, rollout_path, version
-from edgeship.types import Manifest
+from edgeship.types import Bundle, Manifest
 from tests import tiny_tflite
 
 LINE = line("points/v1")
@@ -124,6 +124,10 @@ def _manifest(files: list[dict[str, Any]], seed: int, budget: Mapping[str, Any] 
     )  # fmt: skip
 
 
+def unexamined(bundle: Bundle, manifest: Manifest) -> None:
+    """In the place of running golden samples: releases that fail on devices must come to them for that."""
+
+
 class Published:
     """A repository in a folder, and who publishes there; its clock is set by the test."""
 
@@ -141,7 +145,7 @@ class Published:
         """Publish a release; all devices get it where it is the first. SHA-256 of its model."""
         self._bundles += 1
         place = bundle(self.folder / f"bundle-{self._bundles}", seed, **made)
-        release.publish(self.repository, [place], model=LINE.model, version=version(text))
+        release.publish(self.repository, [place], model=LINE.model, version=version(text), examine=unexamined)
         found = manifests.read_file(place / manifests.NAME)[0].files[0].sha256
         if patch is not None:
             self.repository.change(lambda draft: draft.put(patch_path(LINE, patch[0], found), patch[1]))

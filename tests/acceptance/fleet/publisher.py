@@ -14,6 +14,7 @@ from edgeship.releases.documents import Constraints
 from edgeship.releases.names import line, version
 from tests.acceptance.fleet.models import MODEL, Made
 from tests.acceptance.fleet.story import Act
+from tests.device_repository import unexamined
 
 LINE = line(f"{MODEL}/v1")
 
@@ -59,5 +60,7 @@ class Publisher:
             {"halt": rollout.halt, "resume": rollout.resume, "finish": rollout.finish}[act.kind](self._online, LINE)
 
     def _publish(self, text: str) -> None:
-        found = release.publish(self._offline, [self._made[text].bundle], model=MODEL, version=version(text))
+        # One of them is bad: that devices find, if the publisher did not.
+        bundles = [self._made[text].bundle]
+        found = release.publish(self._offline, bundles, model=MODEL, version=version(text), examine=unexamined)
         self.deltas[text] = found.deltas

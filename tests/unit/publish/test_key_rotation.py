@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from publishing import Client, Dying, Killed, Site
+from publishing import Client, Dying, Killed, Site, publish
 from tuf.api.exceptions import UnsignedMetadataError
 
 from edgeship.errors import InputError, RepositoryError
-from edgeship.publish import keymaking, keys, release
+from edgeship.publish import keymaking, keys
 from edgeship.publish.draft import Draft
 from edgeship.publish.keymaking import GivenKey, Making
 from edgeship.publish.repository import Repository, following
@@ -183,7 +183,7 @@ class LateRoot(FolderStore):
 def test_who_publishes_just_before_the_new_root_does_no_harm(role: str, site: Site, client: Client) -> None:
     client.updater()
     old = site.with_keys(site.keys)
-    store = LateRoot(site.folder / "repo", lambda: release.publish(old, [site.bundle(2)]))
+    store = LateRoot(site.folder / "repo", lambda: publish(old, [site.bundle(2)]))
     site.repository, _ = rotate(site.with_keys(site.keys, store), role)
     assert client.rollout()["stable"] == "1.0.0"
     assert site.publish(3).version == ("1.1.0" if role == "rollout" else "1.2.0")
@@ -206,12 +206,12 @@ def test_new_keys_are_encrypted_as_the_others_of_their_folder(tmp_path: Path) ->
             plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(secrets[1].encode()))
         )
     folders, store = [tmp_path / "offline", tmp_path / "online"], FolderStore(tmp_path / "repo")
-    release.publish(site.with_keys(keys.load(folders, secrets), store), [site.bundle(1)])
+    publish(site.with_keys(keys.load(folders, secrets), store), [site.bundle(1)])
     for role in ("timestamp", "targets"):
         rotate(site.with_keys(keys.load(folders, secrets), store), role)
     assert all(b"ENCRYPTED" in path.read_bytes() for place in folders for path in place.glob("*.pem"))
     assert site.with_keys(keys.load(folders[1:], secrets[1:]), store).refresh().signed
-    assert release.publish(site.with_keys(keys.load(folders, secrets), store), [site.bundle(2)]).version == "1.1.0"
+    assert publish(site.with_keys(keys.load(folders, secrets), store), [site.bundle(2)]).version == "1.1.0"
 
 
 def test_without_its_passphrase_a_folder_gets_no_new_key(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_without_its_passphrase_a_folder_gets_no_new_key(tmp_path: Path) -> None
     secret = "correct horse battery"
     made = keymaking.create(tmp_path / "keys", Making(passphrase=secret))
     store = FolderStore(tmp_path / "repo")
-    release.publish(site.with_keys(made, store), [site.bundle(1)])
+    publish(site.with_keys(made, store), [site.bundle(1)])
     before = sorted(path.name for path in (tmp_path / "keys").iterdir())
     with pytest.raises(RepositoryError, match="no passphrase was given"):
         rotate(site.with_keys(keys.load([tmp_path / "keys"], [None]), store), "timestamp")
@@ -247,7 +247,7 @@ def test_a_key_given_for_another_role_is_refused(tmp_path: Path, dev: bool) -> N
     made = keymaking.create(tmp_path / "keys", Making(passphrase=secret), dev=dev)
     store = FolderStore(tmp_path / "repo")
     bundle = Site(tmp_path / "other").bundle(1)
-    release.publish(Repository(store, made), [bundle])
+    publish(Repository(store, made), [bundle])
     before = {path: path.read_bytes() for path in (tmp_path / "keys").iterdir() if path.name != "seen.json"}
     given = GivenKey("snapshot", "hsm:2?label=online", tmp_path / "public.pem")
     with pytest.raises(InputError, match=r"hsm:2.label=online is given as a key of snapshot, and .* of timestamp"):

@@ -12,13 +12,13 @@ from typing import ClassVar
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from publishing import Client, Site
+from publishing import Client, Site, publish
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, SecretsHandler, Signature, Signer
 from tests.device_repository import Server
 from tuf.api.metadata import Metadata, Root
 
 from edgeship.errors import InputError, MissingPackageError, OutputError, RepositoryError
-from edgeship.publish import keymaking, keys, pem, release
+from edgeship.publish import keymaking, keys, pem
 from edgeship.publish.keymaking import GivenKey, Making
 from edgeship.publish.repository import Repository
 from edgeship.publish.stores import FolderStore
@@ -164,7 +164,7 @@ def test_a_private_key_of_another_is_said(site: Site) -> None:
     (path,) = (site.folder / "keys").glob("targets-*.pem")
     path.write_bytes(CryptoSigner.generate_ed25519().private_bytes)
     with pytest.raises(RepositoryError, match=r"is not the key that keys\.json names"):
-        release.publish(site.with_keys(keys.load([site.folder / "keys"])), [site.bundle(2)])
+        publish(site.with_keys(keys.load([site.folder / "keys"])), [site.bundle(2)])
 
 
 def test_which_key_is_lacking_is_said(site: Site) -> None:
@@ -172,7 +172,7 @@ def test_which_key_is_lacking_is_said(site: Site) -> None:
     path.unlink()
     before = site.files()
     with pytest.raises(RepositoryError, match=rf"targets cannot sign: 1 of its keys .*{path.name}.* is missing"):
-        release.publish(site.with_keys(keys.load([site.folder / "keys"])), [site.bundle(2)])
+        publish(site.with_keys(keys.load([site.folder / "keys"])), [site.bundle(2)])
     assert site.files() == before  # nothing is written before all keys are there
 
 
@@ -299,12 +299,12 @@ def test_online_keys_alone_keep_a_repository_alive_and_publish_nothing(tmp_path:
     site = Site(tmp_path / "site")
     store = FolderStore(tmp_path / "repo")
     with pytest.raises(RepositoryError, match="needs the key of rollout"):
-        release.publish(Repository(store, keys.load([tmp_path / "offline"])), [site.bundle(1)])
-    release.publish(Repository(store, made), [site.bundle(1)])
+        publish(Repository(store, keys.load([tmp_path / "offline"])), [site.bundle(1)])
+    publish(Repository(store, made), [site.bundle(1)])
     online = Repository(store, keys.load([tmp_path / "online"]))
     assert online.refresh().signed == ("rollout", "snapshot", "timestamp")
     with pytest.raises(RepositoryError, match="targets cannot sign"):
-        release.publish(online, [site.bundle(2)])
+        publish(online, [site.bundle(2)])
 
 
 def test_the_newest_root_of_several_folders_is_trusted(tmp_path: Path, site: Site, server: Server) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from publishing import LINE, Client, Site, as_variant, other_labels, same_source
+from publishing import LINE, Client, Site, as_variant, other_labels, publish, same_source
 
 from edgeship import delta
 from edgeship import manifest as manifests
 from edgeship.errors import ArtifactError, InputError, PatchError, RepositoryError
-from edgeship.publish import release, rollout, versions
+from edgeship.publish import rollout, versions
 from edgeship.publish.draft import Draft
 from edgeship.releases.documents import Arm, Rollout
 from edgeship.releases.names import Version, manifest_path, patch_path, version
@@ -46,7 +46,7 @@ def test_a_later_release_is_for_nobody(site: Site, client: Client) -> None:
 
 def test_what_is_published_is_the_bundle_with_model_version_and_parent(site: Site, client: Client) -> None:
     place = site.bundle(2)
-    release.publish(site.repository, [place])
+    publish(site.repository, [place])
     for entry in manifests.read_file(place / manifests.NAME)[0].files:
         path = f"models/{LINE}/1.1.0/tflite-float32/{entry.wire.name}"
         assert client.read(path) == (place / entry.wire.name).read_bytes()
@@ -139,10 +139,10 @@ def test_a_new_line_has_a_rollout_of_its_own(site: Site, client: Client) -> None
 
 def test_bundles_of_one_release_are_its_variants(site: Site, client: Client) -> None:
     plain, small = site.bundle(2), site.bundle(2, as_variant("int8"))
-    made = release.publish(site.repository, [plain, small])
+    made = publish(site.repository, [plain, small])
     assert (made.version, made.variants) == ("1.1.0", ("tflite-float32", "tflite-int8"))
     assert manifest(site, "1.1.0", "tflite-int8").variant == "int8"
-    late = release.publish(site.repository, [site.bundle(2, as_variant("float16"))], version=Version(1, 1, 0))
+    late = publish(site.repository, [site.bundle(2, as_variant("float16"))], version=Version(1, 1, 0))
     assert late.new
     assert versions.releases(draft(site), "points")[Version(1, 1, 0)] == (
         "tflite-float16",
@@ -153,27 +153,27 @@ def test_bundles_of_one_release_are_its_variants(site: Site, client: Client) -> 
 
 def test_bundles_that_are_no_variants_of_one_release_are_refused(site: Site) -> None:
     with pytest.raises(InputError, match="of the same variant"):
-        release.publish(site.repository, [site.bundle(2), site.bundle(2)])
+        publish(site.repository, [site.bundle(2), site.bundle(2)])
     with pytest.raises(InputError, match="made from different models"):
-        release.publish(site.repository, [site.bundle(2), site.bundle(3, as_variant("int8"))])
+        publish(site.repository, [site.bundle(2), site.bundle(3, as_variant("int8"))])
     int8 = as_variant("int8")
     with pytest.raises(InputError, match="have different labels"):
-        release.publish(site.repository, [site.bundle(2), site.bundle(2, lambda found: other_labels(int8(found)))])
+        publish(site.repository, [site.bundle(2), site.bundle(2, lambda found: other_labels(int8(found)))])
 
 
 def test_a_model_may_be_given_another_name(site: Site) -> None:
-    made = release.publish(site.repository, [site.bundle(1)], model="other-points")
+    made = publish(site.repository, [site.bundle(1)], model="other-points")
     assert (made.model, made.version, made.first) == ("other-points", "1.0.0", True)
     assert manifest(site, "1.0.0", model="other-points").name == "other-points"
     with pytest.raises(InputError, match="cannot be the name of a model"):
-        release.publish(site.repository, [site.bundle(1)], model="../up")
+        publish(site.repository, [site.bundle(1)], model="../up")
 
 
 def test_a_damaged_bundle_is_not_published(site: Site) -> None:
     place, before = site.bundle(2), site.files()
     (place / "golden" / "input_0.npy").write_bytes(b"short")
     with pytest.raises(ArtifactError):
-        release.publish(site.repository, [place])
+        publish(site.repository, [place])
     assert site.files() == before
 
 
@@ -192,8 +192,8 @@ def test_devices_with_releases_in_use_get_patches(site: Site, client: Client) ->
 
 def test_a_patch_turns_the_old_file_into_the_new_one(site: Site, client: Client) -> None:
     first, second = site.bundle(7, padding=200, compress=False), site.bundle(8, padding=200, compress=False)
-    release.publish(site.repository, [first])
-    release.publish(site.repository, [second])
+    publish(site.repository, [first])
+    publish(site.repository, [second])
     old, new = ((place / "model.tflite").read_bytes() for place in (first, second))
     digests = [hashlib.sha256(content).hexdigest() for content in (old, new)]
     patch = client.read(patch_path(LINE, *digests))
@@ -292,10 +292,10 @@ def test_a_patch_is_made_once_though_a_change_is_repeated(site: Site, monkeypatc
     encode = delta.encode
     monkeypatch.setattr(delta, "encode", lambda old, new: made.append(1) or encode(old, new))
     raced = site.with_keys(site.keys, Raced(site.folder / "repo", TIMESTAMP, [site.repository.refresh]))
-    assert release.publish(raced, [site.bundle(2)]).change.attempts == 2
+    assert publish(raced, [site.bundle(2)]).change.attempts == 2
     assert len(made) == 2  # the model, and its golden outputs
 
 
 def test_a_bundle_that_is_none_is_said(site: Site, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="is not a bundle"):
-        release.publish(site.repository, [tmp_path])
+        publish(site.repository, [tmp_path])

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from publishing import LINE, Client, Dying, Killed, Raced, Site
+from publishing import LINE, Client, Dying, Killed, Raced, Site, publish
 from tests.device_repository import Server
 from tuf.api.exceptions import ExpiredMetadataError
 
 from edgeship.errors import RepositoryError
-from edgeship.publish import keys, memory, overview, release
+from edgeship.publish import keys, memory, overview
 from edgeship.publish.repository import soon
 from edgeship.publish.stores import TIMESTAMP, FolderStore
 from edgeship.releases.names import policy_path
@@ -61,7 +61,7 @@ def test_files_come_before_what_names_them_and_the_timestamp_last(site: Site) ->
             written.append(path)
             return super().replace(path, content, tag)
 
-    release.publish(site.with_keys(site.keys, Watched(site.folder / "repo")), [site.bundle(2)])
+    publish(site.with_keys(site.keys, Watched(site.folder / "repo")), [site.bundle(2)])
     assert all(path.startswith("targets/") for path in written[:-3])
     assert len(written) > 6
     assert written[-3:] == ["metadata/2.targets.json", "metadata/2.snapshot.json", TIMESTAMP]
@@ -72,13 +72,13 @@ def test_a_publisher_may_die_before_any_write(site: Site, client: Client) -> Non
     before, pristine = client.rollout(), site.copy()
     for writes in range(100):
         try:
-            release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), [place])
+            publish(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), [place])
         except Killed:
             assert client.rollout() == before
             assert client.read(manifest) is None
         else:
             break
-        assert release.publish(site.repository, [place]).version == "1.1.0"
+        assert publish(site.repository, [place]).version == "1.1.0"
         assert client.read(manifest) is not None
         site.restore(pristine)
         client = Client(site.folder / f"client-{writes}", client.url, site.keys.root)
@@ -89,7 +89,7 @@ def test_a_publisher_may_die_before_any_write(site: Site, client: Client) -> Non
 def test_what_a_dead_publisher_left_is_in_nobodys_way(site: Site, client: Client) -> None:
     """Metadata under the next numbers, never referred to, and half of the files."""
     with pytest.raises(Killed):
-        release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", 8)), [site.bundle(2)])
+        publish(site.with_keys(site.keys, Dying(site.folder / "repo", 8)), [site.bundle(2)])
     assert "metadata/2.snapshot.json" in site.files() or "metadata/2.targets.json" in site.files()
     assert site.publish(3).version == "1.1.0"
     found = site.repository.read()
@@ -105,16 +105,16 @@ def test_the_first_publishing_may_die_before_any_write(tmp_path: Path) -> None:
         site = Site(tmp_path / str(writes))
         place = site.bundle(1)
         with pytest.raises(Killed):
-            release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), [place])
-        release.publish(site.repository, [place])
+            publish(site.with_keys(site.keys, Dying(site.folder / "repo", writes)), [place])
+        publish(site.repository, [place])
         with served(site.folder / "repo") as server:
             assert Client(site.folder / "client", server.url, site.keys.root).rollout()["stable"] == "1.0.0"
 
 
 def test_two_publishers_at_a_time_lose_nothing(site: Site, client: Client) -> None:
     mine, theirs = site.bundle(2), site.bundle(3)
-    other = [lambda: release.publish(site.repository, [theirs])]
-    made = release.publish(site.with_keys(site.keys, Raced(site.folder / "repo", TIMESTAMP, other)), [mine])
+    other = [lambda: publish(site.repository, [theirs])]
+    made = publish(site.with_keys(site.keys, Raced(site.folder / "repo", TIMESTAMP, other)), [mine])
     assert (made.version, made.change.attempts) == ("1.2.0", 2)
     found = site.repository.read().targets.signed.targets
     assert {path.split("/")[3] for path in found if path.endswith("manifest.json")} == {"1.0.0", "1.1.0", "1.2.0"}
@@ -126,7 +126,7 @@ def test_others_who_publish_without_pause_are_said(site: Site) -> None:
     others = [site.repository.refresh] * 20
     raced = site.with_keys(site.keys, Raced(site.folder / "repo", TIMESTAMP, list(others)))
     with pytest.raises(RepositoryError, match=r"others published to .* 10 times"):
-        release.publish(raced, [site.bundle(2)])
+        publish(raced, [site.bundle(2)])
 
 
 def test_a_publisher_whose_answer_was_lost_has_published(site: Site) -> None:
@@ -186,11 +186,11 @@ def test_a_refresh_leaves_offline_metadata_whose_keys_are_elsewhere(site: Site) 
 def test_a_damaged_file_under_the_name_of_a_target_is_put_right(site: Site, client: Client) -> None:
     place = site.bundle(2)
     with pytest.raises(Killed):
-        release.publish(site.with_keys(site.keys, Dying(site.folder / "repo", 4)), [place])
+        publish(site.with_keys(site.keys, Dying(site.folder / "repo", 4)), [place])
     for path in (site.folder / "repo" / "targets").rglob("1.1.0/**/*.*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[:10])
-    release.publish(site.repository, [place])
+    publish(site.repository, [place])
     for path in site.repository.read().targets.signed.targets:
         assert client.read(path) is not None
 
@@ -238,7 +238,7 @@ def test_the_first_root_of_a_new_repository_is_the_newest_of_its_keys(site: Site
 
     after, _ = rotate(site.repository, "timestamp")
     place = tmp_path / "second"
-    release.publish(site.with_keys(after.keys, FolderStore(place)), [site.bundle(1)])
+    publish(site.with_keys(after.keys, FolderStore(place)), [site.bundle(1)])
     assert (place / "metadata" / "2.root.json").is_file()
     with served(place) as server:
         assert Client(tmp_path / "other", server.url, after.keys.root).rollout()["stable"] == "1.0.0"

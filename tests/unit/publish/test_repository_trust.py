@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from publishing import Site
+from publishing import Site, publish
 from tuf.api.metadata import Metadata, MetaFile, Root
 
 from edgeship.errors import RepositoryError
-from edgeship.publish import keymaking, keys, release
+from edgeship.publish import keymaking, keys
 from edgeship.publish.keys import KeySet
 from edgeship.publish.stores import TIMESTAMP, FolderStore
 from edgeship.releases.names import Version
@@ -33,7 +33,7 @@ def test_nothing_is_built_on_tampered_metadata(name: str, site: Site) -> None:
     before = site.files()
     for repeat in range(2):
         with pytest.raises(RepositoryError, match="is not what was signed") as caught:
-            release.publish(site.repository, [site.bundle(repeat + 2)])
+            publish(site.repository, [site.bundle(repeat + 2)])
         assert "nothing was signed" in caught.value.remedy
     assert site.files() == before
 
@@ -66,7 +66,7 @@ def test_mixed_metadata_are_refused(site: Site) -> None:
 def test_metadata_of_another_repository_of_the_same_keys_are_refused(name: str, site: Site, tmp_path: Path) -> None:
     """Rightly signed, and of the same number: only hashes tell them apart."""
     other = FolderStore(tmp_path / "other")
-    release.publish(site.with_keys(site.keys, other), [site.bundle(2)], version=Version(1, 5, 0))
+    publish(site.with_keys(site.keys, other), [site.bundle(2)], version=Version(1, 5, 0))
     shutil.copyfile(other.folder / "metadata" / name, site.folder / "repo" / "metadata" / name)
     with pytest.raises(RepositoryError, match="is not what was signed"):
         site.repository.read()
@@ -165,4 +165,4 @@ def test_a_tampered_target_is_never_read(site: Site) -> None:
     for path in (site.folder / "repo" / "targets").rglob("*.manifest.json"):
         path.write_bytes(path.read_bytes().replace(b"points", b"pounts"))
     with pytest.raises(RepositoryError, match="is not what was signed"):
-        release.publish(site.repository, [site.bundle(2)])
+        publish(site.repository, [site.bundle(2)])

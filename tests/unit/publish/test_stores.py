@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from publishing import Site
+from publishing import Site, publish
 
 from edgeship.errors import InputError, OutputError, RepositoryError, RepositoryUnavailable
 from edgeship.publish.repository import Repository
@@ -109,20 +109,16 @@ def test_of_many_who_create_at_once_one_does(store: Store) -> None:
 def test_a_repository_in_a_store_is_published_and_read_again(store: Store, tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     repository = Repository(store, site.keys)
-    from edgeship.publish import release
-
-    made = release.publish(repository, [site.bundle(1)])
+    made = publish(repository, [site.bundle(1)])
     assert made.change.signed == ("rollout", "targets", "snapshot", "timestamp")
-    assert release.publish(repository, [site.bundle(1)]).change.signed == ()
+    assert publish(repository, [site.bundle(1)]).change.signed == ()
     assert repository.read().targets.signed.version == 1
 
 
 def test_files_in_a_bucket_have_the_headers_that_clients_need(aws: Any, bucket: str, s3: str, tmp_path: Path) -> None:
-    from edgeship.publish import release
-
     site = Site(tmp_path / "site")
     store = open_store(f"s3://{bucket}?endpoint_url={s3}")
-    release.publish(Repository(store, site.keys), [site.bundle(1)])
+    publish(Repository(store, site.keys), [site.bundle(1)])
     found = {each["Key"]: aws.head_object(Bucket=bucket, Key=each["Key"]) for each in _objects(aws, bucket)}
     assert "metadata/1.root.json" in found
     for key, head in found.items():

@@ -39,7 +39,8 @@ def publish(
     a line of releases is for all. Devices that have an older release in use get patches where those are smaller.
 
     The rule of versions: major changes with inputs, outputs or labels; minor with the model that the files were made
-    from; patch with the files alone.
+    from; patch with the files alone. What follows it and was probably not meant is warned of. Each file is run on the
+    golden samples of its bundle before it is signed, where its runtime is installed.
 
     With --refresh the metadata are signed anew, for a timer to do: every 12 hours with the online keys, or devices
     stop believing them after a day; twice a year with those of targets and root too.
@@ -61,6 +62,8 @@ def publish(
     with ui.progress_bars() as repository.progress:
         made = publish_release(repository, bundles, model=model, version=version(wanted) if wanted else None)
     ui.emit(made, as_json, lambda: _show(made, repository))
+    for each in made.warnings:
+        repositories.warn(each.message)
     repositories.warn_of_ends(made.change, repository)
     return 0
 

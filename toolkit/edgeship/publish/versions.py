@@ -42,7 +42,7 @@ def check_together(given: Sequence[Manifest]) -> None:
     first = given[0]
     for other in given[1:]:
         if interface(other) != interface(first):
-            raise InputError(f"the bundles have different {_difference(first, other)}", remedy=RULE)
+            raise InputError(f"the bundles have different {difference(first, other)}", remedy=RULE)
         if source(other) != source(first):
             raise InputError("the bundles were made from different models", remedy=RULE)
 
@@ -64,7 +64,7 @@ def check(draft: Draft, model: str, release: Version, given: Manifest) -> None:
     if line:
         other = read_manifest(draft, model, max(line), there[max(line)][0])
         if interface(other) != interface(given):
-            what = _difference(other, given)
+            what = difference(other, given)
             raise InputError(f"it cannot be {release}: it has other {what} than {max(line)}", remedy=RULE)
     if minor:
         other = read_manifest(draft, model, max(minor), there[max(minor)][0])
@@ -93,6 +93,17 @@ def _tensor(spec: ManifestInput | ManifestOutput) -> tuple[str, tuple[int | None
     return spec.name, spec.shape[1:]
 
 
-def _difference(one: Manifest, other: Manifest) -> str:
+def difference(one: Manifest, other: Manifest) -> str:
+    """What applications see that differs: `inputs and labels`; empty: nothing."""
     before, after = interface(one), interface(other)
     return " and ".join(name for name in before if before[name] != after[name])
+
+
+def only_names_differ(one: Manifest, other: Manifest) -> bool:
+    """Whether inputs and outputs differ, and in their names alone."""
+
+    def unnamed(manifest: Manifest) -> dict[str, Any]:
+        found = interface(manifest)
+        return {**found, "inputs": [spec[1:] for spec in found["inputs"]], "outputs": [s[1:] for s in found["outputs"]]}
+
+    return interface(one) != interface(other) and unnamed(one) == unnamed(other)
