@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edgeship.api import build as build
     from edgeship.api import convert as convert
     from edgeship.api import layer_sensitivity as layer_sensitivity
+    from edgeship.api import search as search
     from edgeship.compress import Features as Features
     from edgeship.compress import callbacks as callbacks
     from edgeship.compress import cluster as cluster
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from edgeship.inspection.diff import difference as difference
     from edgeship.inspection.opening import inspect as inspect
     from edgeship.recipe.parse import Recipe as Recipe
+    from edgeship.sideloading import sideload as sideload
     from edgeship.types.artifacts import Artifact as Artifact
     from edgeship.types.reports import Report as Report
 
@@ -62,6 +64,8 @@ _HOMES = {
     "prune_blocks": "edgeship.compress",
     "prune_channels": "edgeship.compress",
     "quantize_aware": "edgeship.compress",
+    "search": "edgeship.api",
+    "sideload": "edgeship.sideloading",
     "slices": "edgeship",
     "strip": "edgeship.compress",
     "taylor": "edgeship.compress",

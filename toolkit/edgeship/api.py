@@ -151,9 +151,7 @@ def search(
             command=(call,),
             **options,
         )
-        return run.search(
-            task, going, limits, Path(space) if space is not None else None, _words(minimize), progress
-        )
+        return run.search(task, going, limits, Path(space) if space is not None else None, _words(minimize), progress)
 
 
 def _taken(kind: type, options: dict[str, Any]) -> dict[str, Any]:

@@ -136,6 +136,15 @@ def entry(kind: str, entry_key: str, produce: Callable[[Path], None]) -> Path:
     return place
 
 
+def found(kind: str, entry_key: str) -> Path | None:
+    """The folder of a stage result that is there; None where it would have to be made."""
+    place = root() / kind / entry_key[:40]
+    if not place.is_dir():
+        return None
+    used(place)
+    return place
+
+
 def used(place: Path) -> None:
     """Note that an entry serves somebody now."""
     with contextlib.suppress(OSError):  # the cache may be read-only, and the entry gone

@@ -16,7 +16,7 @@ from edgeship.compress.graph.kernels import sparsity
 from edgeship.compress.graph.macs import macs
 from edgeship.compress.graph.model import input_structure
 from edgeship.compress.layers import fake_quantized
-from edgeship.compress.run import compress
+from edgeship.compress.run import Part, compress
 from edgeship.compress.training import Batches, loss_for, weight_bytes
 from edgeship.errors import DataError, InputError, RecipeError, UnsupportedModelError
 from edgeship.recipe import SCHEMA, Recipe, parse
@@ -334,3 +334,17 @@ def test_channels_that_cannot_go_are_said_by_the_whole_model(given, tmp_path):
 def test_recipes_that_prune_channels_wrongly(stages, problem):
     with pytest.raises(RecipeError, match=problem):
         parse(recipe(*stages), "test")
+
+
+def test_stages_in_parts_are_the_stages_at_once(compressed, given, tmp_path):
+    """What an earlier run made is gone on with, from its files, to the same weights."""
+    plan, done = recipe(PRUNE, DISTIL, QUANTIZE), None
+    for stages in (1, 2, 3):
+        folder = tmp_path / str(stages)
+        folder.mkdir()
+        done = compress(*given, plan, None, folder, lambda event: None, Part(stages, done))
+        assert len(done.stages) == 1 + stages
+        assert all(model.path.is_relative_to(folder) for model in done.models)
+    whole, _ = compressed
+    assert [model.sha256 for model in done.models] == [model.sha256 for model in whole.models]
+    assert [stage.metric for stage in done.stages] == [stage.metric for stage in whole.stages]

@@ -14,7 +14,19 @@ from typing import Any
 
 import click
 
-from edgeship.cli import bundles, devices, estimates, files, history, info, keys, main_job, publishing, rollouts
+from edgeship.cli import (
+    bundles,
+    devices,
+    estimates,
+    files,
+    history,
+    info,
+    keys,
+    main_job,
+    publishing,
+    rollouts,
+    searching,
+)
 from edgeship.cli import targets as places
 
 
@@ -40,6 +52,7 @@ for _command in (
     main_job.build,
     main_job.convert,
     main_job.compress,
+    searching.search,
     files.verify,
     files.benchmark,
     estimates.estimate,
@@ -53,6 +66,7 @@ for _command in (
     rollouts.rollout,
     publishing.serve,
     devices.device,
+    sideloads.sideload,
     info.recipes,
     places.targets,
     info.plugins,

@@ -38,3 +38,14 @@ def finalize(model: keras.Model) -> keras.Model:
     for helper in helpers(final):
         helper.check()
     return final
+
+
+def promises(model: keras.Model) -> bool:
+    """Whether a finished model keeps zeros or shared values in what training follows."""
+    return bool(helpers(model))
+
+
+def promise_again(model: keras.Model) -> None:
+    """Let a model keep what it promised when it was written to the file that it was read from; changes it in place."""
+    keep_zeros(model)
+    keep_clusters(model)

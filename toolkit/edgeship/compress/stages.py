@@ -7,7 +7,7 @@ settings are in `edgeship.recipe.stages`, and `METHODS` brings both together.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -73,11 +73,17 @@ class Runner:
         repeatable(plan.seed)
         self.model = self._context.original()
 
-    def run(self) -> Iterator[Stage]:
-        """All stages in order, `model` being what each left; the first is the model as given."""
-        base = self._measured("base", 0, 0.0)
-        yield base
-        for number, spec in enumerate(self._plan.stages):
+    def run(self, done: Sequence[Stage] = (), end: int | None = None) -> Iterator[Stage]:
+        """Stages in order, `model` being what each left; the first is the model as given.
+
+        Args:
+            done: what this gave before; it goes on there, and `model` is what the last of them left.
+            end: how many stages of the recipe there are in the end; None: all.
+        """
+        base = done[0] if done else self._measured("base", 0, 0.0)
+        if not done:
+            yield base
+        for number, spec in [*enumerate(self._plan.stages[:end])][max(0, len(done) - 1) :]:
             self._context.start(number)
             start = time.monotonic()
             self.model = METHODS[type(spec)](self.model, spec, self._context)

@@ -54,8 +54,10 @@ class Slicing:
     inconclusive: str
 
 
-def prepare(wishes: Wishes, dataset: Dataset, metric: Metric | None, policy: verify.GatePolicy) -> Slicing | None:
-    """The slices that are wanted; None for data without labels, where nobody asked for any.
+def prepare(
+    wishes: Wishes, dataset: Dataset, metric: Metric | None, policy: verify.GatePolicy, split: str = "test"
+) -> Slicing | None:
+    """The slices that are wanted of a split; None for data without labels, where nobody asked for any.
 
     Raises DataError for slices that the data does not have, or cannot have.
     """
@@ -63,7 +65,7 @@ def prepare(wishes: Wishes, dataset: Dataset, metric: Metric | None, policy: ver
         if wishes.text is not None or wishes.max_drop is not None:
             raise DataError("slices are compared by a metric, which needs labels", remedy="Add --data with labels.")
         return None
-    samples = load_split(dataset, "test")
+    samples = load_split(dataset, split)
     columns: dict[str, Array] = {name: np.asarray(values) for name, values in samples.slices.items()}
     if dataset.task in _CLASSES and samples.labels is not None:
         columns.setdefault(LABEL, _named(np.asarray(samples.labels), dataset.classes))

@@ -14,7 +14,7 @@ from edgeship import artifact as sidecar
 from edgeship import cache, codec, plugins
 from edgeship.child import Worker
 from edgeship.compress import run as compress_run
-from edgeship.compress.run import Compressed
+from edgeship.compress.run import Compressed, Part
 from edgeship.contracts import Runtime
 from edgeship.data import DataOptions, open_dataset
 from edgeship.data import load as load_split
@@ -26,7 +26,7 @@ from edgeship.pipeline.baking import Baking
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
 from edgeship.pipeline.request import training_of
-from edgeship.recipe import Recipe
+from edgeship.recipe import QuantizeAware, Recipe
 from edgeship.references import is_reference
 from edgeship.source import files_of, inspect, place_of
 from edgeship.source import predict as predict_source
@@ -116,9 +116,15 @@ def open_probe(worker: Worker, source: Source, seed: int) -> Dataset:
 
 
 def compress(
-    worker: Worker, source: Source, dataset: Dataset, recipe: Recipe, metric: str | None, progress: ProgressCallback
+    worker: Worker,
+    source: Source,
+    dataset: Dataset,
+    recipe: Recipe,
+    metric: str | None,
+    progress: ProgressCallback,
+    part: Part | None = None,
 ) -> Compressed:
-    """Run the recipe's stages; without stages the source itself."""
+    """Run the recipe's stages, or the first of them; without stages the source itself."""
     if not recipe.stages:
         return Compressed(source, (), ())
 
@@ -131,15 +137,35 @@ def compress(
             metric=metric,
             out_dir=place,
             progress=progress,
+            part=part,
         )
         relative = _with_paths(result, lambda path: path.relative_to(place))  # the entry is moved when complete
         (place / "compressed.json").write_text(codec.to_json(relative))
 
+    key = _compress_key(source, dataset, recipe, metric, None if part is None else part.stages)
+    return _compressed(cache.entry("compress", key, train), source)
+
+
+def trained(source: Source, dataset: Dataset, recipe: Recipe, metric: str | None, stages: int) -> Compressed | None:
+    """What the first `stages` of a recipe made, where they have run before; None where they have not."""
+    place = cache.found("compress", _compress_key(source, dataset, recipe, metric, stages))
+    return None if place is None else _compressed(place, source)
+
+
+def _compress_key(source: Source, dataset: Dataset, recipe: Recipe, metric: str | None, stages: int | None) -> str:
     named = [metric or "", *dataset.augment, *(name for stage in recipe.stages for name in stage.references())]
     code = code_sha256(name for name in named if is_reference(name))
-    parts = {**_content(source, dataset), "recipe": training_of(recipe), "metric": metric, "augment": dataset.augment}
-    key = cache.key_with_code("compress", source.code_sha256, code, **parts)
-    place = cache.entry("compress", key, train)
+    plan = training_of(recipe)
+    parts = {**_content(source, dataset), "recipe": plan, "metric": metric, "augment": dataset.augment}
+    if stages is not None and stages < len(recipe.stages):
+        # Of what comes later, a stage knows only whether weights become int8 numbers.
+        later = any(isinstance(stage, QuantizeAware) for stage in recipe.stages[stages:])
+        parts |= {"recipe": plan | {"stages": plan["stages"][:stages]}, "then_int8": later}
+    return cache.key_with_code("compress", source.code_sha256, code, **parts)
+
+
+def _compressed(place: Path, source: Source) -> Compressed:
+    """As it lies in the cache."""
     found = codec.from_json(Compressed, (place / "compressed.json").read_text())
     found = _with_paths(found, lambda path: place / path)
     known = [replace(model, code_sha256=source.code_sha256) for model in (found.source, *found.models)]

@@ -1,0 +1,460 @@
+"""The trials of a search in a database, and who proposes the next: Optuna, told of everything that was found.
+
+SQLite in the folder of the search, or PostgreSQL for several machines, which all run the same command. What is finished
+is in the database; a trial that runs shows it by a heartbeat, and is begun again by whoever sees that it has none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from edgeship import codec
+from edgeship.errors import (
+    EdgeshipError,
+    InputError,
+    MissingPackageError,
+    RecipeError,
+    StorageFullError,
+    UnavailableError,
+)
+from edgeship.recipe import Recipe, parse
+from edgeship.searching.limits import Limits, value_of
+from edgeship.searching.space import Space, same
+from edgeship.searching.trials import Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+T = TypeVar("T")
+
+Sampler = Literal["tpe", "nsga2", "random"]
+SAMPLERS: tuple[Sampler, ...] = ("tpe", "nsga2", "random")
+FILE = "search.sqlite3"
+#: Heartbeats that may be missing before a trial counts as lost.
+_MISSED = 3
+#: How often a trial is begun whose machine was lost.
+_RETRIES = 3
+#: Seconds between two tries of a storage that does not answer: the first, and the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+#: Proposals in a row that were tried before, after which a space counts as exhausted.
+_MOST_REPEATS = 50
+#: What a limit counts that cannot be kept at all; databases have no infinity.
+_NEVER = 1e6
+#: What cannot be held by a full disk has less than this left.
+_FULL_BYTES = 1 << 20
+
+
+def require() -> None:
+    """Raise MissingPackageError where Optuna is not installed."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingPackageError("a search needs Optuna", remedy="Get it: pip install 'edgeship[search]'") from error
+    if not hasattr(optuna.Trial, "set_constraint"):
+        raise MissingPackageError("a search needs Optuna 5", remedy="Get it: pip install 'edgeship[search]'")
+
+
+def check_address(address: str | None) -> None:
+    """Raise InputError for a storage that is none of ours."""
+    if address is not None and not address.startswith("postgresql://"):
+        raise InputError(
+            f"no storage is addressed by {address.partition('://')[0][:50]!r}",
+            remedy="Allowed: postgresql://USER@HOST/DATABASE; without --storage, SQLite in the folder of the search.",
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What makes a study.
+
+    Attributes:
+        key: of all that its results depend on; the same key is the same study.
+        owner: who runs trials from here: the machine and the folder of the search.
+        heartbeat_seconds: between signs of life of running trials.
+        patience_seconds: how long a storage that does not answer is waited for.
+    """
+
+    folder: Path
+    key: str
+    space: Space
+    objectives: tuple[str, ...]
+    limits: Limits
+    owner: str
+    address: str | None = None
+    sampler: Sampler = "tpe"
+    seed: int = 0
+    heartbeat_seconds: int = 60
+    patience_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial that this process has begun."""
+
+    number: int
+    recipe: Recipe
+
+
+class Study:
+    """The shared memory of a search. Use as a context manager: leaving it ends the heartbeats.
+
+    Every method raises StorageFullError where the disk is full, and UnavailableError where the storage does not answer
+    for `patience_seconds`.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        require()
+        check_address(setting.address)
+        self.setting = setting
+        self._running: dict[int, optuna.Trial] = {}
+        self._read: dict[int, Trial] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._study = self._patiently(self._open)
+        self._patiently(self._seed)
+        self._beats = threading.Thread(target=self._beat, name="edgeship-heartbeat", daemon=True)
+        self._beats.start()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._beats.join()
+        with suppress(Exception):  # what is written is written
+            self._storage.remove_session()
+
+    # What there is
+
+    def trials(self) -> tuple[Trial, ...]:
+        """All that came to an end, in the order of their numbers."""
+        from optuna.trial import TrialState as S
+
+        found = self._patiently(lambda: self._study.get_trials(deepcopy=False, states=(S.COMPLETE, S.PRUNED, S.FAIL)))
+        told = {t.number: t.user_attrs for t in found if "trial" in t.user_attrs and "same_as" not in t.user_attrs}
+        for number in told.keys() - self._read.keys():  # what came to an end never changes
+            self._read[number] = codec.from_json(Trial, told[number]["trial"])
+        return tuple(self._read[number] for number in sorted(told))
+
+    def count(self) -> tuple[int, int]:
+        """How many trials are finished or stopped or failed, and how many run, here and elsewhere."""
+        from optuna.trial import TrialState as S
+
+        running = self._patiently(lambda: self._study.get_trials(deepcopy=False, states=(S.RUNNING,)))
+        ended = [t for t in self.trials() if t.outcome != "cut"]
+        return len(ended), sum("owner" in t.user_attrs for t in running)
+
+    def note(self, name: str, make: Callable[[], Any]) -> Any:
+        """A fact of the whole search: what was noted first, by whomever; else `make()`, which is noted."""
+        known = self._patiently(lambda: self._study.user_attrs)
+        if name not in known:
+            value = make()
+            self._patiently(lambda: self._study.set_user_attr(name, value))
+            return value
+        return known[name]
+
+    # What is next
+
+    def next(self) -> Proposal | None:
+        """Begin a trial: one that waits (a recipe of the space, or one that was lost), else one that is proposed.
+
+        What was tried before is not tried again. None where nothing new is found.
+        """
+        for _ in range(_MOST_REPEATS):
+            trial = self._patiently(self._ask)
+            try:
+                recipe = self._recipe(trial)
+            except RecipeError as error:
+                failed = Trial("failed", {"name": "?"}, reason=error.message, error="RecipeError", number=trial.number)
+                self._end(trial, failed)
+                continue
+            if recipe is None:
+                self._patiently(lambda trial=trial: self._tell(trial, "FAIL"))  # type: ignore[misc] # bound now
+                return None
+            known = self._known(recipe)
+            if known is None:
+                self._claim(trial, recipe)
+                return Proposal(trial.number, recipe)
+            self._end(trial, known, same_as=known.number)
+        return None
+
+    def _ask(self) -> optuna.Trial:
+        with _quiet():
+            trial = self._study.ask()
+        with suppress(Exception):  # the thread does it again
+            self._storage.record_heartbeat(trial._trial_id)
+        with self._lock:
+            self._running[trial.number] = trial
+        return trial
+
+    def _recipe(self, trial: optuna.Trial) -> Recipe | None:
+        """What a trial stands for; None where the space has nothing open."""
+        space, told = self.setting.space, trial.user_attrs
+        if "recipe" in told:
+            return parse(told["recipe"], f"trial {trial.number}")
+        if "entry" in told:
+            return space.entry(told["entry"]).at({})
+        if not space.open:
+            return None
+
+        def suggest() -> Recipe:
+            with _quiet():
+                name = trial.suggest_categorical("recipe", [entry.name for entry in space.open])
+                return space.entry(str(name)).suggest(trial)
+
+        return self._patiently(suggest)
+
+    def _known(self, recipe: Recipe) -> Trial | None:
+        digest = same(recipe)
+        for trial in self.trials():
+            tried = trial.outcome in ("finished", "stopped")
+            if tried and same(parse(dict(trial.recipe), "trial")) == digest:
+                return trial
+        return None
+
+    def _claim(self, trial: optuna.Trial, recipe: Recipe) -> None:
+        self._patiently(lambda: trial.set_user_attr("recipe", recipe.to_data()))
+        self._patiently(lambda: trial.set_user_attr("owner", self.setting.owner))
+
+    # What came of it
+
+    def record(self, found: Trial) -> bool:
+        """Keep the result of a trial; False where it had been given up for lost, and another has it."""
+        with self._lock:
+            trial = self._running.get(found.number)
+        if trial is None:
+            return False
+        return self._end(trial, found)
+
+    def again(self, number: int) -> None:
+        """Let a trial that was cut, or whose worker is lost, wait for somebody who has time."""
+        with self._lock:
+            trial = self._running.pop(number, None)
+        if trial is not None:
+            self._patiently(lambda: self._lost(trial._trial_id))
+
+    def _end(self, trial: optuna.Trial, found: Trial, same_as: int | None = None) -> bool:
+        text, limits = codec.to_json(found), self.setting.limits
+        self._patiently(lambda: trial.set_user_attr("trial", text))
+        if same_as is not None:
+            self._patiently(lambda: trial.set_user_attr("same_as", same_as))
+        excess = limits.excess(found)
+        if found.outcome == "stopped":
+            excess = {"max-drop": max(found.lost - limits.max_drop, 1.0)}
+        for name, value in excess.items():
+            self._patiently(lambda name=name, value=value: _constrain(trial, name, min(value, _NEVER)))  # type: ignore[misc] # bound now
+        states = {"finished": "COMPLETE", "stopped": "PRUNED"}
+        values = [value_of(found, objective) for objective in self.setting.objectives]
+        told = self._patiently(lambda: self._tell(trial, states.get(found.outcome, "FAIL"), values))
+        with self._lock:
+            self._running.pop(trial.number, None)
+        return told
+
+    def _tell(self, trial: optuna.Trial, state: str, values: Sequence[float] | None = None) -> bool:
+        """False where the trial had come to an end before; a second try after a lost answer is none of that."""
+        from optuna.trial import TrialState
+
+        wanted = TrialState[state]
+        frozen = self._storage.get_trial(trial._trial_id)
+        if frozen.state.is_finished():
+            return bool(frozen.state == wanted and frozen.state != TrialState.FAIL)
+        with _quiet():
+            self._study.tell(trial, values if state == "COMPLETE" else None, state=wanted)
+        return True
+
+    # Who is alive
+
+    def adopt(self, results: Mapping[int, Trial]) -> int:
+        """Take care of what this folder's last run left: results it could not tell, and trials that it did not end.
+
+        Returns how many trials wait again.
+        """
+        import optuna
+        from optuna.trial import TrialState as S
+
+        running = self._patiently(lambda: self._study.get_trials(deepcopy=False, states=(S.RUNNING,)))
+        mine = [t for t in running if t.user_attrs.get("owner") == self.setting.owner]
+        for frozen in mine:
+            if frozen.number in results and results[frozen.number].outcome != "cut":
+                self._end(optuna.Trial(self._study, frozen._trial_id), results[frozen.number])
+            else:
+                self._patiently(lambda frozen=frozen: self._lost(frozen._trial_id))  # type: ignore[misc] # bound now
+        return len(mine)
+
+    def revive(self) -> None:
+        """Let trials wait again whose machines give no sign of life."""
+        import optuna
+
+        def look() -> None:
+            with _quiet():
+                optuna.storages.fail_stale_trials(self._study)
+
+        self._patiently(look)
+
+    def _lost(self, trial_id: int) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        try:
+            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        except UpdateFinishedTrialError:
+            return
+        _wait_again(self._study, self._storage.get_trial(trial_id))
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self.setting.heartbeat_seconds):
+            with self._lock:
+                ids = [trial._trial_id for trial in self._running.values()]
+            for trial_id in ids:
+                with suppress(Exception):  # the next beat tries again; a trial that misses too many is begun elsewhere
+                    self._storage.record_heartbeat(trial_id)
+
+    # The database
+
+    @property
+    def _storage(self) -> Any:
+        return self._study._storage
+
+    def _open(self) -> optuna.Study:
+        import optuna
+
+        setting = self.setting
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        options: dict[str, Any] = {"heartbeat_interval": setting.heartbeat_seconds}
+        options["grace_period"] = _MISSED * setting.heartbeat_seconds
+        options["heartbeat_stale_trial_callback"] = _wait_again
+        engine: dict[str, Any]
+        if setting.address is None:
+            path = setting.folder / FILE
+            with _closing_sqlite(path) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            url, engine = f"sqlite:///{path}", {"connect_args": {"timeout": 60}}
+        else:
+            url = setting.address.replace("postgresql://", "postgresql+psycopg://", 1)
+            engine = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        with _quiet():
+            storage = optuna.storages.RDBStorage(url, engine_kwargs=engine, **options)
+            return optuna.create_study(
+                study_name=f"edgeship-{setting.key[:24]}",
+                storage=storage,
+                directions=["minimize"] * len(setting.objectives),
+                sampler=_sampler(setting.sampler, setting.seed),
+                load_if_exists=True,
+            )
+
+    def _seed(self) -> None:
+        """Let every recipe without open settings wait, once; what an open one can be, as values of that."""
+        if self._study.get_trials(deepcopy=False) or self._study.user_attrs.get("seeded"):
+            return
+        self._study.set_user_attr("seeded", True)
+        space = self.setting.space
+        for entry in space.fixed:
+            recipe = entry.at({})
+            matches = ((other, other.holds(recipe)) for other in space.open)
+            other, values = next(((o, v) for o, v in matches if v is not None), (None, None))
+            params: dict[str, Any] = {}
+            if other is not None and values is not None:
+                params = {"recipe": other.name, **other.parameters(values)}
+            with _quiet():
+                self._study.enqueue_trial(params, user_attrs={"entry": entry.name})
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Do something with the storage, again where its connection was lost."""
+        import optuna
+        import sqlalchemy
+
+        until, pause = time.monotonic() + self.setting.patience_seconds, _FIRST_PAUSE
+        while True:
+            try:
+                return action()
+            except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
+                problem = _typed(error, self.setting)
+                if isinstance(problem, StorageFullError) or time.monotonic() > until:
+                    raise problem from error
+            self._ended.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _constrain(trial: optuna.Trial, name: str, value: float) -> None:
+    with _quiet():
+        trial.set_constraint(name, value)
+
+
+def _wait_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> None:
+    """Enqueue a trial as it was; not without end."""
+    import optuna
+
+    tries = int(frozen.user_attrs.get("tries", 1))
+    if tries >= _RETRIES:
+        return
+    kept = {key: value for key, value in frozen.user_attrs.items() if key in ("entry", "recipe")}
+    again = optuna.create_trial(
+        state=optuna.trial.TrialState.WAITING,
+        params=frozen.params,
+        distributions=frozen.distributions,
+        user_attrs={**kept, "tries": tries + 1},
+        system_attrs={k: v for k, v in frozen.system_attrs.items() if k == "fixed_params"},
+    )
+    study.add_trial(again)
+
+
+def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+    import optuna
+
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna warns that heartbeats, groups and constraints are experimental; that is known, and tested here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _closing_sqlite(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path, timeout=60)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _typed(error: BaseException, setting: Setting) -> EdgeshipError:
+    """The system's word on a storage as ours."""
+    import shutil
+
+    words = " ".join(str(part) for part in _causes(error))
+    full = "disk is full" in words or "No space left" in words or "DiskFull" in words
+    if not full and setting.address is None and "disk I/O error" in words:
+        full = shutil.disk_usage(setting.folder).free < _FULL_BYTES
+    if full:
+        return StorageFullError(
+            f"the disk is full: {setting.folder if setting.address is None else 'that of the storage'}",
+            remedy="Free some space and run the same command: finished trials are kept.",
+        )
+    where = "PostgreSQL" if setting.address is not None else str(setting.folder / FILE)
+    return UnavailableError(
+        f"the storage of the search ({where}) does not answer: {words.strip().splitlines()[0][:300]}",
+        remedy="When it answers, run the same command: finished trials are kept.",
+    )
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException | str]:
+    while error is not None:
+        yield type(error).__name__
+        yield error
+        error = error.__cause__
