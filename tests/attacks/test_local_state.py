@@ -15,6 +15,7 @@ from edgeship.device.config import Place, Probation
 from edgeship.device.probation import settle
 from edgeship.device.state import Trial
 from edgeship.errors import InputError
+from edgeship.releases.moments import text_of
 from tests.device_repository import LINE, NOW, X
 from tests.enrolled_device import Device
 
@@ -106,10 +107,10 @@ def test_a_damaged_model_would_be_loaded_if_it_were_not_checked(here: World, mon
 def test_nobody_goes_back_to_a_damaged_release(here: World, name: str, damage: str) -> None:
     """By hand, or because processes died with the one that runs: that goes on."""
     _DAMAGES[damage](here.device.place.slot("a") / name)
-    with pytest.raises(InputError, match="no release to go back to"):
+    with pytest.raises(InputError, match="no release to go back to|the release to go back to, is damaged"):
         roll_back(here.device.place, "by hand")
     here.device.set(probation=Probation(starts=1, minutes=60, failures=1))
-    state.change(here.device.place, lambda found: replace(found, probation=Trial(state.text_of(NOW), failures=1)))
+    state.change(here.device.place, lambda found: replace(found, probation=Trial(text_of(NOW), failures=1)))
     assert settle(here.device.place, here.device.config, NOW).active == "b"
     is_served(here.device, ("1.1.0",))
 
@@ -125,7 +126,7 @@ def test_what_is_damaged_is_put_right_in_its_own_slot(here: World) -> None:
 
 def test_damage_is_no_fault_of_a_release_in_probation(here: World) -> None:
     here.device.set(probation=Probation(starts=1, minutes=60, failures=1))
-    state.change(here.device.place, lambda found: replace(found, probation=Trial(state.text_of(NOW))))
+    state.change(here.device.place, lambda found: replace(found, probation=Trial(text_of(NOW))))
     here.device.place.slot("b").joinpath("files/model.tflite").write_bytes(b"")
     is_served(here.device, ("1.0.0",))
     found = state.read(here.device.place)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.enrolled_device import Device
 
-from edgeship.device import settings
+from edgeship.device import settings, state
 from edgeship.device.config import Limits, Telemetry
 from edgeship.device.settings import Changed, Wanted
+from edgeship.device.state import Check
 from edgeship.errors import InputError
 
 
@@ -42,3 +44,16 @@ def test_a_device_that_was_told_nothing_gets_the_usual(device: Device) -> None:
     assert settings.merged(device.config, Wanted("http://h", "other/v1")).limits == Limits()
     with pytest.raises(InputError, match="no text file"):
         settings.merged(None, Wanted("http://h", "points/v1", textfile="/x/y.txt"))
+
+
+def test_settings_of_a_newer_edgeship_are_not_guessed_at(device: Device) -> None:
+    device.set(schema="edgeship.device/2")
+    with pytest.raises(InputError, match=r"cannot be used: it is of 'edgeship\.device/2'"):
+        device.update()
+
+
+def test_a_state_with_a_check_at_no_moment_is_made_anew(device: Device) -> None:
+    device.update()
+    state.change(device.place, lambda found: replace(found, last_check=Check("soon", ok=True, message="")))
+    assert device.status().last_check is None
+    assert device.active == "1.0.0"

@@ -9,10 +9,11 @@ import pytest
 from tests.device_repository import NOW, Published, Server, X, expected
 from tests.enrolled_device import Device
 
-from edgeship.device import durable, probation, state
+from edgeship.device import durable, probation
 from edgeship.device.config import Limits, Probation
 from edgeship.errors import InputError, UnavailableError, UpdateRefused
 from edgeship.releases.documents import Arm, Constraints
+from edgeship.releases.moments import text_of
 from edgeship.releases.names import rollout_path
 
 
@@ -77,7 +78,7 @@ def test_a_channel_goes_before_the_draw(device: Device, published: Published) ->
 
 def test_constraints_are_held(device: Device, published: Published) -> None:
     published.release("1.1.0", 2)
-    later = Constraints(not_before=state.text_of(NOW.replace(year=NOW.year + 1)))
+    later = Constraints(not_before=text_of(NOW.replace(year=NOW.year + 1)))
     published.rollout("1.0.0", arms=(Arm("1.1.0", 100.0),), constraints=later)
     assert (device.update().reason, device.active) == ("constraints", "1.0.0")
 

@@ -166,3 +166,9 @@ def test_a_tampered_target_is_never_read(site: Site) -> None:
         path.write_bytes(path.read_bytes().replace(b"points", b"pounts"))
     with pytest.raises(RepositoryError, match="is not what was signed"):
         publish(site.repository, [site.bundle(2)])
+
+
+def test_what_a_newer_edgeship_remembers_is_not_guessed_at(site: Site) -> None:
+    (site.folder / "keys" / "seen.json").write_text('{"repositories": {}, "schema": "edgeship.seen/2"}')
+    with pytest.raises(RepositoryError, match=r"seen\.json is of 'edgeship\.seen/2'"):
+        site.repository.read()

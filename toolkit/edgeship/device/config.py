@@ -14,8 +14,9 @@ from edgeship.codec import from_json, to_json
 from edgeship.device import durable
 from edgeship.errors import InputError
 from edgeship.releases.choice import Member
-from edgeship.releases.names import Line, check_model, check_variant, line
+from edgeship.releases.names import Line, check_channel, check_model, check_variant, line
 
+SCHEMA = "edgeship.device/1"
 #: Names an environment variable with the folder in which each enrolment has a folder of its name.
 FOLDER_VARIABLE = "EDGESHIP_DEVICE_DIR"
 #: What `device init` enrols for, best first: LiteRT is what runs here.
@@ -23,7 +24,6 @@ VARIANTS = ("tflite-int8", "tflite-int8-floatio", "tflite-float16", "tflite-dyna
 #: Where they are on a board.
 SYSTEM_FOLDER = Path("/var/lib/edgeship")
 _ROOT_LIMIT_BYTES = 512_000
-_CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     probation: Probation = field(default_factory=Probation)
     telemetry: Telemetry = field(default_factory=Telemetry)
-    schema: str = "edgeship.device/1"
+    schema: str = SCHEMA
 
     def of(self) -> Line:
         """The line of releases that it follows."""
@@ -213,6 +213,8 @@ def read(place: Place) -> Config:
 
 def check(config: Config) -> None:
     """Raise InputError for a config that no device can follow."""
+    if config.schema != SCHEMA:
+        raise InputError(f"it is of {config.schema!r}, this edgeship reads {SCHEMA!r}", remedy="Use a newer one.")
     if not _is_address(config.repository):
         raise InputError(f"{config.repository!r} is no address of a repository", remedy=_ADDRESSES)
     if config.telemetry.otlp is not None and not _is_address(config.telemetry.otlp):
@@ -223,8 +225,8 @@ def check(config: Config) -> None:
     for name in config.variants:
         if not check_variant(name).startswith("tflite-"):
             raise InputError(f"{name} does not run here", remedy="Name variants of tflite, such as tflite-int8.")
-    if config.channel is not None and not _CHANNEL.fullmatch(config.channel):
-        raise InputError(f"{config.channel!r} is no name of a channel", remedy="Allowed are a-z, 0-9, _ and -.")
+    if config.channel is not None:
+        check_channel(config.channel)
     limits, probation = config.limits, config.probation
     least: Mapping[str, float] = {
         "seconds": limits.seconds,

@@ -20,6 +20,7 @@ from edgeship.device.seen import Seen, read_seen
 from edgeship.device.state import Release, State, Trial
 from edgeship.errors import InputError, UpdateRefused
 from edgeship.files import sync_folder
+from edgeship.releases.moments import moment_of
 from edgeship.releases.names import version
 
 
@@ -173,7 +174,7 @@ def _settled(place: Place, config: Config, found: State, now: datetime) -> tuple
 
 def passed(trial: Trial, config: Config, now: datetime) -> bool:
     """Whether the time of a probation has passed."""
-    return now - state.moment_of(trial.since) >= timedelta(minutes=config.probation.minutes)
+    return now - moment_of(trial.since) >= timedelta(minutes=config.probation.minutes)
 
 
 def _back_if_possible(place: Place, found: State, reason: str) -> State:

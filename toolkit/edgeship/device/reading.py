@@ -12,6 +12,7 @@ from edgeship.device.config import Config, Place
 from edgeship.device.seen import Seen, read_seen
 from edgeship.device.state import Check, Failed, Release, State, Trial
 from edgeship.errors import ArtifactError, EdgeshipError
+from edgeship.releases.moments import moment_of, text_of
 
 #: A device that has not checked for so long is told about.
 _LONG = timedelta(days=3)
@@ -74,9 +75,9 @@ def status(place: Place, *, now: clock.Clock = clock.system) -> Status:
 
 
 def _needs(trial: Trial, config: Config) -> str:
-    until = state.moment_of(trial.since) + timedelta(minutes=config.probation.minutes)
+    until = moment_of(trial.since) + timedelta(minutes=config.probation.minutes)
     served = f"{trial.starts} of {config.probation.starts} starts served"
-    return f"{served}, until {state.text_of(until)}; {trial.failures} of {config.probation.failures} failures"
+    return f"{served}, until {text_of(until)}; {trial.failures} of {config.probation.failures} failures"
 
 
 def _deaf(config: Config) -> list[str]:
@@ -108,10 +109,10 @@ def _problems(place: Place, found: State, seen: Seen | None, slot: str | None, n
         problems.append("it was never checked for updates: edgeship device update")
     elif not found.last_check.ok:
         problems.append(f"the last check failed: {found.last_check.message}")
-    elif now - state.moment_of(found.last_check.when) > _LONG:
+    elif now - moment_of(found.last_check.when) > _LONG:
         problems.append("the last check was long ago; does the timer run? systemctl list-timers")
     try:
-        clock.check(now, None if seen is None else state.moment_of(seen.passed))
+        clock.check(now, None if seen is None else moment_of(seen.passed))
     except EdgeshipError as error:
         problems.append(f"{error.message} {error.remedy}")
     if not os.access(place.folder, os.W_OK):

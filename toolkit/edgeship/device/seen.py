@@ -9,8 +9,8 @@ from datetime import datetime
 from edgeship.codec import from_json, to_json
 from edgeship.device import durable
 from edgeship.device.config import Place
-from edgeship.device.state import moment_of
 from edgeship.errors import InputError, UpdateRefused
+from edgeship.releases.moments import moment_of
 
 #: Roles whose keys, once replaced, let a repository begin anew.
 _RENEWING = ("timestamp", "snapshot")

@@ -19,11 +19,11 @@ from edgeship.device import durable
 from edgeship.device.config import Place
 from edgeship.errors import InputError
 from edgeship.files import sync_folder
+from edgeship.releases.moments import moment_of, text_of
 
 SLOTS = ("a", "b")
 #: Failures that are remembered; an older one may be tried again.
 _MOST_FAILED = 64
-_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,6 @@ class State:
         return replace(self, failed=(*others, entry)[-_MOST_FAILED:])
 
 
-def text_of(moment: datetime) -> str:
-    """A moment as it is written: UTC, seconds."""
-    return moment.astimezone(UTC).strftime(_MOMENT)
-
-
-def moment_of(text: str) -> datetime:
-    """Inverse of `text_of`. Raises InputError for what is none."""
-    try:
-        return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
-    except ValueError as error:
-        raise InputError(f"{text!r} is no moment") from error
-
-
 def read(place: Place) -> State:
     """The state; one that is lost or damaged is made anew from the slots."""
     try:
@@ -119,6 +106,8 @@ def _checked(found: State) -> State:
         raise InputError(f"{found.active!r} is no slot")
     if found.probation is not None:
         moment_of(found.probation.since)
+    if found.last_check is not None:
+        moment_of(found.last_check.when)
     return found
 
 

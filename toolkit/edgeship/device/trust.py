@@ -28,8 +28,8 @@ from edgeship.device import config as configs
 from edgeship.device.config import Config, Place
 from edgeship.device.network import Http, is_page, page_instead
 from edgeship.device.seen import Seen, not_before, read_seen, same_signers
-from edgeship.device.state import moment_of, text_of
 from edgeship.errors import InputError, RepositoryUnavailable, UpdateRefused
+from edgeship.releases.moments import moment_of, text_of
 
 logging.getLogger("tuf").addHandler(logging.NullHandler())
 

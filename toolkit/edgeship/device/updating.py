@@ -19,6 +19,7 @@ from edgeship.errors import EdgeshipError, InputError, UpdateRefused
 from edgeship.releases import documents
 from edgeship.releases.choice import Member, Wish, wish
 from edgeship.releases.documents import Policy, Rollout
+from edgeship.releases.moments import text_of
 from edgeship.releases.names import Line, Version, manifest_path, policy_path, release_of, rollout_path, version
 from edgeship.releases.withheld import Withheld, withheld
 from edgeship.types import Manifest
@@ -95,10 +96,10 @@ def update(place: Place, *, check_only: bool = False, retry: bool = False, now: 
             with Http(config.limits) as http:
                 outcome = _Update(place, config, http, moment).run(check_only=check_only, retry=retry)
         except EdgeshipError as error:
-            _note(place, config, Check(state.text_of(moment), False, error.message), type(error).__name__)
+            _note(place, config, Check(text_of(moment), False, error.message), type(error).__name__)
             raise
         ok = not outcome.refused
-        _note(place, config, Check(state.text_of(moment), ok, outcome.message), outcome.result if ok else "failed")
+        _note(place, config, Check(text_of(moment), ok, outcome.message), outcome.result if ok else "failed")
     return outcome
 
 
@@ -251,11 +252,11 @@ class _Update:
 
     def _activate(self, candidate: _Candidate, slot: str, *, trusted: bool) -> None:
         state.accept(self._place, slot, replace(self._release(candidate), trusted=trusted))
-        trial = None if trusted else Trial(state.text_of(self._now))
+        trial = None if trusted else Trial(text_of(self._now))
         state.change(self._place, lambda found: replace(found, active=slot, probation=trial))
 
     def _release(self, candidate: _Candidate) -> Release:
-        since, serial = state.text_of(self._now), state.next_serial(self._place)
+        since, serial = text_of(self._now), state.next_serial(self._place)
         return Release(candidate.manifest.sha256, str(candidate.release), candidate.variant, since, serial)
 
     def _outcome(self, result: str, release: str, variant: str, told: _Told) -> Outcome:

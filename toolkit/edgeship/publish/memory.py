@@ -15,15 +15,16 @@ from edgeship.files import write_text
 from edgeship.publish.trust import ROLLOUT, State
 
 SEEN = "seen.json"
+SCHEMA = "edgeship.seen/1"
 _LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Seen:
+class Remembered:
     """What `seen.json` in a key folder says: repository -> role -> the newest version."""
 
     repositories: Mapping[str, Mapping[str, int]]
-    schema: str = "edgeship.seen/1"
+    schema: str = SCHEMA
 
 
 def recall(folders: Iterable[Path], address: str) -> dict[Path, Mapping[str, int]]:
@@ -52,7 +53,7 @@ def remember(folders: Iterable[Path], address: str, state: State) -> None:
         found = {role: max(version, before.get(role, 0)) for role, version in _versions(state).items()}
         if before != found:
             try:
-                write_text(folder / SEEN, to_json(Seen({**seen.repositories, address: found})))
+                write_text(folder / SEEN, to_json(Remembered({**seen.repositories, address: found})))
             except EdgeshipError:
                 continue  # a folder on a stick that is write-protected, or in a container
 
@@ -67,13 +68,18 @@ def _versions(state: State) -> dict[str, int]:
     }
 
 
-def _read(folder: Path) -> Seen:
+def _read(folder: Path) -> Remembered:
     try:
         with (folder / SEEN).open("rb") as file:
-            return from_json(Seen, file.read(_LIMIT_BYTES).decode())
+            found = from_json(Remembered, file.read(_LIMIT_BYTES).decode())
     except FileNotFoundError:
-        return Seen({})
+        return Remembered({})
     except (OSError, UnicodeDecodeError, InputError) as error:
         raise RepositoryError(
             f"{folder / SEEN} is damaged: {error}", remedy="Remove it, if you trust what the repository holds now."
         ) from error
+    if found.schema != SCHEMA:
+        raise RepositoryError(
+            f"{folder / SEEN} is of {found.schema!r}", remedy=f"This edgeship reads {SCHEMA!r}: use the newer one."
+        )
+    return found

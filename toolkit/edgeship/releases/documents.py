@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from edgeship.codec import from_json, to_json
 from edgeship.errors import InputError
-from edgeship.releases.names import Line, Version, check_model, check_variant, version
+from edgeship.releases.moments import moment_of
+from edgeship.releases.names import Line, Version, check_channel, check_model, check_variant, version
 
 #: Bytes of a document.
 LIMIT_BYTES = 64 << 10
@@ -19,8 +20,6 @@ PLACES = 10_000
 _MOST_ARMS = 8
 _MOST = 1000
 _NAME = re.compile(r"[!-~]{1,64}")
-_CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 T = TypeVar("T")
 
@@ -81,7 +80,7 @@ class Constraints:
 
     def opens(self) -> datetime | None:
         """`not_before` as a moment."""
-        return None if self.not_before is None else moment(self.not_before)
+        return None if self.not_before is None else moment_of(self.not_before)
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,7 @@ def check_rollout(found: Rollout) -> None:
                 remedy=f"Of {len(found.arms)} arms each may have 0 to {100 / len(found.arms):.4g} %, in steps of 0.01.",
             )
     for name in found.channels:
-        if not _CHANNEL.fullmatch(name):
-            raise InputError(f"{name!r} is no name of a channel", remedy="Allowed are a-z, 0-9, _ and -, at most 32.")
+        check_channel(name)
     for name in found.constraints.variants:
         check_variant(name)
     found.constraints.opens()
@@ -166,17 +164,6 @@ def check_rollout(found: Rollout) -> None:
 def written(document: Policy | Rollout) -> bytes:
     """The document as it is published."""
     return to_json(document).encode()
-
-
-def moment(text: str) -> datetime:
-    """Read `YYYY-MM-DDThh:mm:ssZ`. Raises InputError for anything else."""
-    try:
-        found = datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
-    except ValueError:
-        found = None
-    if found is None or found.strftime(_MOMENT) != text:
-        raise InputError(f"{text!r} is no moment", remedy="Give it in UTC: 2026-11-20T10:00:00Z.")
-    return found
 
 
 def _read(kind: type[T], content: bytes, schema: str, of: Line) -> T:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgeship.errors import InputError
 
 _MODEL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _VARIANT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
 _NUMBER = r"(0|[1-9][0-9]{0,9})"
 _VERSION = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
@@ -61,6 +62,13 @@ def check_model(name: str) -> str:
         raise InputError(
             f"{name!r} cannot be the name of a model", remedy="Allowed are a-z, 0-9 and . _ - between them, 64 at most."
         )
+    return name
+
+
+def check_channel(name: str) -> str:
+    """The name, if a channel may have it; else InputError."""
+    if not _CHANNEL.fullmatch(name):
+        raise InputError(f"{name!r} is no name of a channel", remedy="Allowed are a-z, 0-9, _ and -, at most 32.")
     return name
 
 
