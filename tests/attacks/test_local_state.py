@@ -107,7 +107,7 @@ def test_a_damaged_model_would_be_loaded_if_it_were_not_checked(here: World, mon
 def test_nobody_goes_back_to_a_damaged_release(here: World, name: str, damage: str) -> None:
     """By hand, or because processes died with the one that runs: that goes on."""
     _DAMAGES[damage](here.device.place.slot("a") / name)
-    with pytest.raises(InputError, match="no release to go back to|the release to go back to, is damaged"):
+    with pytest.raises(InputError, match=r"no release to go back to|the release to go back to, is damaged"):
         roll_back(here.device.place, "by hand")
     here.device.set(probation=Probation(starts=1, minutes=60, failures=1))
     state.change(here.device.place, lambda found: replace(found, probation=Trial(text_of(NOW), failures=1)))
