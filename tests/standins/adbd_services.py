@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.standins.adbd import Adbd, Stream
 
-_PLACES = re.compile(r"(?<![\w.\-/])/(?=data/local/tmp|sys/devices/system/cpu|proc/loadavg|proc/meminfo)")
+_PLACES = re.compile(r"(?<![\w.\-/])/(?=data/local/tmp|sdcard|sys/devices/system/cpu|proc/loadavg|proc/meminfo)")
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _CHUNK = 1 << 16
 

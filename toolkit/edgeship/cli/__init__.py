@@ -26,6 +26,7 @@ from edgeship.cli import (
     publishing,
     rollouts,
     searching,
+    sideloads,
 )
 from edgeship.cli import targets as places
 

@@ -1,4 +1,4 @@
-"""A line of a repository in one zip file, for devices that are reached by hand: same files, same names, same signatures.
+"""A line of a repository in one zip file, for devices that are reached by hand: the same files under the same names.
 
 A client reads it as it reads a server, and believes no more of it.
 """
@@ -21,6 +21,8 @@ from edgeship.releases import documents
 from edgeship.releases.names import Line, line, policy_path, release_folder, rollout_path, version
 
 if TYPE_CHECKING:
+    from tuf.api.metadata import TargetFile
+
     from edgeship.publish.trust import State
 
 #: Zip files have a date for each entry; the first one that they can have makes equal content equal files.
@@ -67,8 +69,8 @@ def pack(store: Store, out: Path, wanted: str | None = None, *, now: datetime | 
             remedy=f"Sign it anew: edgeship publish --refresh --repo {store.address} --keys KEYS",
         )
     of = _line(store, state, wanted)
-    rollout = documents.read_rollout(_target(store, state.rollout.signed.targets[rollout_path(of)])[1])
-    versions = tuple(dict.fromkeys([rollout.stable, *(arm.version for arm in rollout.arms), *rollout.channels.values()]))
+    rollout = documents.rollout(_target(store, state.rollout.signed.targets[rollout_path(of)])[1], of)
+    versions = rollout.versions()
     with storage_errors(out), zipfile.ZipFile(out, "w") as packet:
         for name, content in metadata:
             packet.writestr(zipfile.ZipInfo(name, _DATE), content)
@@ -86,7 +88,9 @@ def pack_bundle(bundle: Path, out: Path) -> Path:
     """
     manifest, content = manifests.read_file(bundle / manifests.NAME)
     if manifest.kind != "device":
-        raise InputError(f"{bundle} is a bundle for {manifest.kind}", remedy="Make one: edgeship bundle BUILD --for device")
+        raise InputError(
+            f"{bundle} is a bundle for {manifest.kind}", remedy="Make one: edgeship bundle BUILD --for device"
+        )
     with storage_errors(out), zipfile.ZipFile(out, "w") as packet:
         packet.writestr(zipfile.ZipInfo(manifests.NAME, _DATE), content)
         for file in manifest.files:
@@ -103,7 +107,8 @@ def _verified(store: Store) -> tuple[State, list[tuple[str, bytes]]]:
     first = store.read("metadata/1.root.json", trust.LIMITS["root"])
     if first is None:
         raise RepositoryError(
-            f"{store.address} is no update repository", remedy="Make one: edgeship publish BUNDLE --repo FOLDER --keys KEYS"
+            f"{store.address} is no update repository",
+            remedy="Make one: edgeship publish BUNDLE --repo FOLDER --keys KEYS",
         )
     roots = trust.walk_roots(store, first.content)
     state = trust.read(store, roots)
@@ -140,6 +145,6 @@ def _targets(store: Store, state: State, of: Line, versions: tuple[str, ...]) ->
             yield _target(store, target)
 
 
-def _target(store: Store, target: trust.TargetFile) -> tuple[str, bytes]:
+def _target(store: Store, target: TargetFile) -> tuple[str, bytes]:
     content = trust.read_target(store, target, target.length)
     return f"targets/{target.get_prefixed_paths()[0]}", content
