@@ -18,6 +18,7 @@ from edgeship.report import read
 from edgeship_benchmarks import node
 from edgeship_benchmarks.targets.browser import processes
 from tests.e2e.conftest import Demo
+from tests.e2e.web_package import releases
 from tests.e2e.web_package.driven import Driven, driven
 from tests.sharing import Shared
 
@@ -71,6 +72,12 @@ def data(demo: Demo, shared: Shared) -> Path:
         shutil.copytree(demo.build / "artifacts/tfjs/uint8", folder / "release")
 
     return shared("web data", make)
+
+
+@pytest.fixture(scope="session")
+def released(demo: Demo, packages: Path, shared: Shared) -> Path:
+    """What `releases.publish` writes."""
+    return shared("web releases", lambda folder: releases.publish(demo.build, packages / "digits", folder))
 
 
 @pytest.fixture(scope="module", params=["chromium", "firefox"])

@@ -52,6 +52,7 @@ class Site:
     faults: list[Fault] = field(default_factory=list)
     policy: str = "strict"
     log: list[str] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = handler.path.split("?", maxsplit=1)[0]
@@ -66,6 +67,7 @@ class Site:
         if fault is not None:
             content, kind = _spoiled(fault, content, kind)
         cut = len(content) // 2 if fault and fault.kind == "reset" else None
+        self.sent[path] = len(content)
         self._send(handler, 200, kind, content, cut)
 
     def _file(self, path: str) -> Path | None:
@@ -183,18 +185,28 @@ class Driven:
 
 
 def _served(answer: Any) -> ThreadingHTTPServer:
+    ended = threading.Event()
+
+    class Server(ThreadingHTTPServer):
+        def shutdown(self) -> None:
+            ended.set()
+            super().shutdown()
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            answer(self)
+            if ended.is_set():  # connections that were kept alive outlive the server
+                self.close_connection = True
+            else:
+                answer(self)
 
         do_POST = do_GET  # noqa: N815 - as the base class calls it
 
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     return server

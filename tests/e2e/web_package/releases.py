@@ -18,25 +18,30 @@ from edgeship.artifact import hash_files
 from edgeship.bundle.making import write_bundle
 from edgeship.plugins import runtimes_for
 from edgeship.publish import keymaking, release, rollout
+from edgeship.publish.draft import Draft
 from edgeship.publish.repository import Repository
 from edgeship.publish.stores import open_store
-from edgeship.releases.names import line, version
+from edgeship.releases.documents import Constraints
+from edgeship.releases.names import line, release_folder, version
 from edgeship.report import read
 from edgeship.types import Artifact
 
 LINE = line("digits/v1")
 VARIANT = "tfjs-uint8"
+#: An input for which the releases differ by 1e-3 and more.
+FILL = 0.3
 
 
-def retrained(build: Path, package: Path, folder: Path, seed: int) -> Path:
-    """The release of a package with other weights, and golden samples that its own runtime gave for them."""
+def retrained(build: Path, package: Path, folder: Path, seed: int, *, honest: bool = True) -> Path:
+    """The release of a package with other weights, and golden samples that its own runtime gave for them, if `honest`."""
     artifact = next(a for a in read(build).artifacts if a.id == "tfjs/uint8")
     place = folder / f"model-{seed}"
     shutil.copytree(artifact.path, place)
     _shift(place, seed)
     changed = replace(artifact, path=place, files=hash_files(place, [entry.name for entry in artifact.files]))
     golden = golden_samples.load(build, artifact)
-    golden = replace(golden, outputs=runtimes_for("tfjs")[0].run(changed, golden.inputs))
+    made = runtimes_for("tfjs")[0].run(changed, golden.inputs)
+    golden = replace(golden, outputs=made if honest else {name: values[::-1].copy() for name, values in made.items()})
     found, _ = manifests.read_file(package / "release" / VARIANT / manifests.NAME)
     source = replace(found.lineage.source, sha256=hashlib.sha256(str(seed).encode()).hexdigest())
     out = folder / f"bundle-{seed}"
@@ -64,21 +69,50 @@ def _shift(place: Path, seed: int) -> None:
     (place / shard).write_bytes(content.tobytes())
 
 
-def artifact_of(build: Path, folder: Path, seed: int | None) -> Artifact:
-    """The file that a release holds; None: the package's own."""
-    artifact = next(a for a in read(build).artifacts if a.id == "tfjs/uint8")
-    return artifact if seed is None else replace(artifact, path=folder / f"model-{seed}")
+def _put(repository: Repository, bundle: Path, text: str) -> None:
+    """What `publish` refuses, because it runs golden samples itself."""
+    found, _ = manifests.read_file(bundle / manifests.NAME)
+    folder = release_folder("digits", version(text), VARIANT)
+    contents = {entry.wire.name: (bundle / entry.wire.name).read_bytes() for entry in found.files}
+    contents[manifests.NAME] = manifests.written(replace(found, version=text))
+
+    def edit(draft: Draft) -> None:
+        for name, content in contents.items():
+            draft.put(f"{folder}/{name}", content)
+
+    repository.change(edit)
+
+
+def _answers(artifact: Artifact, place: Path) -> list[float]:
+    """What a release gives for an input of which every number is `FILL`, in Python's runtime."""
+    changed = replace(artifact, path=place, files=hash_files(place, [entry.name for entry in artifact.files]))
+    (spec,) = artifact.inputs
+    given = np.full((1, *spec.shape[1:]), FILL, np.float32)
+    (values,) = runtimes_for("tfjs")[0].run(changed, {spec.name: given}).values()
+    return [float(value) for value in values[0]]
 
 
 def publish(build: Path, package: Path, folder: Path) -> None:
-    """Write `1.0.0`, `1.1.0` and `1.2.0`: the repository as it was with each of them for all; and `root.json`."""
+    """Write folders of releases: the repository as it was with each of them for all.
+
+    `1.0.0` has the package's own files, `1.1.0` and `1.2.0` other weights, `1.3.0` golden samples that its weights do
+    not give. Beside them `root.json`, and `answers.json`: what each release gives.
+    """
     keys = keymaking.create(folder / "keys", keymaking.PLAIN, dev=True)
     (folder / "root.json").write_bytes(keys.root)
     repository = Repository(open_store(str(folder / "repo")), keys)
     release.publish(repository, [package])
     shutil.copytree(folder / "repo", folder / "1.0.0")
-    for text, seed in (("1.1.0", 1), ("1.2.0", 2)):
-        release.publish(repository, [retrained(build, package, folder, seed)], version=version(text))
-        rollout.start(repository, LINE, rollout.Shares({text: 100.0}, {}), rollout.Constraints((), None))
+    artifact = next(a for a in read(build).artifacts if a.id == "tfjs/uint8")
+    answers = {"1.0.0": _answers(artifact, artifact.path)}
+    for text, seed in (("1.1.0", 1), ("1.2.0", 2), ("1.3.0", 3)):
+        bundle = retrained(build, package, folder, seed, honest=text != "1.3.0")
+        answers[text] = _answers(artifact, folder / f"model-{seed}")
+        if text == "1.3.0":
+            _put(repository, bundle, text)
+        else:
+            release.publish(repository, [bundle], version=version(text))
+        rollout.start(repository, LINE, rollout.Shares({text: 100.0}, {}), Constraints())
         rollout.finish(repository, LINE, force=True)
         shutil.copytree(folder / "repo", folder / text)
+    (folder / "answers.json").write_text(json.dumps(answers))

@@ -19,7 +19,61 @@ async function loaded({ pkg, options = {}, abortAt }) {
 
 const numbers = async (name) => new Float32Array(await (await fetch(`/data/${name}`)).arrayBuffer());
 
+/** Updates of a package that stay until the page ends. */
+const followed = async ({ pkg = 'digits', root, options = {}, every = 0 }) => {
+  const { updates } = await import(`/packages/${pkg}/updates.js`);
+  held.states = [];
+  held.fresh = updates({ repository: '/repo', root, line: 'digits/v1', every, onState: (state) => {
+    held.states.push(state);
+    held.onState?.(state);
+  } });
+  const { load } = await package_(pkg);
+  held.load = async () => {
+    held.model = await load({ ...options, updates: held.fresh });
+    return { info: held.model.info, state: held.fresh.state };
+  };
+};
+/** When a state is there. */
+const reached = (fits) => new Promise((resolve) => {
+  held.onState = (state) => fits(state) && resolve(state);
+  if (fits(held.fresh.state)) resolve(held.fresh.state);
+});
+const WHOLE = { put: Cache.prototype.put, open: indexedDB.open.bind(indexedDB) };
+
 const SCENARIOS = {
+  follow: async (given) => {
+    await followed(given);
+    return held.load();
+  },
+  again: () => {
+    held.model.dispose();
+    return held.load();
+  },
+  look: async ({ abort = false }) => {
+    held.states = [];
+    const state = await held.fresh.update(abort ? { signal: AbortSignal.abort() } : {}).catch((error) => ({ thrown: error.name }));
+    return { ...state, statuses: [...new Set(held.states.map(({ status }) => status))], current: held.fresh.state };
+  },
+  reached: ({ status, version }) => reached((state) => state.status === status && (version === undefined || state.next?.version === version)),
+  begin: async (given) => {
+    await followed(given);
+    void held.load();
+    await reached(({ next }) => next !== null);
+    return {};
+  },
+  back: ({ reason }) => held.fresh.rollBack(reason),
+  close: () => held.fresh.close() ?? {},
+  full: ({ full }) => {
+    Cache.prototype.put = full ? () => Promise.reject(new DOMException('no space', 'QuotaExceededError')) : WHOLE.put;
+    return {};
+  },
+  blocked: () => {
+    caches.open = () => Promise.reject(new DOMException('no', 'SecurityError'));
+    indexedDB.open = () => {
+      throw new DOMException('no', 'SecurityError');
+    };
+    return {};
+  },
   load: async (given) => {
     const { model, events } = await loaded(given);
     held.model = model;

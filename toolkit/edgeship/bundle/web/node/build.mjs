@@ -151,6 +151,7 @@ class Builder {
     await write('worker.js', 'runtime/worker.ts', trimmed, { banner });
     await write('index.js', 'package/index.ts', [], { banner, minifyWhitespace: true });
     await write('node.js', 'package/node.ts', [], { platform: 'node', define: {} });
+    await write('node-worker.js', 'package/node_worker.ts', [], { platform: 'node', define: {} });
     await write('updates.js', 'package/updates.ts', [], { define: {} });
     await write('sw.js', 'package/sw.ts', [], { format: 'iife', minify: false });
   }

@@ -42,9 +42,11 @@ async function answer(request: Request): Promise<Response> {
     }
     return found;
   } catch (error) {
-    const found = await caches.match(request, { ignoreVary: true });
-    if (found === undefined) throw error;
-    return found;
+    const exact = await caches.match(request, { ignoreVary: true });
+    // Of a page what is behind the question mark may differ.
+    const kept = exact ?? (request.mode === "navigate" ? await caches.match(request, { ignoreVary: true, ignoreSearch: true }) : undefined);
+    if (kept === undefined) throw error;
+    return kept;
   }
 }
 
@@ -64,5 +66,6 @@ scope.addEventListener("fetch", (event) => {
   const { request } = event as Extended;
   const url = new URL(request.url);
   if (request.method !== "GET" || url.origin !== scope.location.origin || KEPT.test(url.pathname)) return;
+  if (request.cache === "no-store") return; // of updates, for which an old answer is worse than none
   (event as Extended).respondWith(answer(request));
 });

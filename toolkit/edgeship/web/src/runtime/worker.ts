@@ -1,18 +1,19 @@
 /** The script of the worker. Where workers are blocked, the page imports it and uses `Session` itself. */
 import { fromData, toData } from "./errors.ts";
-import type { Bytes } from "./files.ts";
+import type { Bytes, Reader } from "./files.ts";
 import type { Reply, Request } from "./messages.ts";
 import { Session } from "./session.ts";
 
 export { Session };
 
 /** What this needs of the scope of a worker. */
-interface Scope {
+export interface Scope {
   postMessage(message: Reply, transfer?: Transferable[]): void;
   onmessage: ((event: { readonly data: Request }) => void) | null;
 }
 
-function serve(scope: Scope): void {
+/** Answers requests until the worker ends. @param read opens addresses; by default over the network */
+export function serve(scope: Scope, read?: Reader): void {
   const session = new Session();
   const abort = new AbortController();
   const needed = new Map<number, (answer: Extract<Request, { op: "file" }>) => void>();
@@ -30,6 +31,7 @@ function serve(scope: Scope): void {
   const onProgress = (event: Parameters<Parameters<Session["load"]>[1]["onProgress"]>[0]): void => {
     scope.postMessage({ kind: "progress", event });
   };
+  const hooks = { signal: abort.signal, onProgress, model, ...(read === undefined ? {} : { read }) };
   const take = async (request: Extract<Request, { id: number }>): Promise<void> => {
     if (request.op === "file") {
       needed.get(request.id)?.(request);
@@ -39,7 +41,7 @@ function serve(scope: Scope): void {
     const { id } = request;
     try {
       if (request.op === "load") {
-        scope.postMessage({ kind: "done", id, result: await session.load(request.request, { signal: abort.signal, onProgress, model }) });
+        scope.postMessage({ kind: "done", id, result: await session.load(request.request, hooks) });
         return;
       }
       const result = await session.infer(request.inputs);
