@@ -67,6 +67,8 @@ REVIEWED_SKIPS = (
     "needs SoftHSM",
     "needs prometheus",
     "needs systemd",
+    "needs shellcheck",
+    "needs actionlint",
 )
 
 

@@ -27,6 +27,7 @@ from edgeship.cli import (
     rollouts,
     searching,
     sideloads,
+    tracking,
 )
 from edgeship.cli import targets as places
 
@@ -60,6 +61,7 @@ for _command in (
     files.inspect,
     files.predict,
     history.history,
+    tracking.export_mlflow,
     bundles.report,
     bundles.bundle,
     keys.keys,
