@@ -32,7 +32,7 @@ system:
 	command -v adb >/dev/null || lacking="$$lacking adb"; command -v mksh >/dev/null && command -v toybox >/dev/null || lacking="$$lacking mksh toybox"; \
 	command -v mmdebstrap >/dev/null || lacking="$$lacking mmdebstrap"; command -v qemu-aarch64-static >/dev/null || lacking="$$lacking qemu-user-static"; \
 	command -v qemu-aarch64 >/dev/null || lacking="$$lacking qemu-user"; command -v cc >/dev/null || lacking="$$lacking gcc libc6-dev"; \
-	[ -x /usr/sbin/nginx ] || lacking="$$lacking nginx-light"; command -v strace >/dev/null || lacking="$$lacking strace"; \
+	[ -x /usr/sbin/nginx ] || lacking="$$lacking nginx-light"; ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || lacking="$$lacking postgresql"; command -v strace >/dev/null || lacking="$$lacking strace"; \
 	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	{ apt-get update -qq -o Acquire::http::Timeout=20 && apt-get install -y -qq --no-install-recommends $$lacking >/dev/null; } \
 	|| echo "apt-get cannot install$$lacking: tests that need it skip."; fi

@@ -63,6 +63,7 @@ REVIEWED_SKIPS = (
     "needs wheels for this Python",
     "needs an arm64 system",
     "needs nginx",
+    "needs PostgreSQL",
     "needs strace",
     "needs SoftHSM",
     "needs prometheus",

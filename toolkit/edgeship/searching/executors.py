@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 from edgeship import codec
 from edgeship.child import Worker
 from edgeship.errors import EdgeshipError, InputError, MissingPackageError, UnavailableError
+from edgeship.searching.trial import run, run_text
 from edgeship.searching.trials import Job, Task, Trial
 from edgeship.types import Progress, ProgressCallback
 
@@ -79,8 +81,6 @@ class LocalExecutor:
             worker.close()
 
     def _work(self, worker: Worker) -> None:
-        from edgeship.searching.trial import run
-
         while (job := self._jobs.get()) is not None:
             told = _telling(self._progress, job)
             try:
@@ -103,39 +103,36 @@ def _telling(progress: ProgressCallback, job: Job) -> ProgressCallback:
 class DaskExecutor:
     """Trials as tasks of a Dask cluster, which begins them again where a worker was lost."""
 
-    def __init__(self, task: Task, address: str) -> None:
+    def __init__(self, task: Task, address: str, run: Callable[[str, str], str] = run_text) -> None:
         try:
             import distributed
         except ImportError as error:
             raise MissingPackageError("dask:// needs Dask", remedy="Get it: pip install 'edgeship[dask]'") from error
-        self._text = codec.to_json(task)
+        self._text, self._run = codec.to_json(task), run
         try:
             client: Any = distributed.Client
-            self._client: Any = client(address, timeout=20, set_as_default=False)
+            self._client: Any = client(address, timeout=10, set_as_default=False)
         except (OSError, TimeoutError) as error:
             raise _no_cluster(address, error) from error
         self._address = address
         self._futures: dict[Any, int] = {}
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def submit(self, job: Job) -> None:
         """Begin a trial on a worker of the cluster."""
-        from edgeship.searching.trial import run_text
-
-        future = self._client.submit(run_text, self._text, codec.to_json(job), pure=False, retries=2)
+        future = self._client.submit(self._run, self._text, codec.to_json(job), pure=False, retries=2)
         self._futures[future] = job.number
+        future.add_done_callback(self._done.put)
 
     def ended(self, seconds: float) -> list[tuple[int, Result]]:
         """As `Executor`. Raises UnavailableError where the scheduler is gone."""
-        import distributed
-
         if self._client.status not in ("running", "newly-created"):
             raise _no_cluster(self._address, f"the client is {self._client.status}")
-        if self._futures:
-            with suppress(TimeoutError, distributed.TimeoutError):
-                wait: Any = distributed.wait
-                wait(list(self._futures), timeout=seconds, return_when="FIRST_COMPLETED")
-        done = [future for future in self._futures if future.done()]
-        return [(self._futures.pop(future), self._result(future)) for future in done]
+        try:
+            future = self._done.get(timeout=seconds)
+        except queue.Empty:
+            return []
+        return [(self._futures.pop(future), self._result(future))]
 
     def _result(self, future: Any) -> Result:
         if future.status == "finished":
@@ -168,8 +165,6 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise MissingPackageError("ray needs Ray", remedy="Get it: pip install 'edgeship[ray]'") from error
-        from edgeship.searching.trial import run_text
-
         self._ray, self._text = ray, codec.to_json(task)
         self._begun = not ray.is_initialized()
         if self._begun:

@@ -126,7 +126,7 @@ def objectives(minimize: Sequence[str], targets: Sequence[str]) -> tuple[str, ..
 
 def parse_bytes(text: str) -> int:
     """`40k` -> 40,000; `40Ki` -> 40,960. Raises InputError."""
-    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kKmM]i?|)[bB]?", text.strip())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([kKmM]i?|)[bB]?", text.strip())
     if not match or not float(match[1]) > 0:
         raise InputError(f"{text[:50]!r} is no number of bytes", remedy="Allowed: such as 40000, 40k, 1.5M or 64Ki.")
     return round(float(match[1]) * _UNITS[match[2].lower()])
@@ -146,7 +146,7 @@ def parse_at(text: str, unit: str) -> tuple[str, float]:
 
 def parse_seconds(text: str) -> float:
     """`30m` -> 1800.0. Raises InputError."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd])", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd])", text.strip())
     if not match or not float(match[1]) > 0:
         raise InputError(f"{text[:50]!r} is no time", remedy="Allowed: such as 90s, 30m, 2h or 1d.")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

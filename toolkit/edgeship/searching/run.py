@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -125,8 +125,8 @@ def search(
         more = {name: getattr(options, name) for name in ("sampler", "seed", "heartbeat_seconds", "patience_seconds")}
         setting = Setting(options.folder, key, found, wanted, limits, owner, options.storage, **more)
         with Study(setting) as kept:
-            running = _Running(task, options, limits, kept, progress, measured)
-            ended = running.run()
+            running = Running(task, options, limits, kept, progress, measured)
+            ended = running.run(lambda told: make(options.executor, task, options.workers, told))
             trials = kept.trials()
             picked = choose(trials, wanted, limits)
             report = None
@@ -200,7 +200,7 @@ def _held(folder: Path) -> Iterator[None]:
         yield
 
 
-class _Running:
+class Running:
     """One run of a search."""
 
     def __init__(
@@ -222,14 +222,14 @@ class _Running:
         budget = options.budget_seconds
         self._until = None if budget is None else time.time() + budget
 
-    def run(self) -> str:
-        """Until there is nothing left to do; returns why it ended."""
-        kept, options = self._kept, self._options
+    def run(self, start: Callable[[ProgressCallback], Executor]) -> str:
+        """Until there is nothing left to do; returns why it ended. `start` makes the executor."""
+        kept = self._kept
         # All times of a search are held against what the yardstick took when it began, wherever that was.
         self._measured = kept.note("yardstick_ms", lambda: dict(self._measured))
         kept.adopt(self._read_results())
         self.show("running")
-        executor = make(options.executor, self._task, options.workers, self._progress)
+        executor = start(self._progress)
         try:
             self._loop(executor)
         finally:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edgeship import codec
 from edgeship.errors import (
+    ChildCrashed,
     EdgeshipError,
     InputError,
     MissingPackageError,
-    RecipeError,
     StorageFullError,
     UnavailableError,
 )
@@ -131,6 +131,7 @@ class Study:
         self._beats.join()
         with suppress(Exception):  # what is written is written
             self._storage.remove_session()
+            getattr(self._storage, "_backend", self._storage).engine.dispose()
 
     # What there is
 
@@ -170,10 +171,16 @@ class Study:
         """
         for _ in range(_MOST_REPEATS):
             trial = self._patiently(self._ask)
+            told = trial.user_attrs
             try:
+                if told.get("tries", 1) > _RETRIES:
+                    raise ChildCrashed(f"it was begun {_RETRIES} times, and each time who did it was lost")
                 recipe = self._recipe(trial)
-            except RecipeError as error:
-                failed = Trial("failed", {"name": "?"}, reason=error.message, error="RecipeError", number=trial.number)
+            except EdgeshipError as error:
+                if isinstance(error, UnavailableError):
+                    raise
+                named = told.get("recipe", {"name": told.get("entry", "?"), "stages": []})
+                failed = Trial("failed", named, trial.number, error.message, type(error).__name__, error.remedy)
                 self._end(trial, failed)
                 continue
             if recipe is None:
@@ -239,7 +246,7 @@ class Study:
         with self._lock:
             trial = self._running.pop(number, None)
         if trial is not None:
-            self._patiently(lambda: self._lost(trial._trial_id))
+            self._patiently(lambda: self._lost(trial._trial_id, more=0))
 
     def _end(self, trial: optuna.Trial, found: Trial, same_as: int | None = None) -> bool:
         text, limits = codec.to_json(found), self.setting.limits
@@ -299,7 +306,7 @@ class Study:
 
         self._patiently(look)
 
-    def _lost(self, trial_id: int) -> None:
+    def _lost(self, trial_id: int, more: int = 1) -> None:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
@@ -307,7 +314,7 @@ class Study:
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
             return
-        _wait_again(self._study, self._storage.get_trial(trial_id))
+        _wait_again(self._study, self._storage.get_trial(trial_id), more)
 
     def _beat(self) -> None:
         while not self._ended.wait(self.setting.heartbeat_seconds):
@@ -339,7 +346,7 @@ class Study:
             url, engine = f"sqlite:///{path}", {"connect_args": {"timeout": 60}}
         else:
             url = setting.address.replace("postgresql://", "postgresql+psycopg://", 1)
-            engine = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+            engine = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10, "client_encoding": "utf8"}}
         with _quiet():
             storage = optuna.storages.RDBStorage(url, engine_kwargs=engine, **options)
             return optuna.create_study(
@@ -388,19 +395,17 @@ def _constrain(trial: optuna.Trial, name: str, value: float) -> None:
         trial.set_constraint(name, value)
 
 
-def _wait_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial) -> None:
-    """Enqueue a trial as it was; not without end."""
+def _wait_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial, more: int = 1) -> None:
+    """Enqueue a trial as it was, with `more` tries behind it."""
     import optuna
 
     tries = int(frozen.user_attrs.get("tries", 1))
-    if tries >= _RETRIES:
-        return
     kept = {key: value for key, value in frozen.user_attrs.items() if key in ("entry", "recipe")}
     again = optuna.create_trial(
         state=optuna.trial.TrialState.WAITING,
         params=frozen.params,
         distributions=frozen.distributions,
-        user_attrs={**kept, "tries": tries + 1},
+        user_attrs={**kept, "tries": tries + more},
         system_attrs={k: v for k, v in frozen.system_attrs.items() if k == "fixed_params"},
     )
     study.add_trial(again)

@@ -1,0 +1,155 @@
+"""The front, the choice and its reasons; limits as a user writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from edgeship import codec
+from edgeship.errors import InputError
+from edgeship.searching import page
+from edgeship.searching.choice import choose, front
+from edgeship.searching.limits import Limits, objectives, parse_at, parse_bytes, parse_seconds, value_of
+from edgeship.searching.trials import Timing, Trial, WorstSlice
+from edgeship.types import Change, Stage, StageFile
+
+RECIPE = {
+    "schema": "edgeship.recipe/1",
+    "name": "pruned",
+    "stages": [{"prune": {"sparsity": 0.7}}],
+    "variants": ["int8"],
+}
+BOTH = ("drop", "bytes")
+
+
+def trial(number, drop, size, high=None, ms=None, **more):
+    change = Change(drop, (drop - 1, drop + 1 if high is None else high), "points")
+    file = StageFile("tflite/int8", "0" * 64, "litert", 1000, 0.9, change, change, size, size, size, size)
+    timings = () if ms is None else (Timing("local", "litert", 0.5, None, 1.0, 30.0, ms),)
+    return Trial("finished", RECIPE, number, file=file, timings=timings, metric="accuracy", **more)
+
+
+def test_the_front_has_what_nothing_dominates():
+    rows = [trial(0, 0.0, 900), trial(1, 1.0, 500), trial(2, 1.0, 600), trial(3, 0.0, 900), trial(4, 3.0, 100)]
+    rows += [Trial("failed", RECIPE, 5), Trial("stopped", RECIPE, 6)]
+    assert [t.number for t in front(rows, BOTH)] == [4, 1, 0]
+    independent = [
+        t.number for t in rows[:5]
+        if not any(o.file.drop.value <= t.file.drop.value and o.wire_bytes <= t.wire_bytes
+                   and (o.file.drop.value, o.wire_bytes) != (t.file.drop.value, t.wire_bytes) for o in rows[:5])
+    ]  # fmt: skip
+    assert set(independent) - {3} == {0, 1, 4}
+
+
+def test_the_choice_is_the_smallest_that_is_shown_to_keep_the_drop():
+    rows = [
+        trial(0, 0.0, 900, high=0.4),
+        trial(1, 0.3, 500, high=0.9),
+        trial(2, 0.1, 700, high=0.5),
+        trial(3, 2.0, 100),
+    ]
+    found = choose(rows, BOTH, Limits(max_drop=0.5))
+    assert found.trial.number == 2
+    assert found.runner_up.number == 0
+    text = "\n".join(found.why)
+    assert "1 of them may lose more than 0.5" in text
+    assert "limit max-drop bound: it excludes 1 trial with less bytes to send (nearest: 3: pruned" in text
+    assert "runner-up: 0: pruned" in text
+
+
+def test_with_too_few_samples_the_drop_itself_decides_and_it_is_said():
+    found = choose([trial(0, 0.0, 900), trial(1, 0.3, 500)], BOTH, Limits(max_drop=0.5))
+    assert found.trial.number == 1
+    assert "none of them is shown to keep the drop with certainty" in "\n".join(found.why)
+
+
+def test_every_limit_counts_and_the_one_that_bound_is_named():
+    slow = trial(0, 0.0, 500, ms=3.0)
+    large = trial(1, 0.0, 5000, ms=0.1)
+    uneven = replace(trial(2, 0.0, 400, ms=0.1), worst_slice=WorstSlice("label=3", 50, 9.0, (1.0, 17.0)))
+    limits = Limits(0.5, max_bytes=1000, max_ms={"local": 2.0}, max_slice_drop=5.0)
+    found = choose([slow, large, uneven], BOTH, limits)
+    assert found.trial is None
+    text = "\n".join(found.why)
+    assert "no trial keeps all limits (drop 0.5, drop in any slice 5, 1,000 bytes, 2 ms on local): 3 finished" in text
+    for name in ("max-ms@local", "max-bytes", "max-slice-drop"):
+        assert f"limit {name} bound: it excludes 1 trial" in text
+    assert limits.excess(slow)["max-ms@local"] == 0.5
+    assert limits.excess(trial(4, 0, 1))["max-ms@local"] == math.inf  # what was not measured keeps no limit
+
+
+def test_a_trial_far_beyond_the_limit_is_not_worth_more_training():
+    assert Limits(max_drop=0.5).far_beyond == 7.5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("40k", 40_000), ("40Ki", 40_960), ("1.5M", 1_500_000), ("7", 7), ("9kB", 9000)]
+)
+def test_bytes(text, value):
+    assert parse_bytes(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "k", "-1k", "0", "1e9", "40 K K", "9" * 99, "٣k"])
+def test_no_bytes(text):
+    with pytest.raises(InputError):
+        parse_bytes(text)
+
+
+def test_limits_at_targets_and_times():
+    assert parse_at("2@ssh://pi@host", "ms") == ("ssh://pi@host", 2.0)
+    assert parse_at("0.5", "ms") == ("local", 0.5)
+    assert (parse_seconds("30m"), parse_seconds("1.5h")) == (1800.0, 5400.0)
+    for text in ("nan@local", "inf", "-1", "x@local", ""):
+        with pytest.raises(InputError):
+            parse_at(text, "ms")
+    for text in ("30", "m", "-3m", "1y"):
+        with pytest.raises(InputError):
+            parse_seconds(text)
+    for more in ({"max_drop": -1}, {"max_bytes": 0}, {"max_ms": {"local": math.nan}}, {"max_slice_drop": 101}):
+        with pytest.raises(InputError):
+            Limits(**more)
+
+
+def test_objectives():
+    assert objectives((), ("local",)) == ("drop", "bytes", "ms@local")
+    assert objectives(("ms", "bytes"), ("local",)) == ("drop", "ms@local", "bytes")
+    for wrong in ("speed", "ms@ssh://pi", "bytes@local", "ms"):
+        with pytest.raises(InputError):
+            objectives((wrong,), ())
+    assert value_of(trial(0, 0.25, 900, ms=2.0), "ms@local") == 2.0
+    assert value_of(trial(0, 0.25, 900), "ms@local") == math.inf
+
+
+def test_trials_cross_processes_unchanged():
+    stages = (Stage("base", 0.9, 10, 10, 0.0, 0, 0.0), Stage("prune", 0.8, 5, 10, 0.5, 2, 1.5, ("a note",)))
+    given = trial(3, 0.5, 700, ms=0.2, stages=stages, worst_slice=WorstSlice("a", 3, 1.0, (0.0, 2.0)))
+    assert codec.from_json(Trial, codec.to_json(given)) == given
+    assert json.loads(codec.to_json(given))["recipe"]["name"] == "pruned"
+
+
+def test_the_page_escapes_and_needs_no_network(tmp_path):
+    evil = "<script>alert(1)</script>\"'&"
+    recipe = {**RECIPE, "name": evil}
+    stages = (Stage("base", 0.9, 10, 10, 0.0, 0, 0.0), Stage(evil, 0.8, 5, 10, 0.5, 2, 1.5))
+    rows = (
+        replace(trial(0, 0.1, 900, ms=0.2), recipe=recipe, stages=stages),
+        replace(trial(1, 9.0, 400, ms=0.1), recipe=recipe),
+        Trial("failed", recipe, 2, reason=evil, error="EdgeshipError"),
+    )
+    objectives_ = ("drop", "bytes", "ms@local")
+    limits = Limits(max_drop=2.0)
+    shown = page.Shown(evil, rows, objectives_, limits, choose(rows, objectives_, limits), evil, None)
+    for running in (True, False):
+        html = page.render(shown, running=running)
+        assert "<script" not in html
+        assert "alert(1)" in html
+        assert not re.search(r'(src|href)="(?!#)', html)
+        assert "default-src 'none'" in html
+        assert ('http-equiv="refresh"' in html) == running
+        assert html.count("<title>") == 1 + 2 * 2  # the page's own, and one for each mark of both sizes of the picture
+    empty = page.Shown("m", (), objectives_, limits, choose((), objectives_, limits), "running", None)
+    assert "No trial keeps all limits yet" in page.render(empty, running=True)

@@ -1,0 +1,256 @@
+"""What was finished stays, whatever is killed, cut or full; what ran is done again. Trials are a formula."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests import search_proxy
+from tests.postgres import SERVER, Postgres
+
+from edgeship.errors import InputError, StorageFullError
+from edgeship.searching.study import Study
+
+_ROOT = Path(__file__).parents[3]
+
+
+def run(*words):
+    return search_proxy.run(search_proxy.arguments([*map(str, words)]))
+
+
+def begin(*words):
+    """The proxy search as a process of its own."""
+    command = [sys.executable, "-m", "tests.search_proxy", *map(str, words)]
+    return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def until(condition, process=None):
+    """Wait for something that a process does; the time limit of the test bounds it."""
+    while not condition():
+        if process is not None:
+            try:
+                process.wait(timeout=0.05)
+            except subprocess.TimeoutExpired:
+                continue
+            assert condition(), f"it ended before: {process.communicate()}"
+            return
+
+
+def done(folder, *words):
+    """All trials of a search, read anew."""
+    with Study(search_proxy.setting(search_proxy.arguments([str(folder), *map(str, words)]))) as study:
+        return study.trials()
+
+
+def begun(folder):
+    log = folder / "log"
+    return [json.loads(line)["trial"] for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+def recipes(trials):
+    return sorted(json.dumps(dict(trial.recipe), sort_keys=True) for trial in trials)
+
+
+def test_the_same_command_goes_on_and_a_finished_search_does_nothing(tmp_path):
+    assert run(tmp_path, "--trials", 6) == "6 trials are done"
+    first = done(tmp_path)
+    assert len(first) == 6
+    assert [t.recipe["name"] for t in first[:2]] == ["int8", "float16"]  # no written recipe is missed
+    assert len(set(recipes(first))) == 6
+    run(tmp_path, "--trials", 6)
+    assert len(begun(tmp_path)) == 6
+    run(tmp_path, "--trials", 9)
+    again = done(tmp_path)
+    assert again[:6] == first
+    assert len(again) == 9
+    assert "proxy" in (tmp_path / "front.html").read_text()
+    # Another search in the same folder knows nothing of it.
+    assert done(tmp_path, "--key", "other" * 6) == ()
+
+
+def test_a_space_without_ranges_is_exhausted(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_proxy, "SPACE", search_proxy.space.Space(search_proxy.SPACE.fixed))
+    assert run(tmp_path, "--trials", 50) == "nothing in the space is left to try"
+    assert [t.recipe["name"] for t in done(tmp_path)] == ["int8", "float16"]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_samplers_are_told_of_limits_and_of_what_was_given_up(tmp_path, sampler):
+    run(tmp_path, "--trials", 16, "--sampler", sampler, "--workers", 2)
+    trials = done(tmp_path)
+    assert len(trials) == 16
+    assert {t.outcome for t in trials} <= {"finished", "stopped"}
+    assert all(t.lost > 7.5 for t in trials if t.outcome == "stopped")
+
+
+def test_kill_9_mid_trial_loses_no_finished_one(tmp_path):
+    killed = begin(tmp_path, "--trials", 8, "--hold-at", 5)
+    until((tmp_path / "held").is_file, killed)
+    killed.kill()
+    killed.communicate()
+    before = done(tmp_path)
+    assert len(before) == 4
+    run(tmp_path, "--trials", 8)
+    after = done(tmp_path)
+    assert after[:4] == before
+    assert len(after) == 8
+    held = int((tmp_path / "held").read_text())
+    assert held not in {t.number for t in after}  # it was begun again under another number
+    assert len(set(recipes(after))) == 8
+
+
+def test_a_result_that_the_storage_never_got_is_told_when_it_is_back(tmp_path):
+    """The process died between the folder and the database."""
+    asked = search_proxy.arguments([str(tmp_path)])
+    with Study(search_proxy.setting(asked)) as study:
+        proposal = study.next()
+    found = search_proxy.trial(search_proxy.Job(proposal.number, proposal.recipe.to_data(), 5.0))
+    place = tmp_path / "trials" / f"{asked.key[:12]}-{proposal.number:05d}.json"
+    place.parent.mkdir()
+    place.write_text(search_proxy.codec.to_json(found))
+    (place.parent / f"{asked.key[:12]}-00077.json").write_text("{broken")
+    run(tmp_path, "--trials", 2)
+    assert done(tmp_path)[0] == found
+    assert proposal.number not in begun(tmp_path)
+
+
+def test_a_full_disk_is_said_and_loses_no_finished_trial(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1500k", "edgeship-test", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.decode().strip()}")
+    try:
+        folder = disk / "search"
+        run(folder, "--trials", 3)
+        kept = done(folder)
+        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(b"0" * 4096)
+        with pytest.raises(StorageFullError):
+            run(folder, "--trials", 200)
+        (disk / "filler").unlink()
+        between = done(folder)
+        assert between[:3] == kept
+        run(folder, "--trials", len(between) + 2)
+        after = done(folder)
+        assert all(trial in after for trial in between)
+        assert len(after) >= len(between) + 2
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_other_storages_are_refused(tmp_path):
+    for address in ("mysql://a/b", "sqlite:///x", "redis://h", "/etc/passwd"):
+        with pytest.raises(InputError, match="no storage is addressed by"):
+            done(tmp_path, "--storage", address)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    if SERVER is None:
+        pytest.skip("needs PostgreSQL")
+    with Postgres() as server:
+        yield server
+
+
+def test_two_workers_share_a_postgresql_and_one_is_killed(tmp_path, postgres):
+    a, b = tmp_path / "a", tmp_path / "b"
+    words = ("--storage", postgres.address, "--trials", 12, "--key", "killed" * 5)
+    killed = begin(a, *words, "--hold-at", 4)
+    until((a / "held").is_file, killed)
+    before = done(a, *words)
+    assert len(before) == 3
+    killed.kill()
+    killed.communicate()
+    survivor = begin(b, *words)
+    assert "12 trials are done" in survivor.communicate()[0]
+    after = done(a, *words)
+    assert all(trial in after for trial in before)
+    assert len(after) == 12
+    assert len(set(recipes(after))) == 12  # the held one among them, once
+    assert int((a / "held").read_text()) not in {t.number for t in after}
+
+
+def test_two_workers_at_once_do_no_trial_twice(tmp_path, postgres):
+    words = ("--storage", postgres.address, "--trials", 10, "--key", "both" * 6, "--seconds", 0.2)
+    both = [begin(tmp_path / name, *words, "--seed", n) for n, name in enumerate("ab")]
+    for process in both:
+        assert "10 trials are done" in process.communicate()[0]
+    trials = done(tmp_path / "a", *words)
+    mine, theirs = (begun(tmp_path / name) for name in "ab")
+    assert len(set(recipes(trials))) == len(trials) == 10
+    assert sorted({*mine, *theirs}) == sorted(t.number for t in trials)
+    assert not {*mine} & {*theirs}
+
+
+def test_cut_connections_and_a_crash_of_the_storage_lose_no_finished_trial(tmp_path, postgres):
+    words = ("--storage", postgres.address, "--trials", 14, "--key", "cut" * 8, "--seconds", 0.3)
+    process = begin(tmp_path, *words)
+    for wanted in (2, 5):
+        until(lambda wanted=wanted: len(begun(tmp_path)) >= wanted, process)
+        assert postgres.connections() > 0
+    until(lambda: len(begun(tmp_path)) >= 8, process)
+    postgres.crash()
+    postgres.start()
+    assert "14 trials are done" in process.communicate()[0]
+    trials = done(tmp_path, *words)
+    assert {*begun(tmp_path)} <= {t.number for t in trials}
+    assert len(trials) == 14
+
+
+def test_a_storage_that_stays_away_is_an_error_and_the_search_goes_on_later(tmp_path, postgres):
+    words = ("--storage", postgres.address, "--key", "away" * 6, "--patience", 0.5)
+    process = begin(tmp_path, *words, "--trials", 30, "--seconds", 0.3)
+    until(lambda: len(begun(tmp_path)) >= 3, process)
+    postgres.crash()
+    told = process.communicate()[0]
+    assert process.returncode == 3
+    assert "UnavailableError: the storage of the search (PostgreSQL) does not answer" in told
+    postgres.start()
+    finished = {*begun(tmp_path)}
+    run(tmp_path, *words[:-1], 60, "--trials", 9)
+    assert finished <= {t.number for t in done(tmp_path, *words[:-1], 60)}
+
+
+def test_a_target_is_measured_by_one_machine_at_a_time(tmp_path, postgres, monkeypatch):
+    from edgeship.searching.turns import turn
+
+    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path))
+    with turn("ssh://pi", postgres.address), psycopg.connect(postgres.address) as other:
+        held = other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted").fetchone()
+        assert held == (1,)
+    with psycopg.connect(postgres.address) as other:
+        until(lambda: other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,))
+    with turn("local", postgres.address), psycopg.connect(postgres.address) as other:  # each machine has its own
+        assert other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+
+
+def test_processes_of_one_machine_wait_for_their_turn(tmp_path, monkeypatch):
+    from edgeship.searching.turns import turn
+
+    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path))
+    code = (
+        "import fcntl, sys; f = open(sys.argv[1], 'a')\n"
+        "try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "except BlockingIOError: print('waits')\n"
+        "else: print('has it')"
+    )
+
+    def other():
+        (path,) = (tmp_path / "turns").glob("*.lock")
+        return subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
+
+    with turn("local"):
+        assert other() == "waits\n"
+    assert other() == "has it\n"
