@@ -12,11 +12,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgeship import manifest as manifests
+from edgeship import recipe as recipes
 from edgeship.bundle.provenance import statement as of_bundle
 from edgeship.cli import cli, failures
 from edgeship.errors import ArtifactError, InputError
-from edgeship.pipeline import lineage
+from edgeship.pipeline import Request, lineage
 from edgeship.report import schema
+from edgeship.usercode import code_sha256
 
 _FILES = Path(lineage.__file__).parents[1]
 
@@ -72,6 +74,15 @@ def test_inputs_are_model_data_code_script_commit_and_packages(work):
     assert found["externalParameters"]["slices"] == "label, shop"
     assert found["internalParameters"]["seeds"] == {"recipe": 0, "data": 0, "measuring": 0}
     assert found["internalParameters"]["environment"] == report["environment"]
+
+
+def test_code_of_the_user_that_decides_over_results_is_named_by_its_digest(work, monkeypatch):
+    monkeypatch.syspath_prepend(str(work))
+    request = Request(work / "good.keras", work / "builds" / "first", recipes.load("int8"), metric="shops:trained")
+    found = lineage.statement(request)["predicate"]["buildDefinition"]["resolvedDependencies"]
+    (entry,) = [item for item in found if item.get("name") == "shops:trained"]
+    assert entry["digest"] == {"edgeshipContent": code_sha256(["shops:trained"])}
+    schema.fits(lineage.statement(request), "lineage", "here")
 
 
 def test_results_are_those_of_the_report(work):

@@ -18,6 +18,7 @@ from edgeship.errors import ArtifactError
 from edgeship.files import write_text
 from edgeship.history.remembering import revision
 from edgeship.pipeline.request import Request
+from edgeship.references import is_reference
 from edgeship.report import schema
 from edgeship.report.store import LIMIT_BYTES
 from edgeship.report.store import NAME as REPORT
@@ -130,10 +131,10 @@ def _dependencies(request: Request, report: Mapping[str, Any]) -> Iterator[Resou
     for path in request.snap_to:
         yield statements.file(path.name, _sha256(path), "file that devices have")
     yield statements.content("edgeship", cache.code_version(), "code")
-    if request.custom_objects:
-        digest = code_sha256(request.custom_objects)
+    for reference in _references(request):
+        digest = code_sha256([reference])
         if digest:
-            yield statements.content(", ".join(request.custom_objects), digest, "code")
+            yield statements.content(reference, digest, "code")
     if request.script is not None:
         yield statements.file(request.script.name, _sha256(request.script), "script")
     place = request.script.parent if request.script is not None else Path.cwd()
@@ -142,6 +143,12 @@ def _dependencies(request: Request, report: Mapping[str, Any]) -> Iterator[Resou
         clean = found.removesuffix("-dirty")
         yield statements.commit("repository", clean, "code", dirty=clean != found)
     yield from statements.packages(cache.versions())
+
+
+def _references(request: Request) -> list[str]:
+    """`module:name` of code of the user's that decides over results: layers, metric, augmentation, data."""
+    words = (*request.custom_objects, request.metric, *request.data_options.augment, request.data)
+    return list(dict.fromkeys(word for word in words if word is not None and is_reference(word)))
 
 
 def _results(report: Mapping[str, Any]) -> dict[str, Any]:
