@@ -1,8 +1,9 @@
 """Writes the generated pages: `python -m tests.docs` (`make docs`). tests/unit/test_docs.py checks them.
 
 docs/cli.md comes from `--help` of every command, docs/api.md from the source of every name in `edgeship.__all__` (which
-is read, not imported: half of the API needs TensorFlow). In docs/verification.md the table of limits is filled in, in
-docs/tfjs.md that of ops. docs/benchmarks.md comes from the records of `make bench`.
+is read, not imported: half of the API needs TensorFlow), docs/updates/api.md from `edgeship.device.__all__`. In
+docs/verification.md the table of limits is filled in, in docs/tfjs.md that of ops. docs/benchmarks.md comes from the
+records of `make bench`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import importlib.util
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 
 import click
 from click.testing import CliRunner
 
 import edgeship
-from edgeship import verify
+from edgeship import device, verify
 from edgeship.cli import cli
 from tests.acceptance.bench.page import page as benchmarks_page
 
@@ -44,6 +46,14 @@ Made from the docstrings of every name in `edgeship.__all__` by `make docs`; do 
 [converter](adding-a-converter.md), [runtime](adding-a-runtime.md), [target](adding-a-target.md).
 """
 
+_DEVICE_INTRO = """# Models on devices in Python
+
+Made from the docstrings of every name in `edgeship.device.__all__` by `make docs`; do not edit.
+
+What `edgeship device` does, from a program; what it means is told in [models on devices](device.md). An application
+needs `Model` alone. Each name is imported when it is first used; none of them needs TensorFlow.
+"""
+
 
 def help_of(*arguments: str) -> str:
     """What `edgeship ARGUMENTS --help` prints, at a fixed width."""
@@ -62,9 +72,11 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
-def find(name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef]:
-    """The module where a public name is defined, and its definition there."""
-    module = edgeship._HOMES[name]
+def find(name: str, package: ModuleType = edgeship) -> tuple[str, ast.FunctionDef | ast.ClassDef]:
+    """The module where a public name of a package is defined, and its definition there."""
+    module = package._HOMES[name]
+    if not module.startswith("edgeship"):
+        module = f"{package.__name__}.{module}"
     module = getattr(importlib.import_module(module), "_HOMES", {}).get(name, module)
     spec = importlib.util.find_spec(module)
     assert spec is not None
@@ -156,22 +168,36 @@ def module_entry(name: str) -> str:
     return "\n".join(parts)
 
 
-def entry(name: str) -> str:
-    """One name's part of docs/api.md."""
-    if edgeship._HOMES[name] == "edgeship":
+def entry(name: str, package: ModuleType = edgeship) -> str:
+    """One name's part of docs/api.md, or of the page of another package."""
+    if package._HOMES[name] == "edgeship":
         return module_entry(name)
-    module, node = find(name)
+    module, node = find(name, package)
     if isinstance(node, ast.FunctionDef):
-        head = f"```python\nedgeship.{signature(node)}\n```\n"
+        head = f"```python\n{package.__name__}.{signature(node)}\n```\n"
         return f"## {name}\n\n{head}\n{_docstring(node)}\n"
     bases = ", ".join(ast.unparse(base) for base in node.bases)
-    kind = f"`edgeship.{name}`" + (f", a kind of `{bases}`" if bases else "") + f", from `{module}`.\n"
-    return f"## {name}\n\n{kind}\n{_docstring(node)}\n\n{_class(node)}".rstrip() + "\n"
+    kind = f"`{package.__name__}.{name}`" + (f", a kind of `{bases}`" if bases else "") + f", from `{module}`.\n"
+    return f"## {name}\n\n{kind}\n{_constructor(node)}{_docstring(node)}\n\n{_class(node)}".rstrip() + "\n"
+
+
+def _constructor(node: ast.ClassDef) -> str:
+    """How an object is made, of a class that says what it takes."""
+    made = next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
+    if made is None or "\nArgs:" not in (ast.get_docstring(node) or ""):
+        return ""
+    called = signature(made).removeprefix("__init__").removesuffix(" -> None")
+    return f"```python\n{node.name}{called}\n```\n\n"
 
 
 def api_page() -> str:
     """The text of docs/api.md."""
     return "\n".join([_API_INTRO, *(entry(name) for name in edgeship.__all__)])
+
+
+def device_page() -> str:
+    """The text of docs/updates/api.md."""
+    return "\n".join([_DEVICE_INTRO, *(entry(name, device) for name in device.__all__)])
 
 
 def verification_page() -> str:
@@ -206,6 +232,7 @@ def tfjs_page() -> str:
 PAGES = {
     DOCS / "cli.md": cli_page,
     DOCS / "api.md": api_page,
+    DOCS / "updates" / "api.md": device_page,
     DOCS / "benchmarks.md": benchmarks_page,
     DOCS / "tfjs.md": tfjs_page,
     DOCS / "verification.md": verification_page,

@@ -225,7 +225,7 @@ def test_power_that_fails(site: Site) -> None:
 
 
 def test_power_that_fails_when_all_is_not_well(hard: Site) -> None:
-    points = range(0, len(hard.calls) + 1, 3)
+    points = range(0, len(hard.calls) + 1, 5)
     assert cut_at(hard, points, list(CUTS.values()), converge_each=2 * _STEP) > 5
 
 

@@ -149,3 +149,18 @@ def test_enrolling_again_says_what_changed_and_keeps_the_rest(device: Script, se
     assert device(*words, "--json").json["changed"] == []
     assert "points was enrolled already" in device(*words).out
     assert "channel: none (was: canary)" in device(*words, "--channel", "").out
+
+
+def test_all_enrolments_are_updated_whatever_comes_of_one(device: Script, server: Server, tmp_path: Path) -> None:
+    words = ("device", "init", "--root", tmp_path / "root.json", "--line", str(LINE))
+    device(*words, "--name", "away", "--repo", "http://127.0.0.1:9")
+    device(*words, "--name", "other", "--repo", server.url)
+    done = device("device", "update", "--all", "--json")
+    assert done.code == 3
+    found = done.json
+    assert found["away"]["error"]["type"] == "RepositoryUnavailable"
+    assert (found["other"]["result"], found["points"]["result"]) == ("updated", "updated")
+    again = device("device", "update", "--all")
+    assert again.out.count("nothing is newer") == 2
+    assert "away: " in again.err
+    assert device("device", "update", "--all", "points").code == 2

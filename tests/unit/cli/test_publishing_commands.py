@@ -178,3 +178,17 @@ def test_throw_away_keys_are_warned_of_where_others_can_reach_what_they_sign(
     assert "do not let real devices trust s3://models/updates" in capsys.readouterr().err
     repositories.open_repository("updates", None, [shell.folder / "keys"], ())
     assert capsys.readouterr().err == ""
+
+
+def test_status_takes_the_options_of_its_neighbours_and_reads_no_passphrase(published: Shell) -> None:
+    out, _ = published.signed("rollout", "status", "--passphrase-file", "not-there.txt")
+    assert "points/v1" in out
+
+
+def test_publish_warns_of_what_was_probably_not_meant(published: Shell) -> None:
+    bundle(published.folder / "b3", 3)
+    _, err = published.signed("publish", "b3", "--version", "0.9.0")
+    assert "warning: 0.9.0 is lower than 1.1.0" in err
+    bundle(published.folder / "b4", 4)
+    found = published.json("publish", "b4", "--version", "3.0.0", *published.where)
+    assert [each["kind"] for each in found["warnings"]] == ["new-line"]

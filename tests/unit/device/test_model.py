@@ -125,7 +125,7 @@ def test_without_a_release_there_is_no_model(device: Device) -> None:
 def test_without_an_enrolment_there_is_no_model(device: Device) -> None:
     with pytest.raises(InputError, match="not enrolled"):
         Model("other", folder=device.place.folder.parent)
-    with pytest.raises(InputError, match="0 models are enrolled"):
+    with pytest.raises(InputError, match="no model is enrolled"):
         Model(folder=device.place.folder)
 
 

@@ -314,3 +314,20 @@ def test_the_newest_root_of_several_folders_is_trusted(tmp_path: Path, site: Sit
     rotate(site.repository, "timestamp")
     both = keys.load([tmp_path / "copy", site.folder / "keys"])
     assert json.loads(both.root)["signed"]["version"] == 2
+
+
+def test_keys_of_another_repository_are_called_that_whatever_their_age(site: Site, tmp_path: Path) -> None:
+    from edgeship.publish.rotation import rotate
+
+    older = Site(tmp_path / "older")
+    older.publish(1)
+    rotate(site.repository, "timestamp")
+    site.keys = keys.load([site.folder / "keys"])
+    with pytest.raises(RepositoryError, match="belongs to other keys: it has no root 2"):
+        older.with_keys(site.keys).read()
+    with pytest.raises(RepositoryError, match="belongs to other keys: its root 1"):
+        site.with_keys(older.keys).read()
+    copy = keymaking.create(tmp_path / "copy", dev=True)
+    assert copy.root != older.keys.root
+    with pytest.raises(RepositoryError, match=r"copy and .*older/keys are of different repositories"):
+        keys.load([tmp_path / "copy", tmp_path / "older" / "keys"])

@@ -115,23 +115,55 @@ def init(
 @_name
 @click.option("--check", "check_only", is_flag=True, help="Only look; take nothing.")
 @click.option("--retry", is_flag=True, help="Try again what failed on this device before.")
+@click.option("--all", "everything", is_flag=True, help="Every model that is enrolled, one after the other.")
 @_folder
 @ui.json_option
-def update(name: str | None, check_only: bool, retry: bool, folder: Path | None, as_json: bool) -> int:
+def update(
+    name: str | None, check_only: bool, retry: bool, everything: bool, folder: Path | None, as_json: bool
+) -> int:
     """Check for updates and take what there is, verified and tried here; what runs goes on whatever happens.
 
-    Prints one line. Exit codes: 0 done, 1 something that was offered was refused, 3 no check could be made.
+    Prints one line for each model. Exit codes: 0 done, 1 something that was offered was refused, 3 no check could be
+    made; with --all the largest of all.
 
     \b
-    Example:
+    Examples:
       edgeship device update wake-word
+      edgeship device update --all
     """
     from edgeship.device import enrolled
     from edgeship.device import update as run
 
+    if everything:
+        if name is not None:
+            raise click.UsageError("give NAME or --all")
+        return _update_all(folder, as_json, check_only=check_only, retry=retry)
     outcome = run(enrolled(name, folder), check_only=check_only, retry=retry)
     ui.emit(outcome, as_json, lambda: ui.say(outcome.message))
     return 1 if outcome.refused else 0
+
+
+def _update_all(folder: Path | None, as_json: bool, *, check_only: bool, retry: bool) -> int:
+    """Update each enrolment, whatever comes of the others."""
+    from edgeship.codec import to_data
+    from edgeship.device import config as configs
+    from edgeship.device import update as run
+    from edgeship.errors import EdgeshipError, to_wire
+
+    code, found = 0, {}
+    for name in configs.names(folder):
+        try:
+            outcome = run(configs.enrolled(name, folder), check_only=check_only, retry=retry)
+        except EdgeshipError as error:
+            code, found[name] = max(code, error.exit_code), {"error": to_wire(error)}
+            ui.say(f"{name}: {error}", err=True)
+        else:
+            code, found[name] = max(code, 1 if outcome.refused else 0), to_data(outcome)
+            if not as_json:
+                ui.say(outcome.message)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    return code
 
 
 @device.command()

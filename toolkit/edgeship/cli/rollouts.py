@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -201,13 +200,13 @@ def floor(line: str, release: str, as_json: bool, **given: Any) -> int:
 
 @rollout.command()
 @click.argument("line", metavar="[MODEL/vN]", required=False)
-@repositories.repo
-@repositories.keys
+@repositories.signing
 @ui.json_option
-def status(line: str | None, repo: str, endpoint_url: str | None, key_folders: tuple[Path, ...], as_json: bool) -> int:
+def status(line: str | None, as_json: bool, **given: Any) -> int:
     """Show what is published, who gets it, and until when devices believe it.
 
     Everything shown was verified with the root in --keys; no private key is read, root.json and keys.json will do.
+    --passphrase-file is taken, so that options may be the same for all commands, and not read.
 
     \b
     Examples:
@@ -216,7 +215,7 @@ def status(line: str | None, repo: str, endpoint_url: str | None, key_folders: t
     """
     from edgeship.publish.overview import status as read_status
 
-    repository = repositories.open_repository(repo, endpoint_url, key_folders, ())
+    repository = _open({**given, "passphrase_files": ()})
     found = read_status(repository, repositories.read_line(line) if line else None)
     ui.emit(found, as_json, lambda: _show_status(found))
     return 0

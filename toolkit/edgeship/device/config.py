@@ -180,18 +180,24 @@ def base(given: Path | None = None) -> Path:
     return Path(platformdirs.user_data_dir("edgeship")) / "device"
 
 
+def names(folder: Path | None = None) -> tuple[str, ...]:
+    """Of all enrolments, sorted. Raises InputError where there is none."""
+    where = base(folder)
+    # Either file is enough: without the other one the model serves, and an update says what to do.
+    found = sorted({file.parent.name for kind in ("config", "root") for file in where.glob(f"*/{kind}.json")})
+    if not found:
+        raise InputError(f"no model is enrolled in {where}", remedy=_ENROL)
+    return tuple(found)
+
+
 def enrolled(name: str | None = None, folder: Path | None = None) -> Place:
     """The enrolment of that name, or the only one. Raises InputError where there is none, or more than one."""
     where = base(folder)
     if name is None:
-        # Either file is enough: without the other one the model serves, and an update says what to do.
-        names = sorted({found.parent.name for kind in ("config", "root") for found in where.glob(f"*/{kind}.json")})
-        if len(names) != 1:
-            raise InputError(
-                f"{len(names)} models are enrolled in {where}",
-                remedy=f"Name one of {', '.join(names)}." if names else _ENROL,
-            )
-        name = names[0]
+        found = names(folder)
+        if len(found) != 1:
+            raise InputError(f"{len(found)} models are enrolled in {where}", remedy=f"Name one of {', '.join(found)}.")
+        name = found[0]
     place = Place(where / check_model(name))
     if not place.config.is_file() and not place.root.is_file():
         raise InputError(f"{name} is not enrolled in {where}", remedy=_ENROL)

@@ -108,7 +108,7 @@ def load(folders: Sequence[Path], passphrases: Sequence[str | None] = ()) -> Key
         passphrases: one for each folder, or one for all; none: that of the environment.
 
     Raises:
-        RepositoryError: a folder is none of keys, or there is no root in any.
+        RepositoryError: a folder is none of keys, there is no root in any, or they are of different repositories.
         InputError: the passphrases do not fit the folders.
     """
     given = list(passphrases) or [os.environ.get("EDGESHIP_PASSPHRASE") or None]
@@ -122,6 +122,12 @@ def load(folders: Sequence[Path], passphrases: Sequence[str | None] = ()) -> Key
     if not roots:
         places = ", ".join(map(str, folders))
         raise RepositoryError(f"there is no {ROOT} in {places}", remedy=f"Copy {ROOT} of the other keys beside them.")
+    if len({version for version, _ in roots}) < len(set(roots)):  # a version has one content in all its copies
+        places = " and ".join(map(str, folders))
+        raise RepositoryError(
+            f"the keys in {places} are of different repositories: their {ROOT} differ",
+            remedy="Give the folders of one repository; edgeship keys show FOLDER tells which keys its root names.",
+        )
     return KeySet(max(roots)[1], found, {folder: secret for folder, secret in secrets if secret is not None})
 
 

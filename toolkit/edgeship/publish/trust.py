@@ -21,6 +21,8 @@ LIMITS = {"root": 512_000, "timestamp": 16_384, "snapshot": 2_000_000, "targets"
 MOST_ROOTS = 256
 ROLLOUT = "rollout"
 
+_OTHER_KEYS = "Give the keys that this repository was made with, or choose another place."
+
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
 
@@ -52,11 +54,17 @@ def walk_roots(store: Store, trusted: bytes) -> list[Metadata[Root]]:
     """
     root = _parse("root", trusted, Root)
     _verify([root.signed], "root", root)
-    own = store.read(f"metadata/{root.signed.version}.root.json", LIMITS["root"])
+    number = root.signed.version
+    own = store.read(f"metadata/{number}.root.json", LIMITS["root"])
+    if own is None and store.read(TIMESTAMP, LIMITS["timestamp"]) is not None:
+        raise RepositoryError(
+            f"{store.address} belongs to other keys: it has no root {number}, which the key folder trusts",
+            remedy=f"{_OTHER_KEYS} If it is this one, somebody brought back an old state: restore the newest.",
+        )
     if own is not None and _parse("root", own.content, Root).signed != root.signed:
         raise RepositoryError(
-            f"{store.address} belongs to other keys: its root {root.signed.version} is not the one in the key folder",
-            remedy="Give the keys that this repository was made with, or choose another place.",
+            f"{store.address} belongs to other keys: its root {number} is not the one in the key folder",
+            remedy=_OTHER_KEYS,
         )
     roots = [root]
     while len(roots) <= MOST_ROOTS:
