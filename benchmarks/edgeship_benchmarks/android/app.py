@@ -15,6 +15,7 @@ from typing import Any
 
 from edgeship.closing import Closing
 from edgeship.errors import InputError, TargetUnavailable
+from edgeship_benchmarks.android import state
 from edgeship_benchmarks.transports import adb
 from edgeship_benchmarks.transports.adb import AdbConnection
 from edgeship_benchmarks.transports.leased import last_line
@@ -71,7 +72,7 @@ class App(Closing):
             )
         self.status: Mapping[str, Any] = self.ask("status", STATUS_SECONDS)["status"]
 
-    def ask(self, command: str, seconds: float, **words: str) -> dict[str, Any]:
+    def ask(self, command: str, seconds: float, /, **words: str) -> dict[str, Any]:
         """What the app answers: `result`, often `message` and `remedy`, and always `status`.
 
         Args:
@@ -115,6 +116,10 @@ class App(Closing):
                 remedy="Build the app and edgeship from one release.",
             )
         return dict(found)
+
+    def facts(self) -> dict[str, str]:
+        """What the device says about itself now."""
+        return {"serial_sha256": state.hashed(self.device), **state.facts_of(self._connection.run(state.SCRIPT))}
 
     def send(self, file: Path, suffix: str = "") -> str:
         """Copy a file into the app's folder; its name there, for `ask`. It is removed when this is closed."""

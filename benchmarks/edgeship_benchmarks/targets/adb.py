@@ -1,4 +1,7 @@
-"""Android devices that are reached with adb: .tflite files in benchmark_model on the CPU, the GPU and with NNAPI."""
+"""Android devices that are reached with adb: .tflite files in benchmark_model on the CPU, the GPU and with NNAPI.
+
+Or in an app, which measures what users of apps get.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from edgeship.errors import TargetUnavailable
 from edgeship.types import Artifact, DeviceInfo, Measurement, NotMeasured, Plan, ProgressCallback
+from edgeship_benchmarks.android import app as apps
 from edgeship_benchmarks.transports import adb
 
 if TYPE_CHECKING:
     from edgeship.types import Tensors
     from edgeship_benchmarks.android.session import Phone
 
-#: The variable that says where benchmark_model is on this machine.
+#: The variable that says where benchmark_model is on this machine; `app` or `app:PACKAGE`: an app runs the files.
 VARIABLE = "EDGESHIP_BENCHMARK_MODEL"
 
 
@@ -34,6 +38,10 @@ class AdbTarget:
         from edgeship_benchmarks.android import state
         from edgeship_benchmarks.android.course import tool_word
 
+        if (package := _app()) is not None:
+            with apps.connected(self._serial, package) as app:
+                said = {"app": package, "app_runtime": str(app.status.get("runtime"))}
+                return DeviceInfo(self.name, "measured", {"serial": app.device, **app.facts(), **said})
         with adb.AdbConnection(self._serial) as connection:
             facts = {"serial": connection.device.serial, **state.facts_of(connection.run(state.SCRIPT))}
         try:
@@ -51,6 +59,11 @@ class AdbTarget:
         from edgeship_benchmarks.runtimes.base import in_order
 
         need_tflite(artifact)
+        if (package := _app()) is not None:
+            from edgeship_benchmarks.android.app_session import AppSession
+
+            with apps.connected(self._serial, package) as app, AppSession(app, artifact, 1, Edges(artifact)) as inside:
+                return in_order(artifact, inside.run(inputs))
         with self._phone() as phone, ToolSession(phone, artifact, cpu(), 1, Edges(artifact)) as session:
             return in_order(artifact, session.run(inputs))
 
@@ -61,6 +74,13 @@ class AdbTarget:
         from edgeship_benchmarks import measuring
         from edgeship_benchmarks.android.course import Course
 
+        if (package := _app()) is not None:
+            from edgeship_benchmarks.android.app_session import AppCourse
+
+            with apps.connected(self._serial, package) as app:
+                inside = AppCourse(app, inputs, plan)
+                rows = measuring.measure_jobs(self.name, inside.jobs(artifacts), inputs, plan, progress)
+                return [inside.told(row) for row in rows]
         with self._phone() as phone:
             course = Course(phone, inputs, plan)
             rows = measuring.measure_jobs(self.name, course.jobs(artifacts), inputs, plan, progress)
@@ -76,6 +96,12 @@ class AdbTarget:
         with Link(adb.connector(self._serial)) as link:
             facts = state.facts_of(link.connection().run(state.SCRIPT))
             yield Phone(link, _binary(facts), facts.get("abi", ""))
+
+
+def _app() -> str | None:
+    """The app that is to run files, if the user wants one."""
+    first, _, package = os.environ.get(VARIABLE, "").partition(":")
+    return (package or apps.PACKAGE) if first == "app" else None
 
 
 def _binary(facts: dict[str, str]) -> Path:
