@@ -19,10 +19,11 @@ from pathlib import Path
 from edgeship import codec
 from edgeship.errors import EdgeshipError
 from edgeship.searching import space
+from edgeship.searching.database import Setting
 from edgeship.searching.executors import DaskExecutor, Executor, Result
 from edgeship.searching.limits import Limits
 from edgeship.searching.run import Options, Running
-from edgeship.searching.study import Setting, Study
+from edgeship.searching.study import Study
 from edgeship.searching.trials import Job, Task, Trial
 from edgeship.types import Change, ProgressCallback, Stage, StageFile
 
@@ -82,6 +83,7 @@ def run_text(task: str, job: str) -> str:
     hold = os.environ.get("PROXY_HOLD")
     if hold:
         _hold(Path(hold))
+    _compute(float(os.environ.get("PROXY_SECONDS", "0")))
     return codec.to_json(trial(given))
 
 
@@ -94,6 +96,13 @@ def _hold(flag: Path) -> None:
     os.write(handle, str(os.getpid()).encode())
     os.close(handle)
     threading.Event().wait()
+
+
+def _compute(seconds: float) -> None:
+    """Keep a core busy for so much of its own time, however many others want it."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        sum(range(10_000))
 
 
 class ProxyExecutor:
@@ -123,10 +132,9 @@ class ProxyExecutor:
         if begun == self._hold_at:
             (self._log.parent / "held").write_text(str(job.number))
             threading.Event().wait()
-        until = time.monotonic() + self._seconds
-        while self._busy and time.monotonic() < until:
-            sum(range(10_000))
-        if not self._busy:
+        if self._busy:
+            _compute(self._seconds)
+        else:
             time.sleep(self._seconds)
         with self._log.open("a") as log:
             log.write(json.dumps({"trial": job.number, "pid": os.getpid()}) + "\n")

@@ -18,13 +18,14 @@ from edgeship.child import Worker
 from edgeship.errors import ChildError, EdgeshipError, InputError, OutputError, StorageFullError, UnavailableError
 from edgeship.files import storage_errors, write_text
 from edgeship.recipe import Recipe
-from edgeship.searching import page, study
+from edgeship.searching import database, page
 from edgeship.searching.choice import Choice, choose, front
+from edgeship.searching.database import SAMPLERS, Sampler, Setting
 from edgeship.searching.default_space import derive
 from edgeship.searching.executors import Executor, Result, make
 from edgeship.searching.limits import Limits, objectives
 from edgeship.searching.space import Space, load
-from edgeship.searching.study import Proposal, Sampler, Setting, Study
+from edgeship.searching.study import Proposal, Study
 from edgeship.searching.trial import look
 from edgeship.searching.trials import Job, Task, Trial
 from edgeship.types import Plan, Progress, ProgressCallback, Report
@@ -108,8 +109,8 @@ def search(
         UnavailableError: Optuna, a target, the storage or the cluster is not there. StorageFullError: the disk is full.
             After both, the same call goes on with all that was finished.
     """
-    study.require()
-    study.check_address(options.storage)
+    database.require()
+    database.check_address(options.storage)
     targets = tuple(dict.fromkeys((*task.targets, *limits.targets)))
     task = replace(task, targets=targets, max_slice_drop=limits.max_slice_drop, queue=options.storage or "")
     wanted = objectives(minimize, targets)
@@ -157,8 +158,10 @@ def _check(task: Task, options: Options) -> None:
     for name, low in (("workers", 1), ("heartbeat_seconds", 1)):
         if not low <= getattr(options, name) <= 10_000:
             raise InputError(f"{name} is {getattr(options, name)}", remedy=f"Allowed: {low} to 10000.")
-    if options.sampler not in study.SAMPLERS:
-        raise InputError(f"no sampler is called {options.sampler!r}", remedy=f"Allowed: {', '.join(study.SAMPLERS)}.")
+    if options.sampler not in database.SAMPLERS:
+        raise InputError(
+            f"no sampler is called {options.sampler!r}", remedy=f"Allowed: {', '.join(database.SAMPLERS)}."
+        )
     remote = [t for t in task.targets if t.partition(":")[0] in ("ssh", "coral", "adb")]
     if options.executor != "local" and remote and not options.storage:
         raise InputError(
@@ -297,6 +300,7 @@ class Running:
             result = Trial("failed", job.recipe, number, result.message, kind, result.remedy)
         result = self._timed(result)
         del self._jobs[number]
+        self._exhausted = False  # what was proposed while it ran may have been the same
         if result.outcome == "cut":
             self._kept.again(number)
         else:
@@ -339,7 +343,7 @@ class Running:
     def _why_ended(self) -> str:
         if self._time_is_up():
             return f"the time of {self._options.budget_seconds:g} s is up"
-        if self._exhausted:
+        if self._exhausted or self._options.trials is None:
             return "nothing in the space is left to try"
         return f"{self._options.trials} trials are done"
 

@@ -6,28 +6,18 @@ is in the database; a trial that runs shows it by a heartbeat, and is begun agai
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeship import codec
-from edgeship.errors import (
-    ChildCrashed,
-    EdgeshipError,
-    InputError,
-    MissingPackageError,
-    StorageFullError,
-    UnavailableError,
-)
+from edgeship.errors import ChildCrashed, EdgeshipError, UnavailableError
 from edgeship.recipe import Recipe, parse
-from edgeship.searching.limits import Limits, value_of
-from edgeship.searching.space import Space, same
+from edgeship.searching.database import Setting, check_address, open_study, patiently, quiet, require, wait_again
+from edgeship.searching.limits import value_of
+from edgeship.searching.space import same
 from edgeship.searching.trials import Trial
 
 if TYPE_CHECKING:
@@ -35,64 +25,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Sampler = Literal["tpe", "nsga2", "random"]
-SAMPLERS: tuple[Sampler, ...] = ("tpe", "nsga2", "random")
-FILE = "search.sqlite3"
-#: Heartbeats that may be missing before a trial counts as lost.
-_MISSED = 3
 #: How often a trial is begun whose machine was lost.
 _RETRIES = 3
-#: Seconds between two tries of a storage that does not answer: the first, and the longest.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 #: Proposals in a row that were tried before, after which a space counts as exhausted.
 _MOST_REPEATS = 50
 #: What a limit counts that cannot be kept at all; databases have no infinity.
 _NEVER = 1e6
-#: What cannot be held by a full disk has less than this left.
-_FULL_BYTES = 1 << 20
-
-
-def require() -> None:
-    """Raise MissingPackageError where Optuna is not installed."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingPackageError("a search needs Optuna", remedy="Get it: pip install 'edgeship[search]'") from error
-    if not hasattr(optuna.Trial, "set_constraint"):
-        raise MissingPackageError("a search needs Optuna 5", remedy="Get it: pip install 'edgeship[search]'")
-
-
-def check_address(address: str | None) -> None:
-    """Raise InputError for a storage that is none of ours."""
-    if address is not None and not address.startswith("postgresql://"):
-        raise InputError(
-            f"no storage is addressed by {address.partition('://')[0][:50]!r}",
-            remedy="Allowed: postgresql://USER@HOST/DATABASE; without --storage, SQLite in the folder of the search.",
-        )
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What makes a study.
-
-    Attributes:
-        key: of all that its results depend on; the same key is the same study.
-        owner: who runs trials from here: the machine and the folder of the search.
-        heartbeat_seconds: between signs of life of running trials.
-        patience_seconds: how long a storage that does not answer is waited for.
-    """
-
-    folder: Path
-    key: str
-    space: Space
-    objectives: tuple[str, ...]
-    limits: Limits
-    owner: str
-    address: str | None = None
-    sampler: Sampler = "tpe"
-    seed: int = 0
-    heartbeat_seconds: int = 60
-    patience_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -116,9 +54,10 @@ class Study:
         self.setting = setting
         self._running: dict[int, optuna.Trial] = {}
         self._read: dict[int, Trial] = {}
+        self._digests: dict[int, str] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._study = self._patiently(self._open)
+        self._study = self._patiently(lambda: open_study(setting))
         self._patiently(self._seed)
         self._beats = threading.Thread(target=self._beat, name="edgeship-heartbeat", daemon=True)
         self._beats.start()
@@ -185,16 +124,28 @@ class Study:
                 continue
             if recipe is None:
                 self._patiently(lambda trial=trial: self._tell(trial, "FAIL"))  # type: ignore[misc] # bound now
+                self._forget(trial.number)
                 return None
-            known = self._known(recipe)
+            digest = same(recipe)
+            if digest in self._digests.values():  # it runs here just now
+                self._patiently(lambda trial=trial: self._tell(trial, "FAIL"))  # type: ignore[misc] # bound now
+                self._forget(trial.number)
+                continue
+            known = self._known(digest)
             if known is None:
                 self._claim(trial, recipe)
+                self._digests[trial.number] = digest
                 return Proposal(trial.number, recipe)
             self._end(trial, known, same_as=known.number)
         return None
 
+    def _forget(self, number: int) -> optuna.Trial | None:
+        self._digests.pop(number, None)
+        with self._lock:
+            return self._running.pop(number, None)
+
     def _ask(self) -> optuna.Trial:
-        with _quiet():
+        with quiet():
             trial = self._study.ask()
         with suppress(Exception):  # the thread does it again
             self._storage.record_heartbeat(trial._trial_id)
@@ -213,14 +164,13 @@ class Study:
             return None
 
         def suggest() -> Recipe:
-            with _quiet():
+            with quiet():
                 name = trial.suggest_categorical("recipe", [entry.name for entry in space.open])
                 return space.entry(str(name)).suggest(trial)
 
         return self._patiently(suggest)
 
-    def _known(self, recipe: Recipe) -> Trial | None:
-        digest = same(recipe)
+    def _known(self, digest: str) -> Trial | None:
         for trial in self.trials():
             tried = trial.outcome in ("finished", "stopped")
             if tried and same(parse(dict(trial.recipe), "trial")) == digest:
@@ -243,8 +193,7 @@ class Study:
 
     def again(self, number: int) -> None:
         """Let a trial that was cut, or whose worker is lost, wait for somebody who has time."""
-        with self._lock:
-            trial = self._running.pop(number, None)
+        trial = self._forget(number)
         if trial is not None:
             self._patiently(lambda: self._lost(trial._trial_id, more=0))
 
@@ -261,8 +210,7 @@ class Study:
         states = {"finished": "COMPLETE", "stopped": "PRUNED"}
         values = [value_of(found, objective) for objective in self.setting.objectives]
         told = self._patiently(lambda: self._tell(trial, states.get(found.outcome, "FAIL"), values))
-        with self._lock:
-            self._running.pop(trial.number, None)
+        self._forget(trial.number)
         return told
 
     def _tell(self, trial: optuna.Trial, state: str, values: Sequence[float] | None = None) -> bool:
@@ -273,7 +221,7 @@ class Study:
         frozen = self._storage.get_trial(trial._trial_id)
         if frozen.state.is_finished():
             return bool(frozen.state == wanted and frozen.state != TrialState.FAIL)
-        with _quiet():
+        with quiet():
             self._study.tell(trial, values if state == "COMPLETE" else None, state=wanted)
         return True
 
@@ -301,7 +249,7 @@ class Study:
         import optuna
 
         def look() -> None:
-            with _quiet():
+            with quiet():
                 optuna.storages.fail_stale_trials(self._study)
 
         self._patiently(look)
@@ -314,7 +262,7 @@ class Study:
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
             return
-        _wait_again(self._study, self._storage.get_trial(trial_id), more)
+        wait_again(self._study, self._storage.get_trial(trial_id), more)
 
     def _beat(self) -> None:
         while not self._ended.wait(self.setting.heartbeat_seconds):
@@ -330,33 +278,6 @@ class Study:
     def _storage(self) -> Any:
         return self._study._storage
 
-    def _open(self) -> optuna.Study:
-        import optuna
-
-        setting = self.setting
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        options: dict[str, Any] = {"heartbeat_interval": setting.heartbeat_seconds}
-        options["grace_period"] = _MISSED * setting.heartbeat_seconds
-        options["heartbeat_stale_trial_callback"] = _wait_again
-        engine: dict[str, Any]
-        if setting.address is None:
-            path = setting.folder / FILE
-            with _closing_sqlite(path) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-            url, engine = f"sqlite:///{path}", {"connect_args": {"timeout": 60}}
-        else:
-            url = setting.address.replace("postgresql://", "postgresql+psycopg://", 1)
-            engine = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10, "client_encoding": "utf8"}}
-        with _quiet():
-            storage = optuna.storages.RDBStorage(url, engine_kwargs=engine, **options)
-            return optuna.create_study(
-                study_name=f"edgeship-{setting.key[:24]}",
-                storage=storage,
-                directions=["minimize"] * len(setting.objectives),
-                sampler=_sampler(setting.sampler, setting.seed),
-                load_if_exists=True,
-            )
-
     def _seed(self) -> None:
         """Let every recipe without open settings wait, once; what an open one can be, as values of that."""
         if self._study.get_trials(deepcopy=False) or self._study.user_attrs.get("seeded"):
@@ -370,96 +291,13 @@ class Study:
             params: dict[str, Any] = {}
             if other is not None and values is not None:
                 params = {"recipe": other.name, **other.parameters(values)}
-            with _quiet():
+            with quiet():
                 self._study.enqueue_trial(params, user_attrs={"entry": entry.name})
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        """Do something with the storage, again where its connection was lost."""
-        import optuna
-        import sqlalchemy
-
-        until, pause = time.monotonic() + self.setting.patience_seconds, _FIRST_PAUSE
-        while True:
-            try:
-                return action()
-            except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
-                problem = _typed(error, self.setting)
-                if isinstance(problem, StorageFullError) or time.monotonic() > until:
-                    raise problem from error
-            self._ended.wait(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        return patiently(action, self.setting, self._ended)
 
 
 def _constrain(trial: optuna.Trial, name: str, value: float) -> None:
-    with _quiet():
+    with quiet():
         trial.set_constraint(name, value)
-
-
-def _wait_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial, more: int = 1) -> None:
-    """Enqueue a trial as it was, with `more` tries behind it."""
-    import optuna
-
-    tries = int(frozen.user_attrs.get("tries", 1))
-    kept = {key: value for key, value in frozen.user_attrs.items() if key in ("entry", "recipe")}
-    again = optuna.create_trial(
-        state=optuna.trial.TrialState.WAITING,
-        params=frozen.params,
-        distributions=frozen.distributions,
-        user_attrs={**kept, "tries": tries + more},
-        system_attrs={k: v for k, v in frozen.system_attrs.items() if k == "fixed_params"},
-    )
-    study.add_trial(again)
-
-
-def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
-    import optuna
-
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna warns that heartbeats, groups and constraints are experimental; that is known, and tested here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
-def _closing_sqlite(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(path, timeout=60)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def _typed(error: BaseException, setting: Setting) -> EdgeshipError:
-    """The system's word on a storage as ours."""
-    import shutil
-
-    words = " ".join(str(part) for part in _causes(error))
-    full = "disk is full" in words or "No space left" in words or "DiskFull" in words
-    if not full and setting.address is None and "disk I/O error" in words:
-        full = shutil.disk_usage(setting.folder).free < _FULL_BYTES
-    if full:
-        return StorageFullError(
-            f"the disk is full: {setting.folder if setting.address is None else 'that of the storage'}",
-            remedy="Free some space and run the same command: finished trials are kept.",
-        )
-    where = "PostgreSQL" if setting.address is not None else str(setting.folder / FILE)
-    return UnavailableError(
-        f"the storage of the search ({where}) does not answer: {words.strip().splitlines()[0][:300]}",
-        remedy="When it answers, run the same command: finished trials are kept.",
-    )
-
-
-def _causes(error: BaseException | None) -> Iterable[BaseException | str]:
-    while error is not None:
-        yield type(error).__name__
-        yield error
-        error = error.__cause__

@@ -1,0 +1,90 @@
+"""The section of docs/search.md on what was measured, from the records; what has no record is said to be open."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from edgeship.files import write_text
+
+PAGE = Path(__file__).parents[3] / "docs" / "search.md"
+HEADING = "## Measured\n"
+#: Trials of two workers for one of a single one, at least.
+SPEED_UP = 1.7
+_INTRO = """
+Made by `python -m tests.acceptance.search` from the records in `tests/acceptance/search/records/`; do not edit. The
+proxy task is a formula of four settings (`tests/search_proxy.py`); all else in it is the real search.
+"""
+
+
+def write(records: Path, page: Path = PAGE) -> dict[str, bool]:
+    """Write the section; returns which goals are met, of those that were measured."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(records.glob("*.json"))}
+    met: dict[str, bool] = {}
+    parts = [HEADING + _INTRO]
+    for name, title, make in (
+        ("speed-up", "Two workers, and one", _speed_up),
+        ("random", "Against random search", _random),
+        ("resnet8", "ResNet-8 in an hour", _resnet8),
+    ):
+        text = "Not measured yet."
+        if name in found:
+            text, met[name] = make(found[name])
+        parts.append(f"### {title}\n\n{text}\n")
+    text = page.read_text()
+    write_text(page, text.partition(HEADING)[0].rstrip() + "\n\n" + "\n".join(parts))
+    return met
+
+
+def _speed_up(found: dict[str, Any]) -> tuple[str, bool]:
+    rows = found["rows"]
+    kinds = list(dict.fromkeys(row["storage"] for row in rows))
+    times = {kind: mean(row["times"] for row in rows if row["storage"] == kind) for kind in kinds}
+    lines = [f"| {r['storage']} | {r['one']} | {r['two']} | {r['times']:.2f} |" for r in rows]
+    head = (
+        f"Proxy trials of {found['trial_seconds']:g} s of computing, finished in {found['budget_seconds']:g} s on "
+        f"{found['cores']} cores; the goal is {SPEED_UP} times as many.\n\n"
+        "| On | One worker | Two | Times |\n|---|--:|--:|--:|\n"
+    )
+    return head + "\n".join(lines), all(value >= SPEED_UP for value in times.values())
+
+
+def _random(found: dict[str, Any]) -> tuple[str, bool]:
+    lines = [
+        f"| {r['seed']} | {r['tpe']['hypervolume']:.4f} | {r['random']['hypervolume']:.4f} | "
+        f"{_bytes(r['tpe'])} | {_bytes(r['random'])} |"
+        for r in found["rows"]
+    ]
+    means = [mean(r[sampler]["hypervolume"] for r in found["rows"]) for sampler in ("tpe", "random")]
+    ahead = sum(r["tpe"]["hypervolume"] > r["random"]["hypervolume"] for r in found["rows"])
+    head = (
+        f"{found['trials']} trials each on {found['task']}. Share of the box of 5 points and 80,000 bytes that the "
+        "front dominates, and bytes of the choice.\n\n"
+        "| Seed | TPE | Random | TPE, bytes | Random, bytes |\n|---|--:|--:|--:|--:|\n"
+    )
+    tail = f"\n\nMeans {means[0]:.4f} and {means[1]:.4f}; TPE is ahead with {ahead} of {len(found['rows'])} seeds."
+    return head + "\n".join(lines) + tail, means[0] > means[1]
+
+
+def _bytes(row: dict[str, Any]) -> str:
+    return "none" if row["bytes"] is None else f"{row['bytes']:,}"
+
+
+def _resnet8(found: dict[str, Any]) -> tuple[str, bool]:
+    outcomes = ", ".join(f"{count} {word}" for word, count in found["outcomes"].items())
+    front = [
+        f"| {r['method']} | {r['sizes']['brotli']:,} | {r['accuracy']:.2%} | "
+        f"{r['drop']:+.2f} [{r['interval'][0]:+.2f}, {r['interval'][1]:+.2f}] |"
+        for r in found["front"]
+    ]
+    beaten = [f"{r['recipe']} (seed {r['seed']})" for r in found["written"] if r["dominates"]]
+    head = (
+        f"{found['minutes']:g} minutes, {found['workers']} workers on {found['cores']} cores, an empty cache; trials: "
+        f"{outcomes}. The front on the 5,000 test images:\n\n"
+        "| Trial | Brotli | Accuracy | Drop [95 %] |\n|---|--:|--:|--:|\n"
+    )
+    told = f"dominated beyond the paired interval by: {', '.join(beaten)}" if beaten else "none of them dominates it"
+    tail = f"\n\nAgainst {len(found['written'])} files of the hand-written recipes on the same images: {told}."
+    return head + "\n".join(front) + tail, not beaten
