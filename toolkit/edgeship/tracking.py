@@ -7,11 +7,13 @@ be loaded and served, others are artifacts. Nothing is pickled.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,7 +131,8 @@ def _client(uri: str) -> Iterator[MlflowClient]:
     except ImportError as error:
         raise MissingPackageError("MLflow is not installed", remedy="Get it: pip install 'edgeship[mlflow]'") from error
     try:
-        yield MlflowClient(uri, registry_uri=uri)
+        with contextlib.redirect_stdout(sys.stderr):  # it prints where a run is to be seen
+            yield MlflowClient(uri, registry_uri=uri)
     except EdgeshipError:
         raise
     except Exception as error:
@@ -154,7 +157,7 @@ def _experiment(client: MlflowClient, uri: str, name: str) -> str:
 
 def _run(client: MlflowClient, experiment: str, build: Path, report: Report, digest: str) -> str:
     """A finished run with all that there is; one that could not be finished is marked as failed."""
-    started = int(datetime.fromisoformat(report.created).timestamp() * 1000)
+    started = _milliseconds(report)
     short = line(build)
     tags = {
         _BUILD_TAG: digest,
@@ -179,7 +182,7 @@ def _run(client: MlflowClient, experiment: str, build: Path, report: Report, dig
 def _log(client: MlflowClient, run_id: str, build: Path, report: Report) -> None:
     from mlflow.entities import Metric, Param
 
-    now = int(datetime.fromisoformat(report.created).timestamp() * 1000)
+    now = _milliseconds(report)
     parameters = [Param(name, text[:_LONGEST_PARAMETER]) for name, text in _parameters(report).items()]
     values = [Metric(_NOT_IN_NAMES.sub("_", name), value, now, step) for name, value, step in _metrics(report)]
     client.log_batch(run_id, metrics=values, params=parameters)
@@ -190,6 +193,14 @@ def _log(client: MlflowClient, run_id: str, build: Path, report: Report) -> None
         with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
             _write_model(artifact, Path(scratch), run_id)
             client.log_artifacts(run_id, scratch, _place(artifact))
+
+
+def _milliseconds(report: Report) -> int:
+    """When the build was, since 1970. Raises InputError where the report names no moment."""
+    try:
+        return int(datetime.fromisoformat(report.created).timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"the report was made at {report.created}, which is no moment") from error
 
 
 def _place(artifact: Artifact) -> str:

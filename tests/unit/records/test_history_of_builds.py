@@ -74,6 +74,35 @@ def test_damaged_reports_are_said(copy, capsys, damage):
     assert "left out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["measurements"][0].update(artifact="tflite/none"),
+        lambda d: d["measurements"][0].update(round_lengths=[1]),
+        lambda d: d.update(created="9999-99-99T99:99:99Z"),
+        lambda d: d["baseline"].update(metric="NaN"),
+        lambda d: [found.update(path="./artifacts") for found in d["predictions"].values()],
+        lambda d: [gate.update(interval=["NaN", "Infinity"]) for gate in d["gates"] if gate["name"] == "metric"],
+        lambda d: d.update(metric="auc"),
+        lambda d: d.update(recipe={}),
+        lambda d: d.update(artifacts=[]),
+        lambda d: d.update(dataset=None, baseline=None, predictions={}),
+    ],
+)
+def test_reports_that_contradict_themselves_end_in_a_line_or_a_reason(work, copy, change, capsys):
+    build = copy("first")
+    document = json.loads((build / "report.json").read_text())
+    change(document)
+    (build / "report.json").write_text(json.dumps(document))
+    assert run(build, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["builds"]) in (0, 1)
+    for pair in ((build, work / "builds" / "worse"), (work / "builds" / "worse", build)):
+        assert run(*pair, "--json") in (0, 2)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        json.loads(said.out or "{}")
+
+
 def test_two_builds_are_compared_stage_by_file(work, capsys):
     assert run(work / "builds" / "first", work / "builds" / "worse", "--json") == 0
     found = json.loads(capsys.readouterr().out)["comparison"]

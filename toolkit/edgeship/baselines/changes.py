@@ -23,6 +23,8 @@ from edgeship.types import Array, Change, Report, Result, SliceRow, StageFile
 
 #: Of `recorded`, what is not said here otherwise.
 _TIMES = ("latency", "instructions", "arena", "run")
+#: Metrics whose result of a sample is a row of numbers.
+_OF_ROWS = ("auc", "miou")
 
 
 @dataclass(frozen=True)
@@ -300,7 +302,7 @@ def _paired(now: Kept, before: Kept, scene: _Scene) -> tuple[Array, Array, Metri
         base = before.results.get(runtime)
         if metric is None or base is None or base.shape != found.shape:
             continue
-        if found.ndim == 1 or metric.name in METRICS:
+        if found.ndim == (2 if metric.name in _OF_ROWS else 1):
             return base.astype(np.float64), found.astype(np.float64), metric
     return None
 
@@ -328,7 +330,7 @@ def _times(now: Report, before: Build, limits: Limits, history: Sequence[Record]
     """Verdicts on milliseconds and counts by file; of a bundle only what it says."""
     by_id = {artifact.id: artifact for artifact in now.artifacts}
     rows: tuple[Result, ...] = (*now.measurements, *now.emulations)
-    mine = [(by_id[row.artifact], row) for row in rows]
+    mine = [(by_id[row.artifact], row) for row in rows if row.artifact in by_id]
     found: dict[str, list[Judged]] = {}
     if before.report is None:
         for artifact, row in mine:

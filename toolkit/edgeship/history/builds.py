@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from edgeship.errors import InputError
 from edgeship.pipeline import lineage
 from edgeship.report.store import NAME
 from edgeship.report.view import rows
-from edgeship.types import Change, Report
+from edgeship.types import Change, Gate, Report
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def line(path: Path) -> BuildLine:
         revision=_revision(folder),
         recipe=str(report.recipe.get("name", "")),
         metric=report.metric,
-        baseline=report.baseline.metric if report.baseline is not None else None,
+        baseline=_finite(report.baseline.metric) if report.baseline is not None else None,
         files=len(report.artifacts),
         passed=passed,
     )
@@ -123,13 +124,23 @@ def _with_best(head: BuildLine, report: Report) -> BuildLine:
     return replace(
         head,
         best=row.artifact.id,
-        value=row.metric,
-        drop=Change(gate.value, gate.interval, gate.unit) if gate is not None and gate.interval else None,
+        value=_finite(row.metric),
+        drop=_change(gate),
         size_bytes=row.artifact.size_bytes,
         wire_bytes=row.wire_bytes,
         latency_ms=timing.summary.median_ms if timing is not None else None,
         where=timing.where if timing is not None else "",
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _change(gate: Gate | None) -> Change | None:
+    if gate is None or gate.interval is None or not all(map(math.isfinite, (gate.value, *gate.interval))):
+        return None
+    return Change(gate.value, gate.interval, gate.unit)
 
 
 def _revision(folder: Path) -> str:
