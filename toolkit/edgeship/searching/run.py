@@ -158,10 +158,8 @@ def _check(task: Task, options: Options) -> None:
     for name, low in (("workers", 1), ("heartbeat_seconds", 1)):
         if not low <= getattr(options, name) <= 10_000:
             raise InputError(f"{name} is {getattr(options, name)}", remedy=f"Allowed: {low} to 10000.")
-    if options.sampler not in database.SAMPLERS:
-        raise InputError(
-            f"no sampler is called {options.sampler!r}", remedy=f"Allowed: {', '.join(database.SAMPLERS)}."
-        )
+    if options.sampler not in SAMPLERS:
+        raise InputError(f"no sampler is called {options.sampler!r}", remedy=f"Allowed: {', '.join(SAMPLERS)}.")
     remote = [t for t in task.targets if t.partition(":")[0] in ("ssh", "coral", "adb")]
     if options.executor != "local" and remote and not options.storage:
         raise InputError(
