@@ -59,6 +59,9 @@ class Page(Protocol):
     def drag(self, points: Sequence[tuple[float, float]]) -> None:
         """Draw with the mouse through places of the window, CSS pixels."""
 
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Another window, in CSS pixels; `dark` as a person prefers it, in Chromium only."""
+
     def screenshot(self, path: Path) -> None:
         """A PNG of what is in the window."""
 
@@ -92,6 +95,10 @@ class _Chromium:
         for point in points[1:]:
             mouse.move(*point, steps=4)
         mouse.up()
+
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
+        self._page.set_viewport_size({"width": width, "height": height})
+        self._page.emulate_media(color_scheme="dark" if dark else "light")
 
     def screenshot(self, path: Path) -> None:
         self._page.screenshot(path=path)
@@ -144,25 +151,29 @@ class _Firefox:
     def _act(self, source: dict[str, Any]) -> None:
         self._ask("WebDriver:PerformActions", {"actions": [source]})
 
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
+        assert not dark
+        frame = self.js("[outerWidth - innerWidth, outerHeight - innerHeight]")
+        self._ask("WebDriver:SetWindowRect", {"width": width + frame[0], "height": height + frame[1]})
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._ask("WebDriver:TakeScreenshot", {"full": False})["value"]))
 
 
 @contextmanager
-def driven(browser: str, *flags: str, **context: Any) -> Iterator[Page]:
+def driven(browser: str, *flags: str) -> Iterator[Page]:
     """A page of a browser with a profile of its own; skips the test where the browser cannot be driven.
 
     Args:
         browser: `chromium` or `firefox`.
         flags: for Chromium's command line.
-        context: for Playwright's `new_context`, for instance `viewport` or `color_scheme`; Chromium only.
     """
-    with _chromium(flags, context) if browser == "chromium" else _firefox() as page:
+    with _chromium(flags) if browser == "chromium" else _firefox() as page:
         yield page
 
 
 @contextmanager
-def _chromium(flags: Sequence[str], context: dict[str, Any]) -> Iterator[Page]:
+def _chromium(flags: Sequence[str]) -> Iterator[Page]:
     if why := missing_chromium():
         pytest.skip(f"needs {why}")
     from playwright.sync_api import sync_playwright
@@ -170,7 +181,7 @@ def _chromium(flags: Sequence[str], context: dict[str, Any]) -> Iterator[Page]:
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=chromium(), args=list(flags))
         try:
-            yield _Chromium(started.new_context(**context).new_page())
+            yield _Chromium(started.new_page())
         finally:
             started.close()
 

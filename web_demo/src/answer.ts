@@ -4,12 +4,13 @@ import { element, say, shape } from "./page.ts";
 import { CELLS } from "./raster.ts";
 import { reading } from "./words.ts";
 
-/** What is said is said once the hand rests. */
-const REST_MS = 400;
+/** What is read aloud is read at most this often: a camera gives another answer with every picture. */
+const PAUSE_MS = 1000;
 
 export class Answer {
   readonly #digit = element("digit", HTMLElement);
   readonly #says = element("says", HTMLElement);
+  readonly #aloud = element("aloud", HTMLElement);
   readonly #bars = new Map<string, { row: HTMLElement; number: HTMLElement }>();
   readonly #cells: SVGElement[];
   #timer = 0;
@@ -59,7 +60,11 @@ export class Answer {
   }
 
   #say(words: string): void {
-    clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => say(this.#says, words), this.#says.textContent ? REST_MS : 0);
+    say(this.#says, words);
+    this.#timer ||= window.setTimeout(() => {
+      this.#timer = 0;
+      // Without the percentages, which are never twice the same.
+      say(this.#aloud, this.#says.textContent.replace(/ \([^)]*\)/g, ""));
+    }, PAUSE_MS);
   }
 }

@@ -2,10 +2,11 @@
 import "./style.css";
 import { description, keepOffline, type Info, type RuntimeName } from "digits";
 import { Answer } from "./answer.ts";
+import { Following } from "./following.ts";
 import { Pad } from "./pad.ts";
-import { element, say } from "./page.ts";
+import { acts, element, enable, say } from "./page.ts";
 import { Camera, PictureFile } from "./pictures.ts";
-import { counted, drawn, pixels } from "./raster.ts";
+import { CELLS, counted, drawn, pixels } from "./raster.ts";
 import { Runner } from "./runner.ts";
 import { Running } from "./running.ts";
 import { bytes, modelTrouble, type Trouble } from "./words.ts";
@@ -15,8 +16,10 @@ const RUNS = 100;
 const runner = new Runner();
 const answer = new Answer(description.labels);
 const running = new Running(description.runtimes, (name) => void start(name));
+const following = new Following(() => void start(runner.model?.info.runtime ?? "auto"));
 const trouble = { place: element("trouble", HTMLElement), again: element("trouble-again", HTMLButtonElement) };
-let dots: Uint8Array | null = null;
+/** What the network is to read: 8 x 8 counts. */
+let counts: Uint8Array | null = null;
 let empty = "Nothing is written yet.";
 
 function show(found: Trouble | null, again?: () => void): void {
@@ -28,16 +31,15 @@ function show(found: Trouble | null, again?: () => void): void {
 }
 
 async function read(): Promise<void> {
-  if (dots === null) {
+  const shown = counts;
+  if (shown === null) {
     answer.empty(empty);
     return;
   }
-  const counts = counted(dots);
-  answer.see(counts);
-  const shown = dots;
+  answer.see(shown);
   try {
-    const prediction = await runner.predict(pixels(counts));
-    if (prediction === null || shown !== dots) return;
+    const prediction = await runner.predict(pixels(shown));
+    if (prediction === null || shown !== counts) return;
     answer.show(prediction.classes);
     running.add(runner.model?.info.runtime ?? "", prediction.milliseconds);
   } catch (error) {
@@ -46,12 +48,12 @@ async function read(): Promise<void> {
 }
 
 function give(given: Uint8Array | null, otherwise: string): void {
-  dots = given;
+  counts = given;
   empty = otherwise;
   void read();
 }
 
-const pad = new Pad((strokes) => give(strokes.length ? drawn(strokes) : null, "Nothing is written yet."));
+const pad = new Pad((strokes) => give(strokes.length ? counted(drawn(strokes)) : null, "Nothing is written yet."));
 const camera = new Camera((found) => give(found, "No digit is seen."));
 new PictureFile((found) => give(found, "No digit was found."));
 
@@ -60,7 +62,7 @@ for (const mode of document.querySelectorAll<HTMLInputElement>("input[name=mode]
     for (const name of ["draw", "picture", "camera"]) element(name, HTMLElement).hidden = name !== mode.value;
     camera.stop();
     const { strokes } = pad;
-    if (mode.value === "draw") give(strokes.length ? drawn(strokes) : null, "Nothing is written yet.");
+    if (mode.value === "draw") give(strokes.length ? counted(drawn(strokes)) : null, "Nothing is written yet.");
     else give(null, mode.value === "picture" ? "No picture is chosen yet." : "The camera does not look yet.");
   });
 }
@@ -69,12 +71,17 @@ async function start(runtime: RuntimeName | "auto"): Promise<void> {
   show(null);
   running.starting(runtime);
   try {
-    const model = await runner.start({ runtime, onProgress: ({ status, allLoaded, allTotal }) => {
-      if (status === "progress") running.say(`Starting: ${bytes(allLoaded)} of ${bytes(allTotal)}.`);
-    } });
+    const updates = await following.source();
+    const model = await runner.start({
+      runtime,
+      ...(updates && { updates }),
+      onProgress: ({ status, allLoaded, allTotal }) => {
+        if (status === "progress") running.say(`Starting: ${bytes(allLoaded)} of ${bytes(allTotal)}.`);
+      },
+    });
     if (model === null) return;
     running.started(model.info);
-    say(element("version", HTMLElement), `${model.info.name} ${model.info.version}`);
+    following.runs(model.info);
     await Promise.all([read(), offline(model.info)]);
   } catch (error) {
     running.failed();
@@ -101,8 +108,8 @@ async function offline({ notices }: Info): Promise<void> {
 
 async function measure(): Promise<void> {
   const button = element("measure", HTMLButtonElement);
-  button.disabled = true;
-  const input = pixels(counted(dots ?? new Uint8Array(32 * 32)));
+  enable(button, false);
+  const input = pixels(counts ?? new Uint8Array(CELLS * CELLS));
   try {
     for (let k = 0; k < RUNS; k++) {
       const prediction = await runner.predict(input);
@@ -111,8 +118,8 @@ async function measure(): Promise<void> {
   } catch (error) {
     show(modelTrouble(error), () => void start("auto"));
   }
-  button.disabled = false;
+  enable(button, true);
 }
 
-element("measure", HTMLButtonElement).addEventListener("click", () => void measure());
+acts(element("measure", HTMLButtonElement), () => void measure());
 void start("auto");

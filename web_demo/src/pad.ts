@@ -1,5 +1,5 @@
 /** The pad: ink by pointer and by keyboard, on the drawing that pen.ts knows. */
-import { element, say, shape } from "./page.ts";
+import { acts, element, enable, say, shape } from "./page.ts";
 import { BLANK, begun, cleared, drawnTo, key, spoken, undone, type Drawing } from "./pen.ts";
 import type { Point, Stroke } from "./raster.ts";
 
@@ -20,8 +20,8 @@ export class Pad {
     this.#pad.addEventListener("pointerdown", (event) => this.#begin(event));
     this.#pad.addEventListener("pointermove", (event) => this.#draw(event));
     for (const end of ["pointerup", "pointercancel"]) this.#pad.addEventListener(end, () => (this.#pointer = null));
-    this.#tools.undo.addEventListener("click", () => this.#show(undone(this.#drawing)));
-    this.#tools.clear.addEventListener("click", () => this.#show(cleared(this.#drawing)));
+    acts(this.#tools.undo, () => this.#show(undone(this.#drawing)));
+    acts(this.#tools.clear, () => this.#show(cleared(this.#drawing)));
     this.#show(BLANK);
   }
 
@@ -65,7 +65,7 @@ export class Pad {
     this.#cursor.setAttribute("cx", String(next.cursor.x));
     this.#cursor.setAttribute("cy", String(next.cursor.y));
     this.#cursor.classList.toggle("down", next.down);
-    for (const tool of Object.values(this.#tools)) tool.disabled = !next.strokes.length;
+    for (const tool of Object.values(this.#tools)) enable(tool, next.strokes.length > 0);
     if (!changed) return;
     this.#ink.replaceChildren(...next.strokes.map((stroke) => shape("polyline", { points: [...stroke, ...(stroke.length === 1 ? stroke : [])].map(({ x, y }) => `${x},${y}`).join(" ") })));
     this.#changed(next.strokes);

@@ -18,3 +18,14 @@ export function shape(name: string, attributes: Readonly<Record<string, string |
 export function say(place: Element, words: string): void {
   if (place.textContent !== words) place.textContent = words;
 }
+
+/** What a button does; while it is off nothing, though it keeps the focus, which `disabled` would take from it. */
+export function acts(button: HTMLButtonElement, act: () => void): void {
+  button.addEventListener("click", () => {
+    if (button.ariaDisabled !== "true") act();
+  });
+}
+
+export function enable(button: HTMLButtonElement, on: boolean): void {
+  button.ariaDisabled = on ? null : "true";
+}

@@ -1,5 +1,5 @@
-/** A digit in a photograph or a picture file: found, and brought to dots as a drawn one is. */
-import { DOTS, bounds, fitting, type Point } from "./raster.ts";
+/** A digit in a photograph or a picture file: found, and brought to counts as a drawn one is. */
+import { bounds, CELLS, DOTS, fitting, MOST, type Point } from "./raster.ts";
 
 /** Pixels as a canvas gives them. */
 export interface Pixels {
@@ -14,6 +14,10 @@ const DIRT = 0.15;
 const CONTRAST = 24;
 /** Ink that covers more of a picture than this is no digit on a sheet. */
 const MOST_INK = 0.6;
+/** Part of the way from paper to ink that is noise. */
+const UNEVEN = 0.12;
+/** Places of a cell that are looked at, in each direction. */
+const LOOKS = 8;
 
 /** Grey levels 0 to 255 by the formula of Pillow, ITU-R 601-2. */
 export function grey({ data, width, height }: Pixels): Uint8Array {
@@ -45,7 +49,7 @@ export function threshold(levels: Uint8Array): { level: number; dark: number; li
   return best;
 }
 
-/** The digit of a picture as 32 x 32 dots; null: none is there to be seen. Paper is what the picture's edge shows most. */
+/** The digit of a picture as 8 x 8 counts; null: none is there to be seen. Paper is what the picture's edge shows most. */
 export function found(picture: Pixels): Uint8Array | null {
   const { width, height } = picture;
   const levels = grey(picture);
@@ -56,7 +60,19 @@ export function found(picture: Pixels): Uint8Array | null {
   const ink = levels.map((grey) => Number(grey > level !== paperIsLight));
   const kept = clean(ink, width);
   const covered = kept.reduce((sum, dot) => sum + dot, 0);
-  return covered === 0 || covered > MOST_INK * kept.length ? null : sampled(kept, width);
+  if (covered === 0 || covered > MOST_INK * kept.length) return null;
+  const paper = paperIsLight ? light : dark;
+  const full = inmost(levels.filter((_, k) => kept[k]), paperIsLight);
+  // Edges of ink are grey, in the training data too; paper is never quite even.
+  const share = (k: number): number => (((levels[k] ?? 0) - paper) / (full - paper) - UNEVEN) / (1 - UNEVEN);
+  const shares = Float32Array.from(kept, (dot, k) => (ink[k] === dot ? Math.min(1, Math.max(0, share(k))) : 0));
+  return sampled(shares, kept, width);
+}
+
+/** The level of ink where it is whole: nine tenths of it are nearer to the paper. */
+function inmost(levels: Uint8Array, paperIsLight: boolean): number {
+  const sorted = levels.slice().sort();
+  return sorted[Math.floor(sorted.length * (paperIsLight ? 0.1 : 0.9))] ?? 0;
 }
 
 /** Ink without small parts; parts hang together by sides and corners. */
@@ -89,25 +105,25 @@ function around(at: number, width: number, length: number): number[] {
   return columns.flatMap((dx) => [at - width + dx, at + dx, at + width + dx]).filter((k) => k >= 0 && k < length && k !== at);
 }
 
-/** A dot is ink where most of the places that fall into it are; 16 of them are looked at. */
-function sampled(ink: Uint8Array, width: number): Uint8Array {
+/** Counts of a digit that is enlarged to fill all cells, as wide as it was high before: 16 times the share of ink in each. */
+function sampled(shares: Float32Array, kept: Uint8Array, width: number): Uint8Array {
   const inked: Point[] = [];
-  ink.forEach((dot, k) => {
+  kept.forEach((dot, k) => {
     if (dot) inked.push({ x: k % width, y: Math.floor(k / width) }, { x: (k % width) + 1, y: Math.floor(k / width) + 1 });
   });
-  const dots = new Uint8Array(DOTS * DOTS);
+  const sums = new Float32Array(CELLS * CELLS);
   const box = bounds(inked);
-  if (box === null) return dots;
+  if (box === null) return new Uint8Array(sums);
   const place = fitting(box, 0);
   const origin = place({ x: 0, y: 0 });
   const scale = place({ x: 1, y: 0 }).x - origin.x;
-  const at = (x: number, y: number): number => {
-    const [column, row] = [Math.floor((x - origin.x) / scale), Math.floor((y - origin.y) / scale)];
-    return column < 0 || column >= width ? 0 : (ink[row * width + column] ?? 0);
-  };
-  return dots.map((_, k) => {
-    let sum = 0;
-    for (let part = 0; part < 16; part++) sum += at((k % DOTS) + ((part % 4) + 0.5) / 4, Math.floor(k / DOTS) + (Math.floor(part / 4) + 0.5) / 4);
-    return Number(sum >= 8);
-  });
+  const side = CELLS * LOOKS;
+  for (let look = 0; look < side * side; look++) {
+    const [x, y] = [look % side, Math.floor(look / side)];
+    const at = (dots: number, from: number): number => Math.floor((((dots + 0.5) * DOTS) / side - from) / scale);
+    const [column, row] = [at(x, origin.x), at(y, origin.y)];
+    const cell = Math.floor(y / LOOKS) * CELLS + Math.floor(x / LOOKS);
+    if (column >= 0 && column < width) sums[cell] = (sums[cell] ?? 0) + (shares[row * width + column] ?? 0);
+  }
+  return Uint8Array.from(sums, (sum) => Math.round((sum / (LOOKS * LOOKS)) * MOST));
 }

@@ -1,14 +1,14 @@
-/** Pictures from files and from the camera, as dots. */
-import { element, say } from "./page.ts";
+/** Pictures from files and from the camera, as counts. */
+import { acts, element, enable, say } from "./page.ts";
 import { found, type Pixels } from "./picture.ts";
 import { cameraTrouble } from "./words.ts";
 
-/** Pictures are looked at in this size; digits have 32 dots. */
+/** Pictures are looked at in this size. */
 const LOOKED_AT = 200;
 const FRAMES_PER_SECOND = 6;
 
-/** Dots of a digit, or null where none was found. */
-type Tell = (dots: Uint8Array | null) => void;
+/** Counts of a digit, or null where none was found. */
+type Tell = (counts: Uint8Array | null) => void;
 
 function squared(source: CanvasImageSource, width: number, height: number): Pixels {
   const side = Math.min(width, height);
@@ -61,9 +61,9 @@ export class PictureFile {
     Object.assign(this.#shown, { width: LOOKED_AT, height: LOOKED_AT, hidden: false });
     this.#shown.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(pixels.data), LOOKED_AT), 0, 0);
     element("drop-words", HTMLElement).classList.add("unseen");
-    const dots = found(pixels);
-    say(this.#says, dots === null ? `No digit was found in ${file.name}: ink and paper must differ.` : `${file.name} was read.`);
-    this.#tell(dots);
+    const counts = found(pixels);
+    say(this.#says, counts === null ? `No digit was found in ${file.name}: ink and paper must differ.` : `${file.name} was read.`);
+    this.#tell(counts);
   }
 }
 
@@ -77,14 +77,14 @@ export class Camera {
 
   constructor(tell: Tell) {
     this.#tell = tell;
-    this.#toggle.addEventListener("click", () => {
+    acts(this.#toggle, () => {
       if (this.#timer) this.stop();
       else void this.#start();
     });
   }
 
   async #start(): Promise<void> {
-    this.#toggle.disabled = true;
+    enable(this.#toggle, false);
     try {
       const camera = { facingMode: "environment", width: { ideal: 640 } };
       this.#video.srcObject = await navigator.mediaDevices.getUserMedia({ video: camera });
@@ -97,7 +97,7 @@ export class Camera {
       const { what, remedy } = cameraTrouble(error);
       say(this.#says, `${what} ${remedy}`);
     }
-    this.#toggle.disabled = false;
+    enable(this.#toggle, true);
   }
 
   stop(): void {

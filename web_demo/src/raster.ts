@@ -5,6 +5,8 @@
 export const DOTS = 32;
 export const CELLS = 8;
 const BLOCK = DOTS / CELLS;
+/** Of a cell whose dots are all ink. */
+export const MOST = BLOCK * BLOCK;
 
 /** A place on the pad, 0 to 1 from its left and its top. */
 export interface Point {
@@ -19,8 +21,8 @@ export interface Box {
   readonly bottom: number;
 }
 
-/** Half the pen's width in dots: digits in the training data are about four dots thick. */
-const PEN = 2.1;
+/** Half the pen's width in dots: digits in the training data are about six dots thick. */
+const PEN = 2.9;
 /** A shape smaller than this part of the pad is not made larger than a shape of this size would be. */
 const LEAST = 0.2;
 
@@ -83,7 +85,7 @@ export function counted(dots: Uint8Array): Uint8Array {
 export function pixels(counts: Uint8Array): { data: Uint8ClampedArray; width: number; height: number } {
   const data = new Uint8ClampedArray(counts.length * 4);
   counts.forEach((count, k) => {
-    const grey = (count / (BLOCK * BLOCK)) * 255;
+    const grey = (count / MOST) * 255;
     data.set([grey, grey, grey, 255], k * 4);
   });
   return { data, width: CELLS, height: CELLS };

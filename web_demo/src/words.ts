@@ -1,5 +1,6 @@
 /** What the page says. */
 import type { Classification } from "digits";
+import type { UpdateState } from "digits/updates";
 
 const SURE = 0.95;
 const LIKELY = 0.6;
@@ -74,4 +75,36 @@ export function modelTrouble(error: unknown): Trouble {
   const message = member(error, "message") || String(error);
   const remedy = member(error, "remedy");
   return known === undefined ? { what: `The model does not run: ${message}.`, remedy } : { what: known, remedy: remedy || message };
+}
+
+const FAILED: Readonly<Record<string, string>> = {
+  refused: "What the repository gave was refused",
+  unavailable: "The repository cannot be followed now",
+  storage: "The browser stores nothing here",
+  input: "The repository is not set up",
+};
+
+/** What is said of updates, and what the button beside it does; null: nothing while something is under way. */
+export function updateWords(state: UpdateState, runs: string): { says: string; asks: string | null } {
+  const { status, next, loaded, total, error, refused, persistent } = state;
+  const again = "Look now";
+  const kept = persistent ? "" : " The browser keeps no updates for this page: the next visit begins anew.";
+  switch (status) {
+    case "idle":
+      return { says: "Nothing was looked for yet.", asks: again };
+    case "checking":
+      return { says: "Looking for a newer release.", asks: null };
+    case "downloading":
+      return { says: `A newer release comes: ${bytes(loaded)} of ${bytes(total)}.`, asks: null };
+    case "testing":
+      return { says: "A newer release is here, and is tested.", asks: null };
+    case "current":
+      return { says: `${runs} is what the repository has for this browser.${kept}`, asks: again };
+    case "ready":
+      return { says: `${next?.version ?? "The page's own version"} is here and passed its test.${kept}`, asks: `Use ${next?.version ?? "it"}` };
+    case "kept":
+      return { says: `${runs} goes on. ${refused.length ? `Not taken: ${refused.join("; ")}.` : "What is offered does not run here."}`, asks: again };
+    case "failed":
+      return { says: `${FAILED[error?.code ?? ""] ?? "No update"}: ${error?.message ?? ""}. ${runs} goes on.`, asks: again };
+  }
 }

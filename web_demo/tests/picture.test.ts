@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import { found, grey, threshold, type Pixels } from "../src/picture.ts";
-import { DOTS } from "../src/raster.ts";
 
 /** A sheet with a bar of ink, 40 x 40. */
 function sheet(paper: number, ink: number, spots: readonly (readonly [number, number])[] = []): Pixels {
@@ -23,10 +22,9 @@ test("the threshold lies between two kinds of levels", () => {
 });
 
 test.each([["dark on light", 230, 30], ["light on dark", 10, 240], ["pale", 150, 110]])("ink is found: %s", (_, paper, ink) => {
-  const dots = found(sheet(paper, ink));
-  expect(dots).not.toBeNull();
-  const rows = Array.from({ length: DOTS }, (_, k) => dots?.slice(k * DOTS, (k + 1) * DOTS).reduce((sum, dot) => sum + dot, 0));
-  expect(rows.every((width) => width === 4)).toBe(true); // 30 rows fill 32 dots, the bar keeps its shape
+  const counts = found(sheet(paper, ink));
+  // 30 rows fill 8, so 4 columns become 1.07, half of them left of the middle
+  expect([...(counts ?? [])]).toEqual(Array.from({ length: 8 }, () => [0, 0, 0, 8, 8, 0, 0, 0]).flat());
 });
 
 test("dirt is left out, and a part of the digit is not", () => {
@@ -34,6 +32,13 @@ test("dirt is left out, and a part of the digit is not", () => {
   expect(found(sheet(230, 30, [[2, 2], [36, 38]]))).toEqual(clean);
   const part = Array.from({ length: 30 }, (_, k) => [30 + (k % 2), 10 + Math.floor(k / 2)] as const);
   expect(found(sheet(230, 30, part))).not.toEqual(clean);
+});
+
+test("half of the way from paper to ink is half a count", () => {
+  const { data, width, height } = sheet(200, 0);
+  for (let k = 0; k < width * height; k++) if (k % width === 22 && k >= 5 * width && k < 35 * width) data.set([100, 100, 100], 4 * k);
+  const row = [...(found({ data, width, height })?.slice(32, 40) ?? [])];
+  expect(row.reduce((sum, count) => sum + count, 0)).toBeCloseTo((4.5 / 30) * 8 * 16, -1);
 });
 
 test("a blank sheet has no digit", () => {
