@@ -33,7 +33,7 @@ FILL = 0.3
 
 
 def retrained(build: Path, package: Path, folder: Path, seed: int, *, honest: bool = True) -> Path:
-    """The release of a package with other weights, and golden samples that its own runtime gave for them, if `honest`."""
+    """The release of a package with other weights, and golden samples that its runtime gave, if `honest`."""
     artifact = next(a for a in read(build).artifacts if a.id == "tfjs/uint8")
     place = folder / f"model-{seed}"
     shutil.copytree(artifact.path, place)
@@ -96,10 +96,12 @@ def publish(build: Path, package: Path, folder: Path) -> None:
     """Write folders of releases: the repository as it was with each of them for all.
 
     `1.0.0` has the package's own files, `1.1.0` and `1.2.0` other weights, `1.3.0` golden samples that its weights do
-    not give. Beside them `root.json`, and `answers.json`: what each release gives.
+    not give; `litert` both formats of one model. Beside them `root.json`, and `answers.json`: what each release gives.
     """
     keys = keymaking.create(folder / "keys", keymaking.PLAIN, dev=True)
     (folder / "root.json").write_bytes(keys.root)
+    both = package.with_name("both")  # TF.js and LiteRT.js, another line
+    release.publish(Repository(open_store(str(folder / "litert")), keys), [both], model="both")
     repository = Repository(open_store(str(folder / "repo")), keys)
     release.publish(repository, [package])
     shutil.copytree(folder / "repo", folder / "1.0.0")

@@ -55,6 +55,21 @@ def test_the_command_ends_with_what_to_paste(edgeship: Script, demo: Demo, packa
     assert (out / "mine.txt").exists()
 
 
+def test_devices_and_browsers_get_one_release(edgeship: Script, demo: Demo, packages: Path, tmp_path: Path) -> None:
+    device, keys, repo = tmp_path / "device", tmp_path / "keys", tmp_path / "repo"
+    assert edgeship("bundle", demo.build, "--for", "device", "--artifact", "tflite/int8", "--out", device).code == 0
+    assert edgeship("keys", "init", keys, "--dev").code == 0
+    ran = edgeship("publish", device, packages / "digits", "--repo", repo, "--keys", keys, "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["version"], ran.json["variants"]) == ("1.0.0", ["tflite-int8", "tfjs-uint8"])
+    # Chromium decodes no brotli: whatever is for browsers is plain or zstd.
+    stored = {path.suffix for path in repo.glob("targets/models/digits/v1/1.0.0/tfjs-uint8/**/*") if path.is_file()}
+    assert stored == {".json", ".zst"}
+    again = edgeship("publish", packages / "digits", packages / "digits", "--repo", repo, "--keys", keys)
+    assert again.code == 2
+    assert "same variant" in again.err
+
+
 def test_options_of_devices_are_refused(edgeship: Script, demo: Demo, tmp_path: Path) -> None:
     ran = edgeship("bundle", demo.build, "--for", "web", "--max-latency", "3", "--out", tmp_path / "x")
     assert ran.code == 2

@@ -1,4 +1,4 @@
-"""A package that follows a real repository, in real browsers: what it starts, what it takes, and what it never takes."""
+"""A package that follows a real repository, in real browsers: what it starts, takes, and never takes."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ def test_from_the_packages_own_files_to_a_release_and_without_a_network(page: Fo
     assert 0 < page.sent(PATCH) < 3000
     assert page.sent(SHARD) == page.sent("model.json") == page.sent("golden/") == 0
     assert state["loaded"] == state["total"] == page.sent(PATCH)
+    assert any(path.endswith("/decoder.js") for path in page.browser.site.log)  # not in the page's thread
     page.gives("1.0.0")  # the model that was loaded goes on
     assert page.again()["info"]["release"]["version"] == "1.1.0"
     page.gives("1.1.0")
@@ -222,6 +223,18 @@ def test_storage_that_is_blocked_lasts_as_long_as_the_page(page: Follower) -> No
     page.browser.do("blocked")
     assert page.start()["info"]["release"] is None
     page.gives("1.0.0")
+
+
+def test_a_release_for_litert(page: Follower) -> None:
+    """A .tflite file of a package with both formats, which is the same release for devices."""
+    found = page.start(pkg="both", options={"runtime": "litert-wasm"}, line="both/v1")
+    assert found["info"]["release"] is None
+    before = page.browser.do("predict", count=SIZE, fill=FILL)
+    page.offers("litert")
+    state = page.look()
+    assert (state["status"], state["next"]) == ("current", {"version": "1.0.0", "variant": "tflite-float32"})
+    assert page.again()["info"]["release"]["variant"] == "tflite-float32"
+    assert page.browser.do("predict", count=SIZE, fill=FILL) == before
 
 
 def test_blocked_workers(page: Follower) -> None:

@@ -119,7 +119,8 @@ def bundle(build: Path, kind: str, out: Path | None, force: bool, as_json: bool,
     compressed is taken, or the file that --artifact names; a build without one is refused.
 
     --for web writes an npm package instead: the smallest TF.js file that passed with a runtime that holds just its
-    operators, types, and a worker. It needs Node and: edgeship doctor --install node.
+    operators, types, and a worker; edgeship publish takes it, and it follows what is published. It needs Node and:
+    edgeship doctor --install node.
 
     \b
     Examples:

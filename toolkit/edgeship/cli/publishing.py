@@ -35,6 +35,8 @@ def publish(
 ) -> int:
     """Publish BUNDLES as one release, each as a variant of it.
 
+    A web package is published as it is: each of its files is a variant.
+
     The release is signed offline (the key of targets), and is for nobody until a rollout names it: the first one of
     a line of releases is for all. Devices that have an older release in use get patches where those are smaller.
 
@@ -90,11 +92,11 @@ def _show(made: Published, repository: Repository) -> None:
     if not made.new:
         ui.say(f"{made.model} {made.version} ({names}) is published already; nothing was changed")
         return
-    where = repository.store.address
+    where, keys = repository.store.address, " ".join(f"--keys {folder}" for folder in repository.keys.folders)
     then = (
         f"edgeship serve {where}"
         if made.first
-        else f"edgeship rollout start {line} --version {made.version} --percent 1 --repo {where} --keys KEYS"
+        else f"edgeship rollout start {line} --version {made.version} --percent 1 --repo {where} {keys}"
     )
     whom = "for all devices" if made.first else "for no device yet"
     ui.say(f"published: {made.model} {made.version} ({names}), {whom}   next: {then}")

@@ -20,10 +20,10 @@ async function loaded({ pkg, options = {}, abortAt }) {
 const numbers = async (name) => new Float32Array(await (await fetch(`/data/${name}`)).arrayBuffer());
 
 /** Updates of a package that stay until the page ends. */
-const followed = async ({ pkg = 'digits', root, options = {}, every = 0 }) => {
+const followed = async ({ pkg = 'digits', root, options = {}, every = 0, line = 'digits/v1' }) => {
   const { updates } = await import(`/packages/${pkg}/updates.js`);
   held.states = [];
-  held.fresh = updates({ repository: '/repo', root, line: 'digits/v1', every, onState: (state) => {
+  held.fresh = updates({ repository: '/repo', root, line, every, onState: (state) => {
     held.states.push(state);
     held.onState?.(state);
   } });

@@ -141,7 +141,7 @@ class Builder {
   async scripts(description, builtin, needs) {
     const inside = builtin ? `export { RUNTIMES } from ${JSON.stringify(path.join(this.job.sources, 'runtime', 'tfjs_wasm.ts'))};` : 'export const RUNTIMES = {};';
     const json = `export default ${JSON.stringify(description)};`;
-    const names = [...this.modules.keys(), 'worker.js'].sort();
+    const names = [...this.modules.keys(), 'decoder.js', 'worker.js'].sort();
     // Names of files are ours: letters, digits, - and one dot.
     const addresses = `export const ADDRESSES = {${names.map((name) => `${JSON.stringify(name)}: () => new URL(${JSON.stringify(`./${name}`)}, import.meta.url).href`).join(', ')}};`;
     const parts = { builtin: inside, description: json, addresses };
@@ -153,6 +153,7 @@ class Builder {
     await write('node.js', 'package/node.ts', [], { platform: 'node', define: {} });
     await write('node-worker.js', 'package/node_worker.ts', [], { platform: 'node', define: {} });
     await write('updates.js', 'package/updates.ts', [], { define: {} });
+    await write('decoder.js', 'package/decoder.ts', [], {});
     await write('sw.js', 'package/sw.ts', [], { format: 'iife', minify: false });
   }
 }

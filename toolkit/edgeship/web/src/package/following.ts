@@ -5,6 +5,7 @@ import { Files, type Bytes } from "../runtime/files.ts";
 import { Progress } from "../runtime/progress.ts";
 import { Store as Assets } from "../runtime/store.ts";
 import { Client, InputError, type BuiltIn, type Release, type Store } from "../updates/index.ts";
+import { inWorkers } from "./decoding.ts";
 import { readProbation, writeProbation, type Probation } from "./probation.ts";
 import type { Home } from "./seam.ts";
 import { selfTest } from "./selftest.ts";
@@ -41,6 +42,7 @@ export class Following {
       ...(channel === undefined ? {} : { channel }),
       selfTest: (release, signal) => selfTest(home, release, signal),
       builtIn: builtIn(home, assets),
+      decoding: inWorkers(home.urls["decoder.js"]),
     });
   }
 

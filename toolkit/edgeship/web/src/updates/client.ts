@@ -1,5 +1,6 @@
 import { withBuiltIn, type BuiltIn } from "./builtin.ts";
 import { isFile, sha256, type Bytes } from "./bytes.ts";
+import type { Decoding } from "./decoding.ts";
 import { InputError, RefusedError, UnavailableError } from "./errors.ts";
 import type { Progress } from "./fetching.ts";
 import { Http, LIMITS, type Limits } from "./http.ts";
@@ -38,6 +39,8 @@ export interface Options {
    * fetched, patches may begin from them, and `rollBack` may go back to them.
    */
   readonly builtIn?: BuiltIn;
+  /** Where patches and compressed files are decoded; by default in this thread. */
+  readonly decoding?: Decoding;
   readonly limits?: Partial<Limits>;
   /** Milliseconds since 1970. */
   readonly now?: () => number;

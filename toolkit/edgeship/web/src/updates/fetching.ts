@@ -1,4 +1,5 @@
 import { isFile, type Bytes } from "./bytes.ts";
+import type { Decoding } from "./decoding.ts";
 import { download } from "./download.ts";
 import { RefusedError, UpdateError } from "./errors.ts";
 import type { Http } from "./http.ts";
@@ -7,7 +8,6 @@ import { bytesOf, MANIFEST_BYTES, readManifest, type File, type Manifest } from 
 import { paths, type Line } from "./releases.ts";
 import type { Store } from "./stores.ts";
 import type { Repository, Target } from "./trust.ts";
-import { unpack } from "./unpack.ts";
 
 /** How far a download is: files so far, in bytes on the wire. A patch that fails makes the total larger. */
 export interface Progress {
@@ -45,6 +45,7 @@ export class Fetching {
     private readonly store: Store,
     private readonly repository: Repository,
     private readonly tell: (progress: Progress) => void,
+    private readonly decoding: Decoding,
   ) {}
 
   /** A document as it was signed; one that was fetched before is not fetched again. */
@@ -104,7 +105,7 @@ export class Fetching {
         const before = loaded;
         try {
           const wire = await download(this.http, this.store, target, more);
-          await this.#keep(file, base ? await this.#patched(file, base, wire) : await plain(file, wire));
+          await this.#keep(file, base ? await this.#patched(file, base, wire) : await this.#plain(file, wire));
           break;
         } catch (error) {
           // Whatever goes wrong with a patch, the stored file is there; who ends the update, ends it.
@@ -119,16 +120,15 @@ export class Fetching {
   async #patched(file: File, base: Base, patch: Bytes): Promise<Bytes> {
     const old = await held(this.store, base.sha256, base.size_bytes);
     if (!old) throw new RefusedError(`${base.name} is damaged`);
-    const { decode } = await import("./delta.ts"); // loaded by who needs it
-    return decode(old, patch, file.size_bytes);
+    return this.decoding.patch(old, patch, file.size_bytes);
+  }
+
+  async #plain({ stored, size_bytes }: File, wire: Bytes): Promise<Bytes> {
+    return stored ? this.decoding.unpack(wire, stored.encoding, size_bytes) : wire;
   }
 
   async #keep(file: File, made: Bytes): Promise<void> {
     if (!(await isFile(made, file.sha256, file.size_bytes))) throw new RefusedError(`${file.name} is another file`);
     await this.store.put(file.sha256, made);
   }
-}
-
-async function plain({ stored, size_bytes }: File, wire: Bytes): Promise<Bytes> {
-  return stored ? unpack(wire, stored.encoding, size_bytes) : wire;
 }

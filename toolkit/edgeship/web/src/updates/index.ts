@@ -8,6 +8,7 @@
  */
 export type { BuiltIn } from "./builtin.ts";
 export { Client, type Call, type Options, type Status } from "./client.ts";
+export { inThisThread, type Decoding } from "./decoding.ts";
 export { InputError, PatchError, RefusedError, StorageError, UnavailableError, UpdateError, type ErrorCode } from "./errors.ts";
 export type { Progress } from "./fetching.ts";
 export type { Limits } from "./http.ts";

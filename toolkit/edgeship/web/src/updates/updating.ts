@@ -1,5 +1,6 @@
 import type { BuiltIn } from "./builtin.ts";
 import type { Bytes } from "./bytes.ts";
+import { inThisThread, type Decoding } from "./decoding.ts";
 import { RefusedError, StorageError, UnavailableError } from "./errors.ts";
 import { Fetching, wireBytes, type Candidate, type Progress } from "./fetching.ts";
 import type { Http } from "./http.ts";
@@ -36,6 +37,7 @@ export interface Place {
   readonly state: Store;
   readonly files: Store;
   readonly builtIn?: BuiltIn;
+  readonly decoding?: Decoding;
   readonly http: Http;
   readonly now: number;
   readonly selfTest: (release: Release, signal: AbortSignal) => Promise<void>;
@@ -55,9 +57,9 @@ export class Update {
     private readonly place: Place,
     private found: State,
   ) {
-    const { root, http, state, now, line, files, tell } = place;
+    const { root, http, state, now, line, files, tell, decoding = inThisThread } = place;
     this.#repository = new Repository(root, http, state, now, found.seen ?? undefined);
-    this.#fetching = new Fetching(line, http, files, this.#repository, tell);
+    this.#fetching = new Fetching(line, http, files, this.#repository, tell, decoding);
   }
 
   /** Take the best release that passes its self-test. */
