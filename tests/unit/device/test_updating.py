@@ -11,7 +11,7 @@ from tests.enrolled_device import Device
 
 from edgeship.device import durable, probation
 from edgeship.device.config import Limits, Probation
-from edgeship.errors import InputError, UnavailableError, UpdateRefused
+from edgeship.errors import InputError, RepositoryUnavailable, UnavailableError, UpdateRefused
 from edgeship.releases.documents import Arm, Constraints
 from edgeship.releases.moments import text_of
 from edgeship.releases.names import rollout_path
@@ -21,6 +21,33 @@ def to_all(published: Published, text: str, seed: int, **made: object) -> None:
     """A release that all devices get."""
     published.release(text, seed, **made)
     published.rollout(text)
+
+
+def test_a_line_that_there_is_not_is_told_from_those_that_there_are(device: Device) -> None:
+    device.set(line="points/v7")
+    with pytest.raises(UpdateRefused, match="has no rollout of points/v7") as caught:
+        device.update()
+    assert caught.value.remedy == "It has releases of points/v1: device init with another --line."
+
+
+def test_a_server_that_is_away_is_told_in_words(device: Device) -> None:
+    device.set(repository="http://127.0.0.1:9")
+    with pytest.raises(RepositoryUnavailable) as caught:
+        device.update()
+    assert "cannot be fetched: Failed to establish a new connection: " in caught.value.message
+
+
+def test_a_release_that_may_not_run_any_more_is_nothing_to_go_back_to(device: Device, published: Published) -> None:
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    to_all(published, "1.1.0", 2)
+    device.update()
+    before = device.status().previous
+    assert before is not None
+    assert before.version == "1.0.0"
+    published.policy("1.0.0", "1.0.0")
+    device.update()
+    assert device.status().previous is None
 
 
 def test_the_first_release_is_installed_and_answers(device: Device) -> None:

@@ -200,7 +200,8 @@ def enrolled(name: str | None = None, folder: Path | None = None) -> Place:
         name = found[0]
     place = Place(where / check_model(name))
     if not place.config.is_file() and not place.root.is_file():
-        raise InputError(f"{name} is not enrolled in {where}", remedy=_ENROL)
+        known = ", ".join(names(folder))
+        raise InputError(f"{name} is not enrolled in {where}", remedy=f"{_ENROL} Enrolled is {known}.")
     return place
 
 

@@ -28,6 +28,8 @@ _CHUNK = 64 << 10
 _MOST_REDIRECTS = 4
 #: A rate is judged over so many seconds: networks pause.
 _WINDOW_SECONDS = 30.0
+#: What urllib3 puts before some of its messages: our class of connections, with its arguments.
+_CONNECTION = re.compile(r"^\w+\(host=[^)]*\): ")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 
 
@@ -155,7 +157,8 @@ class Http(Closing):
             if timed_out or self._overdue.is_set():
                 raise _slow(url, str(error)) from error
             raise RepositoryUnavailable(
-                f"{url} cannot be fetched: {error}", remedy="Is the network up, and the address right?"
+                f"{url} cannot be fetched: {_CONNECTION.sub('', str(error))}",
+                remedy="Is the network up, and the address right?",
             ) from error
 
 

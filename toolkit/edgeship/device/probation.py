@@ -177,10 +177,15 @@ def passed(trial: Trial, config: Config, now: datetime) -> bool:
     return now - moment_of(trial.since) >= timedelta(minutes=config.probation.minutes)
 
 
+def previous(place: Place, found: State) -> Release | None:
+    """What a rollback brings back; None: nothing that is whole and may run."""
+    held = _before(place, found)
+    return held if held is not None and allowed(held.version, read_seen(place)) else None
+
+
 def _back_if_possible(place: Place, found: State, reason: str) -> State:
     """The release before, where there is one that may run; else what runs goes on, in probation."""
-    held = _before(place, found)
-    return found if held is None or not allowed(held.version, read_seen(place)) else _left(place, found, reason)
+    return found if previous(place, found) is None else _left(place, found, reason)
 
 
 def _before(place: Place, found: State) -> Release | None:

@@ -54,9 +54,7 @@ def status(place: Place, *, now: clock.Clock = clock.system) -> Status:
     """Look; nothing is changed."""
     config, found, seen = configs.read(place), state.read(place), read_seen(place)
     slot = state.serving(place, found)
-    previous = state.release(place, state.other(slot))
-    if previous is not None and found.has_failed(previous.manifest_sha256):
-        previous = None
+    previous = probation.previous(place, found)
     return Status(
         place.folder.name,
         config.line,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +27,8 @@ from edgeship.types import Manifest
 
 T = TypeVar("T")
 
+_LINE = re.compile(r"models/([^/]+/v\d+)/")
+_MOST_LINES = 8
 #: Newer releases that are spoken of.
 _MOST_WITHHELD = 4
 
@@ -169,10 +172,18 @@ class _Update:
         remember(self._place, replace(seen, floor=policy.floor, revoked=policy.revoked))
         target = self._repository.delegated(rollout_path(self._line))
         if target is None:
-            raise UpdateRefused(f"{self._config.repository} has no rollout of {self._line}")
+            raise UpdateRefused(
+                f"{self._config.repository} has no rollout of {self._line}",
+                remedy=f"It has releases of {', '.join(self._lines()) or 'nothing'}: device init with another --line.",
+            )
         rollout = self._read(target, documents.rollout)
         member = configs.member(self._place, self._config)
         return _Told(policy, rollout, member, wish(rollout, policy, member, self._now))
+
+    def _lines(self) -> list[str]:
+        """Of this model first, of which somebody may have meant another major version."""
+        found = {match[1] for path in self._repository.offline_paths() if (match := _LINE.match(path))}
+        return sorted(found, key=lambda text: (not text.startswith(f"{self._line.model}/"), text))[:_MOST_LINES]
 
     def _read(self, target: Target, read: Callable[[bytes, Line], T]) -> T:
         content = self._fetching.document(target, documents.LIMIT_BYTES)
