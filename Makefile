@@ -33,6 +33,7 @@ system:
 	command -v mmdebstrap >/dev/null || lacking="$$lacking mmdebstrap"; command -v qemu-aarch64-static >/dev/null || lacking="$$lacking qemu-user-static"; \
 	command -v qemu-aarch64 >/dev/null || lacking="$$lacking qemu-user"; command -v cc >/dev/null || lacking="$$lacking gcc libc6-dev"; \
 	[ -x /usr/sbin/nginx ] || lacking="$$lacking nginx-light"; ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || lacking="$$lacking postgresql"; command -v strace >/dev/null || lacking="$$lacking strace"; \
+	! command -v javac >/dev/null || { command -v aapt2 && command -v zipalign && command -v apksigner && command -v dexdump; } >/dev/null || lacking="$$lacking aapt zipalign apksigner dexdump"; \
 	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	{ apt-get update -qq -o Acquire::http::Timeout=20 && apt-get install -y -qq --no-install-recommends $$lacking >/dev/null; } \
 	|| echo "apt-get cannot install$$lacking: tests that need it skip."; fi
@@ -44,10 +45,22 @@ test: setup system
 	@$(MAKE) --no-print-directory node
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-# The JVM client for Android (android_demo/README.md): JDK 17 and Maven. Its dex file only where R8 can be had.
-android:
+# The JVM client for Android and the demo app (android_demo/README.md): JDK 17, Maven, and for the app Debian's aapt,
+# zipalign and apksigner. What the app trusts is made here, with keys for development, unless it is there.
+ANDROID_ASSETS := android_demo/app/src/main/assets/edgeship/root.json
+android: setup
 	mvn -B -q -f android_demo/edgeship-client verify
 	mvn -B -q -f android_demo/edgeship-client -Pdex -DskipTests package || echo "R8 cannot be had from here: no dex file was made."
+	@[ -f $(ANDROID_ASSETS) ] || $(MAKE) --no-print-directory android-assets
+	$(BIN)/python android_demo/apk.py
+	$(BIN)/python android_demo/apk.py --release
+
+android-assets: setup
+	$(BIN)/edgeship demo --out builds/android/digits
+	$(BIN)/edgeship bundle builds/android/digits --for device --artifact tflite/int8 --out builds/android/bundle
+	[ -d builds/android/keys ] || $(BIN)/edgeship keys init builds/android/keys --dev
+	$(BIN)/edgeship publish builds/android/bundle --repo builds/android/updates --keys builds/android/keys --name digits
+	$(BIN)/python android_demo/assets.py builds/android/updates --address https://models.example
 
 # A small app around the demo's model as an npm package (web_demo/README.md), served on loopback until Ctrl-C.
 web-demo: setup node

@@ -59,6 +59,7 @@ REVIEWED_SKIPS = (
     "needs the target ",
     "needs OpenSSH's server and client",
     "needs a JDK and Maven",
+    "needs Debian's tools for Android",
     "needs a package index",
     "needs wheels for this Python",
     "needs an arm64 system",

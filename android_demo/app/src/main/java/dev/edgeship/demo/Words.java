@@ -1,6 +1,7 @@
 package dev.edgeship.demo;
 
 import android.content.Context;
+import android.text.BidiFormatter;
 import dev.edgeship.client.Outcome;
 import dev.edgeship.client.Release;
 import dev.edgeship.client.UpdateException;
@@ -38,8 +39,9 @@ final class Words {
     static String scores(Context context, Predictor.Prediction of) {
         StringBuilder made = new StringBuilder();
         NumberFormat percent = NumberFormat.getPercentInstance();
+        BidiFormatter own = BidiFormatter.getInstance(); // a label keeps its direction in a text of the other one
         for (Scores.Class each : of.classes) {
-            made.append(context.getString(R.string.score, each.label, percent.format(each.score))).append('\n');
+            made.append(context.getString(R.string.score, own.unicodeWrap(each.label), own.unicodeWrap(percent.format(each.score)))).append('\n');
         }
         return made.append(context.getString(R.string.latency, of.latencyMs)).toString();
     }
