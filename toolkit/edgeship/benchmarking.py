@@ -17,7 +17,7 @@ from edgeship.errors import EdgeshipError, HistoryError, InputError
 from edgeship.history import store
 from edgeship.history.records import Record, name_of
 from edgeship.history.remembering import check_label, remember
-from edgeship.pipeline import steps
+from edgeship.pipeline import measuring
 from edgeship.standalone import find_artifacts, load_inputs
 from edgeship.types import Array, Artifact, NotMeasured, Plan, ProgressCallback, Result, TensorSpec
 
@@ -175,7 +175,7 @@ def _noise(specs: Sequence[TensorSpec], seed: int) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for spec in specs:
-        shape = (steps.BENCHMARK_SAMPLES, *(1 if d is None else d for d in spec.shape[1:]))
+        shape = (measuring.BENCHMARK_SAMPLES, *(1 if d is None else d for d in spec.shape[1:]))
         real = np.dtype(spec.dtype).kind == "f" or spec.quantization is not None
         arrays[spec.name] = rng.random(shape, np.float32) if real else rng.integers(0, 2, shape).astype(spec.dtype)
     return arrays

@@ -15,7 +15,7 @@ from edgeship.child import Limits, Worker
 from edgeship.contracts import Target
 from edgeship.data import DataOptions, from_arrays, load
 from edgeship.errors import ArtifactError
-from edgeship.pipeline import steps
+from edgeship.pipeline import measuring, steps
 from edgeship.pipeline.exports import Export
 from edgeship.types import (
     Artifact,
@@ -222,12 +222,12 @@ def test_a_measurement_is_kept_under_the_same_conditions_only(
 ) -> None:
     target = Counting()
     monkeypatch.setattr(plugins, "target", lambda _: target)
-    monkeypatch.setattr(steps, "code_of", lambda *_: "")
+    monkeypatch.setattr(measuring, "code_of", lambda *_: "")
     second = replace(artifact, variant="float16")
 
-    def measured(artifacts: list[Artifact], plan: Plan = _PLAN) -> tuple[list[steps.Rows], list[str]]:
+    def measured(artifacts: list[Artifact], plan: Plan = _PLAN) -> tuple[list[measuring.Rows], list[str]]:
         target.asked.clear()
-        found = steps.measure(tmp_path, artifacts, "local", dataset, plan, quiet)
+        found = measuring.measure(tmp_path, artifacts, "local", dataset, plan, quiet)
         for artifact, rows in zip(artifacts, found, strict=True):
             kind = NotMeasured if artifact.id in target.broken else Measurement
             assert [(row.artifact, type(row)) for row in rows] == [(artifact.id, kind)]

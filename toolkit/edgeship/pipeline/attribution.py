@@ -21,7 +21,7 @@ from edgeship.errors import (
     UnavailableError,
 )
 from edgeship.names import artifact_slug
-from edgeship.pipeline import steps
+from edgeship.pipeline import measuring
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.validation import Validation, Weighed, weigh
 from edgeship.types import (
@@ -122,7 +122,7 @@ def timed(
         for number, w in found.weighed
     ]
     try:
-        rows = steps.measure(out, artifacts, target, dataset, plan, progress, names)
+        rows = measuring.measure(out, artifacts, target, dataset, plan, progress, names)
     except (ArtifactError, ChildError, UnavailableError) as error:
         return replace(found, notes=(*found.notes, f"stages were not timed on {target}: {error.message}"))
     # Of several runtimes the first: all stages are compared in one.

@@ -23,7 +23,19 @@ from edgeship.errors import (
 )
 from edgeship.files import storage_errors
 from edgeship.history.remembering import earlier, remember
-from edgeship.pipeline import checks, exports, folder, lineage, looking, precision, results, slicing, snapping, steps
+from edgeship.pipeline import (
+    checks,
+    exports,
+    folder,
+    lineage,
+    looking,
+    measuring,
+    precision,
+    results,
+    slicing,
+    snapping,
+    steps,
+)
 from edgeship.pipeline.attempts import Choice, Scene, choose
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.baking import bake
@@ -32,7 +44,6 @@ from edgeship.pipeline.conversions import convert_all
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.pipeline.request import Request, convert_options, provenance, request_key, slice_wishes, stated
 from edgeship.pipeline.validation import leading, open_validation
-from edgeship.slices import membership
 from edgeship.source import why_not_trainable
 from edgeship.types import (
     Artifact,
@@ -230,7 +241,7 @@ def measure_all(
 
     def measure(place: Target) -> list[Result | NotMeasured]:
         try:
-            rows = steps.measure(request.out, verified, place.name, dataset, request.plan, progress)
+            rows = measuring.measure(request.out, verified, place.name, dataset, request.plan, progress)
         except (ArtifactError, ChildError, UnavailableError) as error:
             why = (place.name, "", error.message, error.remedy, type(error).__name__)
             return [NotMeasured(artifact.id, *why) for artifact in verified]
@@ -249,7 +260,7 @@ def compose(request: Request, given: Results) -> Report:
         rows = base.per_sample(base.original)
         original = checks.keep_prediction(request.out, ("original",), made.source.loader, base.metric, rows)
         if base.slicing is not None:
-            membership.write(original.path, base.slicing.parts)
+            slicing.keep(original.path, base.slicing, base.dataset)
     predictions: dict[str, Prediction] = {}
     for item in given.checked:
         predictions.update(item.predictions)
