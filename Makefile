@@ -8,7 +8,7 @@ JOBS ?= 2
 # TensorFlow's start-up notices are not ours; warnings and errors stay.
 export TF_CPP_MIN_LOG_LEVEL ?= 1
 
-.PHONY: setup node system demo test android web-demo lint types docs bench acceptance lock clean
+.PHONY: setup node system demo test android android-assets web-demo lint types docs bench acceptance lock clean
 
 setup: $(STAMP)
 
@@ -52,8 +52,7 @@ android: setup
 	mvn -B -q -f android_demo/edgeship-client verify
 	mvn -B -q -f android_demo/edgeship-client -Pdex -DskipTests package || echo "R8 cannot be had from here: no dex file was made."
 	@[ -f $(ANDROID_ASSETS) ] || $(MAKE) --no-print-directory android-assets
-	$(BIN)/python android_demo/apk.py
-	$(BIN)/python android_demo/apk.py --release
+	$(BIN)/python android_demo/apk.py --both
 
 android-assets: setup
 	$(BIN)/edgeship demo --out builds/android/digits

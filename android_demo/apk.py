@@ -3,7 +3,7 @@
 The same app as `./gradlew assembleTfliteDebug` makes. Needs a JDK, Maven (which fetches libraries once), and
 `apt install aapt zipalign apksigner`. What an app trusts comes from `assets.py`, or from --assets.
 
-    python3 android_demo/apk.py [--release] [--assets FOLDER] [--out FILE.apk]
+    python3 android_demo/apk.py [--release | --both] [--assets FOLDER] [--out FILE.apk]
 """
 
 from __future__ import annotations
@@ -171,8 +171,16 @@ def signed(apk: Path, out: Path, work: Path, keystore: Path | None) -> None:
     out.with_name(out.name + ".idsig").unlink(missing_ok=True)
 
 
-def build(out: Path, assets: Path, *, release: bool, keystore: Path | None = None) -> Path:
-    """The signed APK. Raises Unavailable where something is not here that this needs."""
+def build(out: Path, assets: Path, *, release: bool, keystore: Path | None = None, dex: Path | None = None) -> Path:
+    """The signed APK. Raises Unavailable where something is not here that this needs.
+
+    Args:
+        out: where it goes.
+        assets: what the app trusts, as `assets.py` writes it.
+        release: a build that takes only what was signed.
+        keystore: None: a key for development, made here.
+        dex: the code, if it was made before.
+    """
     check_programs()
     if not (assets / "edgeship/root.json").is_file():
         raise Unavailable(f"{assets}/edgeship has no root.json: the app would trust nobody. Make it: assets.py --help")
@@ -180,7 +188,8 @@ def build(out: Path, assets: Path, *, release: bool, keystore: Path | None = Non
     work = HERE / "build" / ("release" if release else "debug")
     work.mkdir(parents=True, exist_ok=True)
     base = resources(work, libraries, release=release)
-    dex = dexed(work, libraries, compiled(work, libraries))
+    if dex is None:
+        dex = dexed(work, libraries, compiled(work, libraries))
     signed(packed(base, dex, libraries, assets), out, work, keystore)
     return out
 
@@ -189,20 +198,27 @@ def main() -> int:
     """The command line; 3 where something is not here, 4 where building fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--release", action="store_true", help="a build that takes only what was signed")
+    parser.add_argument("--both", action="store_true", help="a debug build and a release build")
     parser.add_argument("--assets", type=Path, default=HERE / "app/src/main/assets")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--keystore", type=Path, help="its password: EDGESHIP_KEYSTORE_PASSWORD")
     told = parser.parse_args()
-    out = told.out or HERE / "build" / f"edgeship-demo-{'release' if told.release else 'debug'}.apk"
+    if told.both and (told.out or told.release):
+        parser.error("--both makes two builds: leave --out and --release out")
+    dex = None
     try:
-        build(out, told.assets, release=told.release, keystore=told.keystore)
+        for release in (False, True) if told.both else (told.release,):
+            kind = "release" if release else "debug"
+            out = told.out or HERE / f"build/edgeship-demo-{kind}.apk"
+            build(out, told.assets, release=release, keystore=told.keystore, dex=dex)
+            dex = HERE / "build" / kind / "dex/classes.dex"  # the same code in both
+            print(f"{out} {out.stat().st_size:,} B")
     except Unavailable as error:
         print(f"no APK was made: {error}", file=sys.stderr)
         return 3
     except Failed as error:
         print(f"no APK was made: {error}", file=sys.stderr)
         return 4
-    print(f"{out} {out.stat().st_size:,} B")
     return 0
 
 
