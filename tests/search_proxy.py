@@ -20,7 +20,7 @@ from edgeship import codec
 from edgeship.errors import EdgeshipError
 from edgeship.searching import space
 from edgeship.searching.database import Setting
-from edgeship.searching.executors import DaskExecutor, Executor, Result
+from edgeship.searching.executors import DaskExecutor, Executor, RayExecutor, Result
 from edgeship.searching.limits import Limits
 from edgeship.searching.run import Options, Running
 from edgeship.searching.study import Study
@@ -162,6 +162,8 @@ def run(asked: argparse.Namespace) -> str:
         def start(_: ProgressCallback) -> Executor:
             if asked.dask:
                 return DaskExecutor(TASK, asked.dask, run_text)
+            if asked.ray:
+                return RayExecutor(TASK, asked.workers, run_text)
             return ProxyExecutor(Path(asked.folder) / "log", asked.hold_at, asked.seconds, busy=asked.busy)
 
         return Running(TASK, options, LIMITS, study, lambda _: None, {}).run(start)
@@ -173,6 +175,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("folder")
     parser.add_argument("--storage")
     parser.add_argument("--dask")
+    parser.add_argument("--ray", action="store_true")
     parser.add_argument("--key", default="proxy" * 6)
     parser.add_argument("--trials", type=int)
     parser.add_argument("--budget", type=float)

@@ -85,6 +85,17 @@ def test_a_written_recipe_is_found_on_the_ranges():
     assert entry.holds(recipes.load("int8")) is None
 
 
+def test_layers_on_a_choice_are_found_too():
+    entry = parsed({
+        "name": "layers", "variants": ["mixed"],
+        "precision": {"stem": {"any": ["int8", "float32"]}, "head": "int16x8"},
+    }).entries[0]  # fmt: skip
+    for word in ("int8", "float32"):
+        values = {("precision", "stem"): word}
+        assert entry.holds(entry.at(values)) == values
+    assert entry.holds(recipes.load("mixed")) is None
+
+
 def test_seeds_and_settings_tell_recipes_apart_names_do_not():
     one = recipes.parse({"schema": recipes.SCHEMA, "name": "a", "stages": ["prune"], "variants": ["int8"]}, "a")
     other = recipes.parse({"schema": recipes.SCHEMA, "name": "b", "stages": ["prune"], "variants": ["int8"]}, "b")

@@ -120,6 +120,23 @@ def test_a_result_that_the_storage_never_got_is_told_when_it_is_back(tmp_path):
     assert proposal.number not in begun(tmp_path)
 
 
+def test_what_the_storage_says_is_done_only_where_the_space_has_it(tmp_path):
+    """Whoever can write the database must not choose what code runs."""
+    asked = search_proxy.arguments([str(tmp_path)])
+    evil = {
+        "schema": "edgeship.recipe/1",
+        "name": "int8",
+        "stages": [{"distil": {"student": "os:abort"}}],
+        "variants": ["int8"],
+    }
+    with Study(search_proxy.setting(asked)) as study:
+        study._study.enqueue_trial({}, user_attrs={"recipe": evil})
+        begun = [study.next().recipe for _ in range(3)]
+        refused = [t for t in study.trials() if t.outcome == "failed"]
+    assert not any(recipe.stages and recipe.stages[0].word == "distil" for recipe in begun)
+    assert ["no recipe of this space" in t.reason for t in refused] == [True]
+
+
 def test_a_full_disk_is_said_and_loses_no_finished_trial(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("needs root to mount a small file system")
@@ -189,7 +206,8 @@ def test_two_workers_at_once_do_no_trial_twice(tmp_path, postgres):
         assert "10 trials are done" in process.communicate()[0]
     trials = done(tmp_path / "a", *words)
     mine, theirs = (begun(tmp_path / name) for name in "ab")
-    assert len(set(recipes(trials))) == len(trials) == 10
+    assert len(set(recipes(trials))) == len(trials)
+    assert len(trials) in (10, 11)  # the last two may be begun at once
     assert sorted({*mine, *theirs}) == sorted(t.number for t in trials)
     assert not {*mine} & {*theirs}
 

@@ -97,12 +97,21 @@ def open_study(setting: Setting) -> optuna.Study:
         engine = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10, "client_encoding": "utf8"}}
     with quiet():
         storage = optuna.storages.RDBStorage(url, engine_kwargs=engine, **options)
+        return _made_or_loaded(setting, storage)
+
+
+def _made_or_loaded(setting: Setting, storage: optuna.storages.RDBStorage) -> optuna.Study:
+    """The study, which one of all processes makes."""
+    import optuna
+
+    name = f"edgeship-{setting.key[:24]}"
+    try:
         study = optuna.create_study(
-            study_name=f"edgeship-{setting.key[:24]}",
-            storage=storage,
-            directions=["minimize"] * len(setting.objectives),
-            load_if_exists=True,
+            study_name=name, storage=storage, directions=["minimize"] * len(setting.objectives), load_if_exists=False
         )
+        study.set_user_attr("maker", setting.owner)
+    except optuna.exceptions.DuplicatedStudyError:
+        study = optuna.load_study(study_name=name, storage=storage)
     # A run that goes on, or another machine, does not draw the same again.
     drawn = len(study.get_trials(deepcopy=False))
     study.sampler = _sampler(setting.sampler, setting.seed + _STRIDE * drawn)

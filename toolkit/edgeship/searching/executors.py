@@ -160,7 +160,7 @@ def _no_cluster(address: str, error: object) -> UnavailableError:
 class RayExecutor:
     """Trials as tasks of Ray, which begins them again where a worker was lost."""
 
-    def __init__(self, task: Task, workers: int) -> None:
+    def __init__(self, task: Task, workers: int, run: Callable[[str, str], str] = run_text) -> None:
         try:
             import ray
         except ImportError as error:
@@ -169,7 +169,7 @@ class RayExecutor:
         self._begun = not ray.is_initialized()
         if self._begun:
             ray.init(num_cpus=None if _ray_address() else workers, include_dashboard=False, log_to_driver=False)
-        self._run = ray.remote(num_cpus=1, max_retries=2)(run_text)
+        self._run = ray.remote(num_cpus=1, max_retries=2)(run)
         self._tasks: dict[Any, int] = {}
 
     def submit(self, job: Job) -> None:

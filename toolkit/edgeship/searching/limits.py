@@ -70,7 +70,7 @@ class Limits:
         found = {"max-drop": trial.file.drop.value - self.max_drop}
         if self.max_slice_drop is not None:
             worst = trial.worst_slice
-            found["max-slice-drop"] = 0.0 if worst is None else worst.drop - self.max_slice_drop
+            found["max-slice-drop"] = math.inf if worst is None else worst.drop - self.max_slice_drop
         if self.max_bytes is not None:
             found["max-bytes"] = trial.wire_bytes / self.max_bytes - 1
         found |= {f"max-ms@{t}": _over(trial.ms(t), limit) for t, limit in self.max_ms.items()}

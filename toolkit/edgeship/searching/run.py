@@ -15,7 +15,15 @@ from typing import Literal
 from edgeship import cache, codec, pipeline, plugins
 from edgeship import recipe as recipes
 from edgeship.child import Worker
-from edgeship.errors import ChildError, EdgeshipError, InputError, OutputError, StorageFullError, UnavailableError
+from edgeship.errors import (
+    ChildError,
+    EdgeshipError,
+    InputError,
+    OutputError,
+    StorageFullError,
+    TargetUnavailable,
+    UnavailableError,
+)
 from edgeship.files import storage_errors, write_text
 from edgeship.recipe import Recipe
 from edgeship.searching import database, page
@@ -293,6 +301,8 @@ class Running:
             self._tries[number] += 1  # its worker, or the way to it, was lost
             executor.submit(job)
             return
+        if isinstance(result, TargetUnavailable):
+            raise result
         if isinstance(result, EdgeshipError):
             kind = type(result).__name__
             result = Trial("failed", job.recipe, number, result.message, kind, result.remedy)

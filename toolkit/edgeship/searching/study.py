@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeship import codec
-from edgeship.errors import ChildCrashed, EdgeshipError, UnavailableError
+from edgeship.errors import ChildCrashed, EdgeshipError, RecipeError, UnavailableError
 from edgeship.recipe import Recipe, parse
 from edgeship.searching.database import Setting, check_address, open_study, patiently, quiet, require, wait_again
 from edgeship.searching.limits import value_of
@@ -157,7 +157,10 @@ class Study:
         """What a trial stands for; None where the space has nothing open."""
         space, told = self.setting.space, trial.user_attrs
         if "recipe" in told:
-            return parse(told["recipe"], f"trial {trial.number}")
+            recipe = parse(told["recipe"], f"trial {trial.number}")
+            if not any(entry.holds(recipe) is not None for entry in space.entries):
+                raise RecipeError(f"trial {trial.number}: what the storage has is no recipe of this space")
+            return recipe
         if "entry" in told:
             return space.entry(told["entry"]).at({})
         if not space.open:
@@ -279,12 +282,17 @@ class Study:
         return self._study._storage
 
     def _seed(self) -> None:
-        """Let every recipe without open settings wait, once; what an open one can be, as values of that."""
-        if self._study.get_trials(deepcopy=False) or self._study.user_attrs.get("seeded"):
+        """Let every recipe without open settings wait, once; what an open one can be, as values of that.
+
+        Who made the study does it, in a later run if it was stopped.
+        """
+        if self._study.user_attrs.get("maker", self.setting.owner) != self.setting.owner or self._study.user_attrs.get(
+            "seeded"
+        ):
             return
-        self._study.set_user_attr("seeded", True)
         space = self.setting.space
-        for entry in space.fixed:
+        there = {trial.user_attrs.get("entry") for trial in self._study.get_trials(deepcopy=False)}
+        for entry in (entry for entry in space.fixed if entry.name not in there):
             recipe = entry.at({})
             matches = ((other, other.holds(recipe)) for other in space.open)
             other, values = next(((o, v) for o, v in matches if v is not None), (None, None))
@@ -293,6 +301,7 @@ class Study:
                 params = {"recipe": other.name, **other.parameters(values)}
             with quiet():
                 self._study.enqueue_trial(params, user_attrs={"entry": entry.name})
+        self._study.set_user_attr("seeded", True)
 
     def _patiently(self, action: Callable[[], T]) -> T:
         return patiently(action, self.setting, self._ended)

@@ -21,14 +21,18 @@ from edgeship.errors import (
     ArtifactError,
     ChildCrashed,
     ChildOutOfMemory,
+    DataError,
     EdgeshipError,
     StorageFullError,
+    TargetUnavailable,
     TimeSpent,
     UnavailableError,
     UnsupportedModelError,
+    from_wire,
+    to_wire,
 )
 from edgeship.metrics import worse_by
-from edgeship.pipeline import exports, precision, slicing, steps
+from edgeship.pipeline import exports, measuring, precision, slicing, steps
 from edgeship.pipeline.build import open_inputs
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.request import Request, convert_options, slice_wishes
@@ -36,7 +40,7 @@ from edgeship.pipeline.validation import SPLIT, Validation, Weighed, leading, op
 from edgeship.recipe import Cluster, Recipe, parse
 from edgeship.searching.trials import Job, Outcome, Task, Timing, Trial, WorstSlice
 from edgeship.searching.turns import turn
-from edgeship.types import Artifact, Dataset, Measurement, Progress, ProgressCallback, Source
+from edgeship.types import Artifact, Dataset, Measurement, NotMeasured, Progress, ProgressCallback, Source
 
 #: A trial whose worker was killed is begun again, so often in all.
 TRIES = 3
@@ -76,13 +80,13 @@ def _quiet(_: Progress) -> None:
 def run(task: Task, job: Job, worker: Worker, progress: ProgressCallback) -> Trial:
     """Do a trial; what goes wrong in it is its result.
 
-    Raises StorageFullError: with a full disk no trial can succeed.
+    Raises StorageFullError and TargetUnavailable: then no trial can succeed.
     """
     started = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
             found = _run(task, job, worker, progress)
-        except StorageFullError:
+        except (StorageFullError, TargetUnavailable):
             raise
         except (ChildCrashed, ChildOutOfMemory) as error:
             if attempt < TRIES:
@@ -91,10 +95,10 @@ def run(task: Task, job: Job, worker: Worker, progress: ProgressCallback) -> Tri
         except EdgeshipError as error:
             found = _failed(job, error)
         except OSError as error:
-            if isinstance(error.filename, str):  # a file that cannot be used, and no lost connection of ours
-                found = _failed(job, EdgeshipError(f"{type(error).__name__}: {error}"))
-            else:
-                raise
+            problem = from_wire(to_wire(error))
+            if isinstance(problem, StorageFullError):
+                raise problem from error
+            found = _failed(job, problem)
         break
     return replace(
         found,
@@ -154,6 +158,13 @@ def look(task: Task, recipe: Recipe, worker: Worker) -> tuple[Source, Dataset, M
     Raises InputError for what cannot be used, UnavailableError for a target that is not there.
     """
     opened = _open(task, recipe, worker, _quiet)
+    if task.max_slice_drop is not None and not any(
+        part.mask.sum() >= task.min_slice for part in _slicing(opened).parts
+    ):
+        raise DataError(
+            f"no slice has {task.min_slice} validation samples",
+            remedy="Give more training samples, other --slices, or a lower --min-slice.",
+        )
     plain = _plain(opened)
     measured = {}
     for target in task.targets:
@@ -237,9 +248,7 @@ def _worst_slice(opened: _Opened, model: Source, weighed: Weighed) -> WorstSlice
     task, validation = opened.task, opened.validation
     if task.max_slice_drop is None and task.slices is None:
         return None
-    policy = verify.GatePolicy(100.0, "fail")
-    found = slicing.prepare(slice_wishes(opened.request), opened.dataset, validation.metric, policy, SPLIT)
-    assert found is not None  # there are labels
+    found = _slicing(opened)
     exact = model.sha256 == validation.sha256 and weighed.file.drop.interval == (0.0, 0.0)
     compared = contrast(validation.metric, validation.original, weighed.rows, found.parts, found.settings, exact=exact)
     rows = [(row, row.drop) for row in compared.rows if row.drop is not None]
@@ -247,6 +256,14 @@ def _worst_slice(opened: _Opened, model: Source, weighed: Weighed) -> WorstSlice
         return None
     row, drop = max(rows, key=lambda item: item[1].value)
     return WorstSlice(row.slice, row.n, drop.value, drop.interval)
+
+
+def _slicing(opened: _Opened) -> slicing.Slicing:
+    policy = verify.GatePolicy(100.0, "fail")
+    metric = opened.validation.metric
+    found = slicing.prepare(slice_wishes(opened.request), opened.dataset, metric, policy, SPLIT)
+    assert found is not None  # there are labels
+    return found
 
 
 def _plain(opened: _Opened) -> Artifact:
@@ -273,9 +290,12 @@ def _measure(
     """Times of each artifact, side by side. Raises UnavailableError where a target gives none."""
     names = [f"{number}" for number in range(len(artifacts))]
     with tempfile.TemporaryDirectory(prefix="edgeship-search-") as folder:
-        rows = steps.measure(Path(folder), artifacts, target, opened.dataset, opened.task.plan, progress, names)
+        rows = measuring.measure(Path(folder), artifacts, target, opened.dataset, opened.task.plan, progress, names)
     found = tuple(tuple(row for row in mine if isinstance(row, Measurement)) for mine in rows)
     for artifact, mine, times in zip(artifacts, rows, found, strict=True):
+        for row in mine:
+            if isinstance(row, NotMeasured) and row.type in ("TargetUnavailable", "ConnectionLost"):
+                raise TargetUnavailable(row.reason, remedy=row.remedy)
         if not times:
             reasons = [getattr(row, "reason", "") or f"it gives {type(row).__name__.lower()}s" for row in mine]
             raise UnavailableError(f"{target} gives no milliseconds of {artifact.id}: {'; '.join(reasons)}"[:500])
