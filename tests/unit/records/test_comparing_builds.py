@@ -14,6 +14,7 @@ from edgeship.baselines.builds import open_build
 from edgeship.baselines.changes import Limits, apart, compare, shares_apart
 from edgeship.cli import cli, failures
 from edgeship.errors import ArtifactError, InputError
+from edgeship.slices import membership
 from edgeship.types import Change
 
 
@@ -117,11 +118,23 @@ def test_two_shares_of_independent_samples_hold_the_truth():
 
 
 def test_other_test_data_give_no_verdict_on_the_metric(builds):
-    other = replace(builds["first"], data="f" * 64)
+    other = replace(builds["first"], data="f" * 64, samples="f" * 64)
     found = compare(builds["worse"], other, Limits())
-    assert found.untold == 2
+    assert (found.untold, found.regressions, found.passed) == (2, 0, False)
     assert changed(found).metric.how == "other test data"
     assert not changed(found).fallen
+
+
+def test_samples_are_known_whatever_their_inputs_and_columns_are_called(builds):
+    renamed = replace(builds["first"], data="f" * 64)
+    assert changed(compare(builds["worse"], renamed, Limits())).metric.how == "paired, 1,500 samples"
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)).astype(np.float32), rng.integers(0, 2, 40)
+    digest = membership.samples_sha256([x], y)
+    assert digest == membership.samples_sha256([x.copy(order="F")], y)
+    assert digest != membership.samples_sha256([x[::-1]], y)
+    assert digest != membership.samples_sha256([x], 1 - y)
+    assert digest != membership.samples_sha256([x.reshape(40, 3, 1)], y)
 
 
 def test_files_that_came_and_went_are_named_and_count_only_where_they_failed(builds):
@@ -155,12 +168,24 @@ def test_what_is_no_build_is_said(tmp_path, copy):
         open_build(tmp_path / "empty")
     build = copy("first")
     rows = build / "predictions" / "tflite__int8__litert" / "per_sample.npy"
-    for damage in (b"", rows.read_bytes()[:-8], b"\x93NUMPY nonsense"):
+    huge = rows.read_bytes().replace(b"(1500,), }        ", b"(150099999999,), }")
+    assert huge != rows.read_bytes()
+    for damage in (b"", rows.read_bytes()[:-8], b"\x93NUMPY nonsense", huge):
         rows.write_bytes(damage)
         with pytest.raises(InputError, match="per_sample"):
             open_build(build)
     np.save(rows, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="cannot be read"):
+        open_build(build)
+
+
+def test_nothing_outside_of_the_folder_is_read(copy, work, tmp_path):
+    build = copy("first")
+    rows = build / "predictions" / "tflite__int8__litert" / "per_sample.npy"
+    (tmp_path / "secret.npy").write_bytes(rows.read_bytes())
+    rows.unlink()
+    rows.symlink_to(tmp_path / "secret.npy")
+    with pytest.raises(InputError, match="leads out"):
         open_build(build)
 
 
@@ -172,7 +197,7 @@ def test_damaged_slices_are_refused(copy):
         place.write_bytes(damage)
         with pytest.raises(InputError, match="slices"):
             open_build(build)
-    np.savez(place, names=np.array(["a"]), masks=np.zeros((2, 4), np.uint8), n=np.int64(32))
+    np.savez(place, names=np.array(["a"]), masks=np.zeros((2, 4), np.uint8), n=np.int64(32), samples=np.str_(""))
     with pytest.raises(InputError, match="no slices"):
         open_build(build)
 

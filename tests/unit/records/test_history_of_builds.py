@@ -119,7 +119,7 @@ def test_two_builds_are_compared_stage_by_file(work, capsys):
 def test_stages_are_compared_by_their_drops(tmp_path):
     report = report_builder.build(tmp_path)
     other = replace(report, stages=tuple(replace(stage, metric=stage.metric - 0.01) for stage in report.stages[:2]))
-    found = compare(of_report(other, "new"), of_report(report, "old"), Limits())
+    found = compare(of_report(other, tmp_path, "new"), of_report(report, tmp_path, "old"), Limits())
     assert [(stage.stage, stage.artifact) for stage in found.stages] == [
         ("base", "tflite/float32"), ("base", "tflite/int8"), ("prune", "tflite/int8"), ("quantize-aware", "tflite/int8")
     ]  # fmt: skip

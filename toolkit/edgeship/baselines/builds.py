@@ -56,6 +56,7 @@ class Build:
         model, data: SHA-256 of the trained model and of the data; `data` is None without any.
         files: by `format/variant`.
         slices: of the test samples; empty where not kept.
+        samples: SHA-256 of the test samples whatever they are called; empty where not kept.
         report: None for a bundle.
     """
 
@@ -67,6 +68,7 @@ class Build:
     direction: Literal["maximize", "minimize"] | None
     files: Mapping[str, Kept]
     slices: tuple[Slice, ...] = ()
+    samples: str = ""
     report: Report | None = None
 
 
@@ -81,16 +83,22 @@ def open_build(path: Path) -> Build:
         return _of_bundle(path.parent)
     if path.is_file() or (path / REPORT).is_file():
         report = reports.read(path)
-        return of_report(report, f"{path}, a build of {report.created[:16].replace('T', ' ')}")
+        folder = path if path.is_dir() else path.parent
+        return of_report(report, folder, f"{path}, a build of {report.created[:16].replace('T', ' ')}")
     raise InputError(
         f"{path} is no build" if path.exists() else f"there is no {path}",
         remedy="Give a build folder, its report.json, or the folder of a bundle (--for device).",
     )
 
 
-def of_report(report: Report, said: str) -> Build:
-    """A report with the per-sample results beside it. Raises InputError where those are damaged."""
+def of_report(report: Report, folder: Path, said: str) -> Build:
+    """A report with the per-sample results in its folder; nothing outside of that is read.
+
+    Raises InputError where those are damaged, or links that lead out.
+    """
     kept = report.baseline
+    there = kept is not None and _inside(kept.path / membership.NAME, folder)
+    samples = membership.read(kept.path) if kept is not None and there else membership.Kept()
     return Build(
         said=said,
         created=report.created,
@@ -98,18 +106,29 @@ def of_report(report: Report, said: str) -> Build:
         data=report.dataset.sha256 if report.dataset is not None else None,
         metric=report.metric,
         direction=report.metric_direction,
-        files={row.artifact.id: _file(report, row) for row in rows(report)},
-        slices=membership.read(kept.path) if kept is not None else (),
+        files={row.artifact.id: _file(report, row, folder) for row in rows(report)},
+        slices=samples.slices,
+        samples=samples.samples,
         report=report,
     )
 
 
-def _file(report: Report, row: Row) -> Kept:
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether something is kept there; in a `report.json` that lies alone nothing is."""
+    if not path.exists():
+        return False
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{path} leads out of {folder}", remedy="Run the build again.")
+    return True
+
+
+def _file(report: Report, row: Row, folder: Path) -> Kept:
     artifact, gate = row.artifact, row.drop
     found: dict[str, Array] = {}
     for key, prediction in report.predictions.items():
         name, _, runtime = key.partition(" ")
-        results = _results(prediction.path, prediction.n) if name == artifact.id else None
+        mine = name == artifact.id and _inside(prediction.path / "per_sample.npy", folder)
+        results = _results(prediction.path, prediction.n) if mine else None
         if results is not None:
             found[runtime] = results
     drop = Change(gate.value, gate.interval, gate.unit) if gate is not None and gate.interval else None
@@ -119,14 +138,15 @@ def _file(report: Report, row: Row) -> Kept:
 
 
 def _results(folder: Path, n: int) -> Array | None:
-    """Per-sample results; None where only the report was kept. Raises InputError for a damaged file."""
+    """Per-sample results; None where there is no file. Raises InputError for a damaged one."""
     path = folder / "per_sample.npy"
     if not path.is_file():
         return None
     try:
         if path.stat().st_size > _LIMIT_BYTES:
             raise InputError(f"{path} is larger than {_LIMIT_BYTES:,} bytes")
-        found: Any = np.load(path, allow_pickle=False)
+        # Mapped first, so that a header that claims more than there is takes no memory.
+        found: Any = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read: {error}", remedy="Run the build again.") from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (n,):

@@ -126,6 +126,11 @@ class Comparison:
         """Files whose metric could not be compared."""
         return sum(file.metric is not None and file.metric.verdict == "no verdict" for file in self.files)
 
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is worse; a metric that nobody could compare is no such thing."""
+        return not (self.regressions or self.untold)
+
 
 def compare(now: Build, before: Build, limits: Limits, history: Sequence[Record] = ()) -> Comparison:
     """Hold a build against an earlier one.
@@ -141,7 +146,7 @@ def compare(now: Build, before: Build, limits: Limits, history: Sequence[Record]
     """
     assert now.report is not None
     _check(now, before)
-    same = (now.model == before.model, now.data is not None and now.data == before.data)
+    same = (now.model == before.model, _same_data(now, before))
     times = _times(now.report, before, limits, history)
     names = dict.fromkeys((*now.files, *before.files))
     files = [
@@ -152,6 +157,13 @@ def compare(now: Build, before: Build, limits: Limits, history: Sequence[Record]
     ]
     unit = next((f.metric.change.unit for f in files if f.metric and f.metric.change), "points")
     return Comparison(before.said, now.metric, unit, *same, limits, tuple(files), _stages(now, before, same))
+
+
+def _same_data(now: Build, before: Build) -> bool:
+    """Whether the test samples are the same: by themselves where both kept that, else by all of the data."""
+    if now.samples and before.samples:
+        return now.samples == before.samples
+    return now.data is not None and now.data == before.data
 
 
 def _check(now: Build, before: Build) -> None:

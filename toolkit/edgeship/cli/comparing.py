@@ -162,7 +162,7 @@ def compared(report: Report, out: Path, wanted: Against) -> Comparison | None:
 
     found = None
     if wanted.baseline is not None:
-        found = compare(of_report(report, str(out)), wanted.baseline, wanted.limits, wanted.history)
+        found = compare(of_report(report, out, str(out)), wanted.baseline, wanted.limits, wanted.history)
     if wanted.summary is not None:
         text = summary(report, found)
         write_text(wanted.summary, text)

@@ -51,7 +51,7 @@ def _finish(request: Request, as_json: bool, wanted: comparing.Against | None = 
 
     document = to_document(report, request.out)
     emit(document if found is None else {**document, "comparison": to_data(found)}, as_json, show)
-    return max(report_outcome(report), int(found is not None and found.regressions > 0))
+    return max(report_outcome(report), int(found is not None and not found.passed))
 
 
 def _command() -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from edgeship import verify
 from edgeship.contracts import Metric
 from edgeship.data import load as load_split
 from edgeship.errors import DataError
+from edgeship.slices import membership
 from edgeship.slices.answers import answers, calibration, flips, worse
 from edgeship.slices.comparison import MIN_N, Settings, contrast
 from edgeship.slices.definitions import MAX_VALUES, QUALITIES, Slice, Wanted, parse, quality, slices_of
@@ -202,3 +204,12 @@ def exhibits(studies: Iterable[SliceStudy], dataset: Dataset) -> tuple[Exhibit, 
     if first.ndim < 2 or first.dtype.kind not in "fiu":
         return ()
     return pictures(first, rows, columns, dataset.preprocessing)
+
+
+def keep(folder: Path, slicing: Slicing, dataset: Dataset) -> None:
+    """Write beside the original's results what later builds are compared by: the slices, and which samples they are."""
+    samples = load_split(dataset, "test")
+    assert samples.labels is not None
+    inputs = [np.asarray(samples.inputs[spec.name]) for spec in dataset.inputs]
+    digest = membership.samples_sha256(inputs, np.asarray(samples.labels))
+    membership.write(folder, membership.Kept(slicing.parts, digest), len(samples.labels))

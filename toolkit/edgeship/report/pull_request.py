@@ -39,22 +39,21 @@ class Table:
     more: int
 
 
-def summary(report: Report, comparison: Comparison | None, regressions_matter: bool = True) -> str:
+def summary(report: Report, comparison: Comparison | None) -> str:
     """The page.
 
     Args:
         report: of the new build.
         comparison: with the baseline; None: without one.
-        regressions_matter: whether what is worse makes the check fail.
     """
     for most in (MOST_ROWS, 10, 3):
-        text = _page(report, comparison, most, regressions_matter)
+        text = _page(report, comparison, most)
         if len(text) <= MOST_CHARACTERS:
             return text
     return text[:MOST_CHARACTERS] + "\n\n"
 
 
-def _page(report: Report, comparison: Comparison | None, most: int, regressions_matter: bool) -> str:
+def _page(report: Report, comparison: Comparison | None, most: int) -> str:
     table = view.rows(report)
     changes = {change.artifact: change for change in comparison.files} if comparison is not None else {}
     lines = [_line(row, changes.get(row.artifact.id), percent=view.in_percent(report)) for row in table]
@@ -65,7 +64,7 @@ def _page(report: Report, comparison: Comparison | None, most: int, regressions_
         "verdict": view.verdict(report, table),
         "best_text": view.best_text(table),
         "comparison": comparison,
-        "headline": headline(report, comparison, regressions_matter),
+        "headline": headline(report, comparison),
         "files": _table([line.cells for line in ranked], most),
         "gates": _table([_gate(gate) for gate in report.gates if not gate.accepted], most),
         "fallen": _table(_fallen(comparison), most),
@@ -75,12 +74,12 @@ def _page(report: Report, comparison: Comparison | None, most: int, regressions_
     return page.render_markdown("pull_request.md.j2", content)
 
 
-def headline(report: Report, comparison: Comparison | None, regressions_matter: bool = True) -> str:
+def headline(report: Report, comparison: Comparison | None) -> str:
     """The first line: does it pass, and what is worse."""
     refused = sum(not gate.accepted for gate in report.gates)
     worse = comparison.regressions if comparison is not None else 0
     failed = sum(failure.asked_by_name for failure in report.failures)
-    broken = refused or failed or report.best is None or (worse and regressions_matter)
+    broken = refused or failed or report.best is None or (comparison is not None and not comparison.passed)
     said = [f"{refused} {'gate' if refused == 1 else 'gates'} not passed"] if refused else ["all gates passed"]
     if failed:
         said.append(f"{failed} {'step' if failed == 1 else 'steps'} failed")
