@@ -342,6 +342,17 @@ def test_a_missing_file_is_said_and_tried_again(page: Page, made: Path) -> None:
         assert page.js("document.querySelector('#trouble').hidden")
 
 
+def test_blocked_storage_is_said(page: Page, made: Path) -> None:
+    with served(made) as site:
+        for name in [name for name in site.files if "/worker-" in name]:
+            blocked = b"caches.open = () => Promise.reject(new DOMException('no', 'SecurityError'));"
+            site.files[name].content = blocked + site.files[name].content
+        opened(page, site.url)
+        until(page, "document.querySelector('#offline-says').textContent.startsWith('Not kept: ')")
+        draw(page, *SEVEN)
+        until(page, f"{SAYS}.includes(' 7 (')")
+
+
 def test_a_runtime_that_is_not_there_leaves_the_one_that_is(page: Page, made: Path) -> None:
     with served(made) as site:
         for name in [name for name in site.files if "litert" in name]:
