@@ -227,6 +227,7 @@ def test_the_command_ends_with_1_where_a_slice_fell_and_writes_what_a_pull_reque
     first = work / "builds" / "first"
     assert build_command("worse.keras", "--out", "new", "--compare", first, "--json") == 1
     document = json.loads(capsys.readouterr().out)
+    assert document["comparison"]["passed"] is False
     (compared,) = [f for f in document["comparison"]["files"] if f["artifact"] == "tflite/int8"]
     assert compared["metric"]["verdict"] == "regression"
     assert next(row["slice"] for row in compared["fallen"]) == "shop=south"

@@ -182,6 +182,14 @@ def _append_to_step(text: str) -> None:
         ui.say(f"note: GITHUB_STEP_SUMMARY cannot be written: {error.strerror}", err=True)
 
 
+def build_document(found: Comparison) -> dict[str, Any]:
+    """The comparison as plain data, with what comes of it."""
+    from edgeship.codec import to_data
+
+    data: dict[str, Any] = to_data(found)
+    return {"passed": found.passed, "regressions": found.regressions, "not_compared": found.untold, **data}
+
+
 def show_build(found: Comparison) -> None:
     """A table of files, the slices that fell, stages, and the line that says what comes of it."""
     from edgeship.report.slices import drop_text, number, p_text

@@ -89,7 +89,7 @@ def _compare(before: Path, now: Path, as_json: bool) -> int:
     if new.report is None:
         raise InputError(f"{now} is a bundle", remedy="Give it first: only the earlier one may be a bundle.")
     found = compare(new, open_build(before), Limits(), of_names((now.resolve().name,)))
-    ui.emit({"comparison": found}, as_json, lambda: comparing.show_build(found))
+    ui.emit({"comparison": comparing.build_document(found)}, as_json, lambda: comparing.show_build(found))
     return 0
 
 

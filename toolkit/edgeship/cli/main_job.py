@@ -22,7 +22,6 @@ def _finish(request: Request, as_json: bool, wanted: comparing.Against | None = 
     """Run a build, hold it against the baseline where there is one, and show it."""
     from edgeship import pipeline
     from edgeship.cli.ui import emit, last_line, print_report, progress_bars, report_outcome, say
-    from edgeship.codec import to_data
     from edgeship.report import to_document
 
     with progress_bars() as progress:
@@ -50,7 +49,7 @@ def _finish(request: Request, as_json: bool, wanted: comparing.Against | None = 
         say(last_line(report, str(request.out)))
 
     document = to_document(report, request.out)
-    emit(document if found is None else {**document, "comparison": to_data(found)}, as_json, show)
+    emit(document if found is None else {**document, "comparison": comparing.build_document(found)}, as_json, show)
     return max(report_outcome(report), int(found is not None and not found.passed))
 
 
