@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sharing import Shared
+
 PACKAGE = "dev.edgeship.demo"
 _ANDROID = Path(__file__).parents[2] / "android_demo"
 _CLIENT = _ANDROID / "edgeship-client"
@@ -30,11 +32,16 @@ echo $! >>"$STATE/app.pids"
 """
 
 
-def classpath(folder: Path) -> str:
+def classpath(shared: Shared) -> str:
     """The client, the app's code without Android, and the stand-in, compiled; skips the test without JDK and Maven."""
     if shutil.which("mvn") is None or shutil.which("javac") is None:
         pytest.skip("needs a JDK and Maven")
-    listed = folder / "classpath.txt"
+    folder = shared("android-classes", _compile)
+    return (folder / "classpath.txt").read_text()
+
+
+def _compile(folder: Path) -> None:
+    listed = folder / "libraries.txt"
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={listed}", "-Dmdep.includeScope=runtime"]
     done = _ran("mvn", "-B", "-q", "-f", _CLIENT, *goals)
     if "could not be resolved" in done.stdout or "Could not transfer" in done.stdout:
@@ -44,9 +51,9 @@ def classpath(folder: Path) -> str:
     sources = [*(_ANDROID / "app/src/main/java/dev/edgeship/demo/core").glob("*.java")]
     sources.append(_ANDROID / "app/src/test/java/dev/edgeship/demo/StandIn.java")
     options = ["--release", "8", "-Xlint:all,-options,-serial", "-Werror", "-proc:none"]
-    done = _ran("javac", *options, "-cp", client, "-d", folder, *sources)
+    done = _ran("javac", *options, "-cp", client, "-d", folder / "classes", *sources)
     assert done.returncode == 0, done.stderr[-3000:]
-    return f"{folder}:{client}"
+    (folder / "classpath.txt").write_text(f"{folder / 'classes'}:{client}")
 
 
 def _ran(*command: object) -> subprocess.CompletedProcess[str]:

@@ -16,14 +16,15 @@ from edgeship.types import Artifact, Measurement, NotMeasured
 from edgeship_benchmarks.targets.adb import VARIABLE, AdbTarget
 from edgeship_benchmarks.targets.local import LocalTarget
 from tests.device_repository import LINE, NOW, Published
+from tests.sharing import Shared
 from tests.standins.android_app import App, classpath, install
 
 from .conftest import PLAN, Phone
 
 
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return classpath(tmp_path_factory.mktemp("classes"))
+def classes(shared: Shared) -> str:
+    return classpath(shared)
 
 
 @pytest.fixture

@@ -16,14 +16,15 @@ from edgeship.errors import InputError, RepositoryError, TargetUnavailable, Upda
 from edgeship_benchmarks.android import app as apps
 from tests.attacks.world import PADDING, SEEDS, patch
 from tests.device_repository import LINE, NOW, Published
+from tests.sharing import Shared
 from tests.standins.android_app import App, classpath, install
 
 from .conftest import Phone
 
 
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return classpath(tmp_path_factory.mktemp("classes"))
+def classes(shared: Shared) -> str:
+    return classpath(shared)
 
 
 @pytest.fixture
