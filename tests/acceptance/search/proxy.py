@@ -62,7 +62,7 @@ def speed_up(budget_seconds: float, trial_seconds: float, repeats: int) -> dict[
     for _ in range(repeats):
         for kind, count in (("postgresql", _on_postgres), ("dask", _on_dask)):
             one, two = (count(workers, budget_seconds, trial_seconds) for workers in (1, 2))
-            rows.append({"storage": kind, "one": one, "two": two, "times": two / one if one else None})
+            rows.append({"storage": kind, "one": one, "two": two, "times": two / max(one, 1)})
             print(json.dumps(rows[-1]), flush=True)
     return {"budget_seconds": budget_seconds, "trial_seconds": trial_seconds, "cores": os.cpu_count(), "rows": rows}
 

@@ -68,9 +68,10 @@ def test_with_too_few_samples_the_drop_itself_decides_and_it_is_said():
 
 
 def test_every_limit_counts_and_the_one_that_bound_is_named():
-    slow = trial(0, 0.0, 500, ms=3.0)
-    large = trial(1, 0.0, 5000, ms=0.1)
-    uneven = replace(trial(2, 0.0, 400, ms=0.1), worst_slice=WorstSlice("label=3", 50, 9.0, (1.0, 17.0)))
+    even = WorstSlice("label=1", 50, 1.0, (-1.0, 3.0))
+    slow = trial(0, 0.0, 500, ms=3.0, worst_slice=even)
+    large = trial(1, 0.0, 5000, ms=0.1, worst_slice=even)
+    uneven = trial(2, 0.0, 400, ms=0.1, worst_slice=WorstSlice("label=3", 50, 9.0, (1.0, 17.0)))
     limits = Limits(0.5, max_bytes=1000, max_ms={"local": 2.0}, max_slice_drop=5.0)
     found = choose([slow, large, uneven], BOTH, limits)
     assert found.trial is None
