@@ -87,7 +87,7 @@ def _answers(artifact: Artifact, place: Path) -> list[float]:
     """What a release gives for an input of which every number is `FILL`, in Python's runtime."""
     changed = replace(artifact, path=place, files=hash_files(place, [entry.name for entry in artifact.files]))
     (spec,) = artifact.inputs
-    given = np.full((1, *spec.shape[1:]), FILL, np.float32)
+    given = np.full((1, *(size or 1 for size in spec.shape[1:])), FILL, np.float32)
     (values,) = runtimes_for("tfjs")[0].run(changed, {spec.name: given}).values()
     return [float(value) for value in values[0]]
 

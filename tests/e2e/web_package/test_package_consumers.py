@@ -86,6 +86,8 @@ def test_a_bundled_app_predicts(app: Path, bundler: str) -> None:
     assert "error" not in found, found
     assert (found["thread"], found["runtime"], found["name"]) == ("worker", "tfjs-wasm", "digits")
     assert sum(path.endswith(".wasm") for path in asked) == 1
+    scripts = "".join(path.read_text() for path in (app / "dist").rglob("*.js"))
+    assert "timestamp.json" not in scripts  # the update client comes with who imports it
     script = (
         'import { load } from "digits"; const model = await load();'
         "const { outputs } = await model.predict(new Float32Array(1024).fill(0.5));"
