@@ -24,6 +24,8 @@ from tests.browser import executable as chromium
 from tests.browser import missing as missing_chromium
 
 _SECONDS = 60
+#: Of a single call, which waits for what the page does.
+_LONGEST = 600
 #: Names of keys as pages see them -> as WebDriver has them (https://www.w3.org/TR/webdriver2/#keyboard-actions).
 _KEYS = {
     "Tab": "\ue004",
@@ -109,7 +111,7 @@ class _Firefox:
         self._file = connection.makefile("rwb")
         self._ids = 0
         self._read()  # how it introduces itself
-        self._ask("WebDriver:NewSession", {"capabilities": {"alwaysMatch": {"timeouts": {"script": _SECONDS * 2000}}}})
+        self._ask("WebDriver:NewSession", {"capabilities": {"alwaysMatch": {"timeouts": {"script": _LONGEST * 1000}}}})
 
     def _read(self) -> Any:
         length = b""
@@ -207,6 +209,6 @@ def _connected(port: int, running: processes.Browser) -> socket.socket:
     for _ in range(_SECONDS * 10):
         running.check()
         with suppress(ConnectionRefusedError):
-            return socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
+            return socket.create_connection(("127.0.0.1", port), timeout=_LONGEST)
         time.sleep(0.1)
     raise AssertionError("Firefox does not listen")

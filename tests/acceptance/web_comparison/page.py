@@ -1,0 +1,104 @@
+"""docs/web-comparison.md from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from tests.acceptance.web_comparison.measuring import SUBJECTS
+
+Record = dict[str, Any]
+_SLOW = "10 Mbit/s, 40 ms"
+_COLUMNS = (
+    "wire, bytes",
+    "cold, slow link",
+    "warm, slow link",
+    "cold",
+    "warm",
+    "offline",
+    "steady, ms",
+    "against best",
+    "task, start",
+    "task, predict",
+    "same class",
+    "accuracy",
+)
+_OURS = ("edgeship small", "edgeship fast")
+
+_HEAD = """# Web packages beside the other ways
+
+Made by `python -m tests.acceptance.web_comparison`; do not edit.
+
+The same models in the same page, one after another in turns. Each is used as its own guide says: TF.js with the graph
+model of its official converter and its WebAssembly backend, ONNX Runtime Web and LiteRT.js with files in float32, all
+bundled by esbuild, in the page's main thread; edgeship's packages with quantized weights, in their worker.
+
+- **Wire**: bytes of content that a first visit was sent, with brotli (quality 11): scripts, WebAssembly, model.
+- **Cold, warm**: milliseconds from navigation to the first prediction; nothing stored, and a second visit. The slow
+  link is made by the server: 10 Mbit/s for all connections together, 40 ms before each answer and for each connection.
+- **Offline**: the same with the server down, with the package's service worker for all of them; `-`: does not start.
+- **Steady**: median of a prediction with its output read, all subjects loaded in one page and taking turns; against the
+  best of the others in the same round, median over rounds (below 1: edgeship is faster).
+- **Task**: longest task of the main thread until the first prediction, and while it predicts (Chromium only; 0: none
+  over 50 ms).
+- **Same class**: share of 100 samples with the class that TFLite in float32 gives; `accuracy`: share that is right.
+"""
+
+
+def text(records: Sequence[Record]) -> str:
+    """The page. Medians over repeats."""
+    parts = [_HEAD]
+    for browser, model in dict.fromkeys((record["browser"], record["model"]) for record in records):
+        found = [record for record in records if (record["browser"], record["model"]) == (browser, model)]
+        parts += [f"\n## {model} in {browser.capitalize()}\n", _about(found), "", *_table(found)]
+    return "\n".join(parts) + "\n"
+
+
+def _about(records: Sequence[Record]) -> str:
+    loads = [record["load"] for record in records]
+    repeats = len({record["repeat"] for record in records})
+    last = records[-1]
+    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    return (
+        f"{repeats} {'repeat' if repeats == 1 else 'repeats'} until {last['created'][:10]}; {last['browser_version']}; "
+        f"{last['cpu']}; load average {min(loads):.1f} to {max(loads):.1f}; {versions}."
+    )
+
+
+def _table(records: Sequence[Record]) -> list[str]:
+    steady = [record for record in records if record["kind"] == "steady"]
+    lines = [
+        f"| | {' | '.join(_COLUMNS)} |",
+        f"|---|{'--:|' * len(_COLUMNS)}",
+    ]
+    for subject in SUBJECTS:
+        starts = [record for record in records if record.get("subject") == subject]
+        slow = [record for record in starts if record["link"] == _SLOW]
+        near = [record for record in starts if record["link"] == "loopback"]
+        cells = [
+            _number([record["wire_bytes"] for record in starts]),
+            *(_number([record[name] for record in slow]) for name in ("cold_ms", "warm_ms")),
+            *(_number([record[name] for record in near]) for name in ("cold_ms", "warm_ms", "offline_ms")),
+            _number([rounds[subject] for record in steady for rounds in record["rounds_ms"]], ".2f"),
+            _number(_against(steady, subject), ".2f"),
+            _number([record["longest_task_ms"] for record in near]),
+            _number([record["longest_task_ms"].get(subject) for record in steady]),
+            _number([record["agreement"][subject] for record in steady], ".2f"),
+            _number([(record["accuracy"] or {}).get(subject) for record in steady], ".2f"),
+        ]
+        lines.append(f"| {subject} | {' | '.join(cells)} |")
+    return lines
+
+
+def _against(steady: Sequence[Record], subject: str) -> list[float]:
+    """The latency of a subject of ours by that of the best other one of the same round."""
+    if subject not in _OURS:
+        return []
+    rounds = [rounds for record in steady for rounds in record["rounds_ms"]]
+    return [found[subject] / min(ms for name, ms in found.items() if name not in _OURS) for found in rounds]
+
+
+def _number(values: Sequence[float | None], form: str = ",.0f") -> str:
+    known = [value for value in values if value is not None]
+    return format(median(known), form) if known else "-"

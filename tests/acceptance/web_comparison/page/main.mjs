@@ -1,0 +1,68 @@
+/** One page for all: starts one subject and says when its first prediction was there, or runs all of them in turns. */
+const query = new URL(location.href).searchParams;
+const subjects = JSON.parse(query.get('subjects'));
+const size = subjects[0].shape.reduce((product, side) => product * side, 1);
+
+const tasks = [];
+if (PerformanceObserver.supportedEntryTypes.includes('longtask')) {
+  new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask', buffered: true });
+}
+
+async function started(subject) {
+  const { start } = await import(`/subjects/${subject.module}.mjs`);
+  return start(subject);
+}
+
+/** Milliseconds from the navigation to the first prediction; the longest task of the main thread until then. */
+async function first() {
+  const predict = await started(subjects[0]);
+  await predict(new Float32Array(size).fill(0.5));
+  const milliseconds = performance.now();
+  await new Promise((done) => setTimeout(done)); // the task that this is a part of has to end to be told
+  return { milliseconds, longest: Math.max(0, ...tasks), observed: PerformanceObserver.supportedEntryTypes.includes('longtask') };
+}
+
+/** Rounds in which the subjects take turns; the longest task while they predict; outputs of all samples. */
+async function steady() {
+  const inputs = new Float32Array(await (await fetch(query.get('inputs'))).arrayBuffer());
+  const samples = Array.from({ length: inputs.length / size }, (_, k) => inputs.slice(k * size, (k + 1) * size));
+  const predictors = [];
+  const outputs = {};
+  for (const subject of subjects) {
+    const predict = await started(subject);
+    const found = [];
+    for (const sample of samples) found.push([...(await predict(sample.slice()))]);
+    outputs[subject.name] = found;
+    predictors.push({ name: subject.name, predict });
+  }
+  const rounds = [];
+  const longest = {};
+  for (let round = 0; round < Number(query.get('rounds')); round++) {
+    const medians = {};
+    const order = predictors.map((_, k) => predictors[(k + round) % predictors.length]);
+    for (const { name, predict } of order) {
+      await new Promise((done) => setTimeout(done));
+      tasks.length = 0;
+      const times = [];
+      for (let run = 0; run < Number(query.get('runs')); run++) {
+        const sample = samples[run % samples.length].slice();
+        const begun = performance.now();
+        await predict(sample);
+        times.push(performance.now() - begun);
+      }
+      medians[name] = times.sort((a, b) => a - b)[times.length >> 1];
+      await new Promise((done) => setTimeout(done));
+      longest[name] = Math.max(longest[name] ?? 0, ...tasks);
+    }
+    rounds.push(medians);
+  }
+  return { rounds, longest, outputs };
+}
+
+window.result = await (subjects.length === 1 ? first() : steady()).catch((error) => ({ error: `${error?.name}: ${error?.message ?? error}` }));
+/** Keep this page for starts without a network, with the same service worker for all. */
+window.keep = async () => {
+  await navigator.serviceWorker.register('/sw.js');
+  await navigator.serviceWorker.ready;
+  return 0;
+};

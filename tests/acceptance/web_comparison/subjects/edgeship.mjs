@@ -1,0 +1,6 @@
+/** A package of `edgeship bundle --for web`, as its README says. */
+export async function start({ folder, runtime }) {
+  const { load } = await import(`${folder}/index.js`);
+  const model = await load({ runtime });
+  return async (values) => Object.values((await model.predict(values)).outputs)[0].values;
+}
