@@ -178,7 +178,7 @@ def test_the_command_prints_one_document(found, given):
         "--search",
         str(given / "space.yaml"),
         "--trials",
-        "5",
+        "4",
         "--max-drop",
         "3",
         "--folder",
