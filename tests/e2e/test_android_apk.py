@@ -119,7 +119,7 @@ def test_both_modules_are_in_the_dex_and_little_else(libraries: Path, trusted: P
         archive.extract("classes.dex", tmp_path)
     classes = set(re.findall(r"Class descriptor\s*: 'L([^;]+);'", _said("dexdump", tmp_path / "classes.dex")))
     wanted = ("dev/edgeship/demo/MainActivity", "dev/edgeship/demo/ShellActivity", "dev/edgeship/demo/core/Desk")
-    wanted += ("dev/edgeship/client/Packet", "dev/edgeship/client/Delta", "org/tensorflow/lite/Interpreter")
+    wanted += ("dev/edgeship/client/Packet", "dev/edgeship/client/Manifest", "org/tensorflow/lite/Interpreter")
     assert classes.issuperset(wanted)
     assert sum(name.startswith("dev/edgeship/client/") for name in classes) > 30  # R8 merges some
     assert sum(name.startswith("org/bouncycastle/") for name in classes) < 100
