@@ -20,9 +20,10 @@ from tests.acceptance.web_comparison.site import facts, site
 from tests.driving import Page, driven, until
 
 #: Subject -> its module, its folder of a model, and what else its module is told.
-SUBJECTS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+SUBJECTS: Mapping[str, tuple[str, str, Mapping[str, str | bool]]] = {
     "edgeship small": ("edgeship", "package", {"runtime": "tfjs-wasm"}),
     "edgeship fast": ("edgeship", "package", {"runtime": "litert-wasm"}),
+    "edgeship fast, no worker": ("edgeship", "package", {"runtime": "litert-wasm", "worker": False}),
     "@tensorflow/tfjs": ("tfjs", "tfjs", {}),
     "onnxruntime-web": ("onnx", "onnx", {}),
     "LiteRT.js": ("litert", "litert", {}),

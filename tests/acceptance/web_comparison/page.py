@@ -24,7 +24,7 @@ _COLUMNS = (
     "same class",
     "accuracy",
 )
-_OURS = ("edgeship small", "edgeship fast")
+_OURS = tuple(subject for subject in SUBJECTS if subject.startswith("edgeship"))
 
 _HEAD = """# Web packages beside the other ways
 
@@ -32,7 +32,8 @@ Made by `python -m tests.acceptance.web_comparison`; do not edit.
 
 The same models in the same page, one after another in turns. Each is used as its own guide says: TF.js with the graph
 model of its official converter and its WebAssembly backend, ONNX Runtime Web and LiteRT.js with files in float32, all
-bundled by esbuild, in the page's main thread; edgeship's packages with quantized weights, in their worker.
+bundled by esbuild, in the page's main thread; edgeship's packages with quantized weights, in their worker and, to tell
+what a message to a worker and back costs, once without.
 
 - **Wire**: bytes of content that a first visit was sent, with brotli (quality 11): scripts, WebAssembly, model.
 - **Cold, warm**: milliseconds from navigation to the first prediction; nothing stored, and a second visit. The slow
