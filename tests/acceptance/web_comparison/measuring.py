@@ -74,18 +74,17 @@ def start(page: Page, places: Mapping[str, Path], model: Model, subject: str, li
 
 
 def steady(page: Page, places: Mapping[str, Path], model: Model, rounds: int, runs: int) -> dict[str, Any]:
-    """Medians of rounds in which all subjects take turns in one page; how well their classes agree."""
+    """Means of rounds in which all subjects take turns in one page; how well their classes agree."""
     more = {"inputs": f"/models/{model.name}/inputs.bin", "rounds": rounds, "runs": runs}
     with site(places) as found:
         result = _result(page, found.url + _address(model, list(SUBJECTS), **more))
     page.goto("about:blank")
     classes = {name: np.asarray(outputs).argmax(axis=1) for name, outputs in result["outputs"].items()}
-    labels = model.labels
     return {
         "rounds_ms": result["rounds"],
         "longest_task_ms": result["longest"],
         "agreement": {name: float((found == model.expected).mean()) for name, found in classes.items()},
-        "accuracy": None if labels is None else {n: float((c == labels).mean()) for n, c in classes.items()},
+        "accuracy": {name: float((found == model.labels).mean()) for name, found in classes.items()},
     }
 
 

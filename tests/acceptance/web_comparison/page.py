@@ -39,8 +39,8 @@ what a message to a worker and back costs, once without.
 - **Cold, warm**: milliseconds from navigation to the first prediction; nothing stored, and a second visit. The slow
   link is made by the server: 10 Mbit/s for all connections together, 40 ms before each answer and for each connection.
 - **Offline**: the same with the server down, with the package's service worker for all of them; `-`: does not start.
-- **Steady**: median of a prediction with its output read, all subjects loaded in one page and taking turns; against the
-  best of the others in the same round, median over rounds (below 1: edgeship is faster).
+- **Steady**: a prediction with its output read, mean of a round, all subjects loaded in one page and taking turns;
+  against the best of the others in the same round, median over rounds (below 1: edgeship is faster).
 - **Task**: longest task of the main thread until the first prediction, and while it predicts (Chromium only; 0: none
   over 50 ms).
 - **Same class**: share of 100 samples with the class that TFLite in float32 gives; `accuracy`: share that is right.
@@ -86,7 +86,7 @@ def _table(records: Sequence[Record]) -> list[str]:
             _number([record["longest_task_ms"] for record in near]),
             _number([record["longest_task_ms"].get(subject) for record in steady]),
             _number([record["agreement"][subject] for record in steady], ".2f"),
-            _number([(record["accuracy"] or {}).get(subject) for record in steady], ".2f"),
+            _number([record["accuracy"][subject] for record in steady], ".2f"),
         ]
         lines.append(f"| {subject} | {' | '.join(cells)} |")
     return lines
