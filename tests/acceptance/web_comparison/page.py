@@ -77,6 +77,7 @@ def _table(records: Sequence[Record]) -> list[str]:
         starts = [record for record in records if record.get("subject") == subject]
         slow = [record for record in starts if record["link"] == _SLOW]
         near = [record for record in starts if record["link"] == "loopback"]
+        observed = any(record["longest_task_ms"] is not None for record in starts)
         cells = [
             _number([record["wire_bytes"] for record in starts]),
             *(_number([record[name] for record in slow]) for name in ("cold_ms", "warm_ms")),
@@ -84,7 +85,7 @@ def _table(records: Sequence[Record]) -> list[str]:
             _number([rounds[subject] for record in steady for rounds in record["rounds_ms"]], ".2f"),
             _number(_against(steady, subject), ".2f"),
             _number([record["longest_task_ms"] for record in near]),
-            _number([record["longest_task_ms"].get(subject) for record in steady]),
+            _number([record["longest_task_ms"].get(subject) for record in steady] if observed else []),
             _number([record["agreement"][subject] for record in steady], ".2f"),
             _number([record["accuracy"][subject] for record in steady], ".2f"),
         ]
