@@ -49,7 +49,9 @@ def given(tmp_path_factory):
     model.save(folder / "digits.keras")
     np.savez(folder / "data.npz", x_train=x[:1300], y_train=y[:1300], x_test=x[1300:], y_test=y[1300:])
     (folder / "space.yaml").write_text(SPACE)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:  # what was reused is counted: nothing is there before
+        patch.setenv("EDGESHIP_CACHE", str(folder / "cache"))
+        yield folder
 
 
 def searched(given, out, trials, **more):
