@@ -251,7 +251,7 @@ def test_python_api_in_an_unguarded_script(demo: Demo, edgeship: Script, digits_
 def test_help_of_every_command_has_an_example(edgeship: Script) -> None:
     listing = edgeship("--help").out.split("Commands:")[1].split("\n\n")[0]
     commands = [line.split()[0] for line in listing.strip().splitlines()]
-    assert len(commands) == 22
+    assert len(commands) == 25
     for command in commands:
         text: Any = edgeship(command, "--help").out
         assert re.search(r"Examples?:\n  .*edgeship ", text), command

@@ -39,4 +39,4 @@ def test_all_vectors_in_a_browser(web: Path, browser: str, tmp_path: Path) -> No
     vectors = {f"/vectors/{name}.json": (ROOT / f"tests/vectors/{name}.json").read_bytes() for name in names}
     found = run_in(browser, {"/script.js": script, **vectors})
     assert found["failures"] == []
-    assert found["passed"] == 27 + 5 + 62 + 6
+    assert found["passed"] == 30 + 5 + 62 + 6
