@@ -89,7 +89,6 @@ acceptance: setup node
 	$(BIN)/python -m tests.acceptance.slices
 	$(BIN)/python -m tests.acceptance.web_comparison
 	$(BIN)/python -m tests.acceptance.search
-	$(BIN)/python -m tests.acceptance.fleet
 	$(BIN)/python -m tests.acceptance.benchmarks --aa 200 --five 100 --three 100 --construction --overhead 20
 	$(BIN)/python -m pytest -m slow
 

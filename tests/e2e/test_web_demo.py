@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import shutil
@@ -15,20 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeship import cache
 from edgeship.data import digits
-from edgeship.files import whole_folder
 from edgeship.publish import keys, release, rollout
 from edgeship.publish.repository import Repository
 from edgeship.publish.stores import open_store
-from edgeship_benchmarks import node
+from tests import npm
 from tests.driving import Page, driven, until
 from tests.e2e.conftest import Demo
 from tests.e2e.web_package import releases
 from tests.sharing import Shared
 from tests.web_demo_site import APP, served
 
-_LOCK = ("package.json", "package-lock.json", ".npmrc")
 _MOST_BYTES = 100_000
 READY = "document.querySelector('#running-says').textContent.includes('ready')"
 UPDATES = "document.querySelector('#updates-say').textContent"
@@ -72,25 +68,11 @@ _PAD = """(() => {
 @pytest.fixture(scope="module")
 def app(shared: Shared) -> Path:
     """The app with the packages of its lock, in a folder of its own."""
-    npm = shutil.which("npm")
-    if npm is None or node.missing():
-        pytest.skip(f"needs Node and its packages: {node.REMEDY}")
-    digest = hashlib.sha256(b"".join((APP / name).read_bytes() for name in _LOCK)).hexdigest()
-    place = cache.root() / "node" / f"web-demo-{digest[:40]}"
+    found = npm.modules(APP)
 
     def make(folder: Path) -> None:
-        if not (place / "node_modules").is_dir():
-            with whole_folder(place) as whole:
-                for name in _LOCK:
-                    shutil.copyfile(APP / name, whole / name)
-                command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-                done = subprocess.run(command, cwd=whole, capture_output=True, text=True, timeout=600, check=False)
-                if done.returncode:
-                    pytest.skip(f"needs a package index: {done.stderr.strip().splitlines()[-1:]}")
         shutil.copytree(APP, folder / "app", ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
-        (folder / "app/node_modules").mkdir()
-        for found in (place / "node_modules").iterdir():
-            (folder / "app/node_modules" / found.name).symlink_to(found)
+        npm.linked(found, folder / "app")
 
     return shared("web demo app", make) / "app"
 

@@ -126,15 +126,21 @@ def search(
         UnavailableError: Optuna, a target, the storage or the cluster is not there, or the disk is full: the same call
             goes on with all that was finished.
     """
+    if budget_seconds is None and trials is None:
+        raise InputError("nothing says how long to search", remedy="Give budget_seconds or trials.")
+    bounds = {"budget_seconds": budget_seconds, "trials": trials}
+    call = _call("search", model, data, {"space": space, **bounds, "minimize": minimize, **options})
+    return _search(model, data, space, _words(minimize), {**bounds, "out": out, "command": (call,), **options})
+
+
+def _search(
+    model: Any, data: Data, space: str | Path | None, minimize: tuple[str, ...], options: dict[str, Any]
+) -> Search:
     from edgeship.searching import run
     from edgeship.searching.limits import Limits
     from edgeship.searching.trials import Task
 
-    if budget_seconds is None and trials is None:
-        raise InputError("nothing says how long to search", remedy="Give budget_seconds or trials.")
-    given = {"space": space, "budget_seconds": budget_seconds, "trials": trials, "minimize": minimize, **options}
     progress: ProgressCallback = options.pop("progress", lambda _: None)
-    call = _call("search", model, data, given)
     limits = Limits(**_taken(Limits, options))
     with tempfile.TemporaryDirectory(prefix="edgeship-") as scratch:
         opening = (tuple(options.get("custom_objects", ())), bool(options.get("allow_unsafe", False)))
@@ -142,16 +148,10 @@ def search(
         given_data = _data(data, Path(scratch))
         assert given_data is not None
         task = Task(path, given_data, **_taken(Task, options))
-        options.setdefault("folder", Path("searches") / path.stem)
-        options["folder"] = Path(options["folder"])
-        going = run.Options(
-            out=Path(out) if out is not None else Path("builds") / path.stem,
-            trials=trials,
-            budget_seconds=budget_seconds,
-            command=(call,),
-            **options,
-        )
-        return run.search(task, going, limits, Path(space) if space is not None else None, _words(minimize), progress)
+        options["folder"] = Path(options.get("folder", Path("searches") / path.stem))
+        options["out"] = Path(options["out"] or Path("builds") / path.stem)
+        space = Path(space) if space is not None else None
+        return run.search(task, run.Options(**options), limits, space, minimize, progress)
 
 
 def _taken(kind: type, options: dict[str, Any]) -> dict[str, Any]:

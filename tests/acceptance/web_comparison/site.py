@@ -18,32 +18,18 @@ from urllib.parse import urlsplit
 import brotli
 
 from edgeship import cache
-from edgeship.files import whole_folder
+from tests import npm
 
 HERE = Path(__file__).parent
-_LOCK = ("package.json", "package-lock.json", ".npmrc")
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
 _CHUNK = 1 << 14
 #: Of the slow link: bits a second, and seconds until the first byte of each answer, and again for each connection.
 BITS_PER_SECOND, DELAY_S = 10e6, 0.04
 
 
-def modules() -> Path:
-    """`node_modules` of the lock, installed once by npm."""
-    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in _LOCK)).hexdigest()
-    place = cache.root() / "node" / f"web-comparison-{digest[:40]}"
-    if not (place / "node_modules").is_dir():
-        with whole_folder(place) as folder:
-            for name in _LOCK:
-                shutil.copyfile(HERE / name, folder / name)
-            command = [shutil.which("npm") or "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return place / "node_modules"
-
-
 def scripts(out: Path) -> None:
     """The subjects, bundled as a web developer would: minified, as modules for browsers."""
-    found = modules()
+    found = npm.installed(HERE)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(HERE / "subjects/edgeship.mjs", out / "edgeship.mjs")
     for name in ("tfjs", "onnx", "litert"):
@@ -55,7 +41,7 @@ def scripts(out: Path) -> None:
 
 def folders(work: Path) -> dict[str, Path]:
     """First parts of addresses -> where they are."""
-    found = modules()
+    found = npm.installed(HERE)
     return {
         "page": HERE / "page",
         "subjects": work / "subjects",
@@ -187,4 +173,4 @@ def _file(places: Mapping[str, Path], path: str) -> Path | None:
 def facts() -> dict[str, str]:
     """Versions of what is compared with."""
     names = ("@tensorflow/tfjs", "onnxruntime-web", "@litertjs/core")
-    return {name: json.loads((modules() / name / "package.json").read_text())["version"] for name in names}
+    return {name: json.loads((npm.installed(HERE) / name / "package.json").read_text())["version"] for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -11,52 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeship import cache
 from edgeship.errors import TargetUnavailable
-from edgeship.files import whole_folder
 from edgeship_benchmarks.targets.browser import processes
+from tests import npm
 from tests.e2e.web_package.driven import visited
 
 CONSUMERS = Path(__file__).with_name("consumers")
-_LOCK = ("package.json", "package-lock.json", ".npmrc")
-
-
-@pytest.fixture(scope="module")
-def modules() -> Path:
-    """`node_modules` of the consumers' lock, in the user's cache; the tests skip where it cannot be had."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("needs Node with npm")
-    digest = hashlib.sha256(b"".join((CONSUMERS / name).read_bytes() for name in _LOCK)).hexdigest()
-    place = cache.root() / "node" / f"consumers-{digest[:40]}"
-    if not (place / "node_modules").is_dir():
-        with whole_folder(place) as folder:
-            for name in _LOCK:
-                shutil.copyfile(CONSUMERS / name, folder / name)
-            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
-            if done.returncode:
-                pytest.skip(f"needs a package index: {done.stderr.strip().splitlines()[-1:]}")
-    return place / "node_modules"
 
 
 @pytest.fixture
-def app(tmp_path: Path, modules: Path, packages: Path) -> Path:
+def app(tmp_path: Path, packages: Path) -> Path:
     """The app's folder, with its bundlers, and the package as npm installs a folder: a copy of what `files` names."""
     folder = tmp_path / "app"
     shutil.copytree(CONSUMERS, folder)
-    (folder / "node_modules").mkdir()
-    for found in modules.iterdir():
-        (folder / "node_modules" / found.name).symlink_to(found)
-    npm = [
-        shutil.which("npm") or "npm",
-        "pack",
-        "--json",
-        "--pack-destination",
-        str(tmp_path),
-        str(packages / "digits"),
-    ]
-    done = subprocess.run(npm, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
+    npm.linked(npm.modules(CONSUMERS), folder)
+    pack = ["npm", "pack", "--json", "--pack-destination", str(tmp_path), str(packages / "digits")]
+    done = subprocess.run(pack, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
     (packed,) = json.loads(done.stdout)
     shutil.unpack_archive(tmp_path / packed["filename"], tmp_path / "unpacked", "gztar", filter="data")
     (tmp_path / "unpacked/package").rename(folder / "node_modules/digits")

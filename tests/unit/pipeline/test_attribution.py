@@ -12,7 +12,7 @@ from small_networks import FAST, request_for, written
 from edgeship import data, pipeline, plugins
 from edgeship.child import Worker
 from edgeship.history import store
-from edgeship.pipeline import attribution, steps
+from edgeship.pipeline import attribution, measuring
 from edgeship.pipeline.attribution import Attribution, attribute, timed
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.validation import leading, open_validation
@@ -123,7 +123,7 @@ def test_what_cannot_be_compared_is_said(report: Report, tmp_path: Path, monkeyp
     found = attribute(worker, None, [], (), None, ConvertOptions(), quiet)
     assert found == Attribution(())
     assert leading([Export("nowhere", "int8", True)]) is None
-    monkeypatch.setattr(steps, "measure", _gone)
+    monkeypatch.setattr(measuring, "measure", _gone)
     weighed = tuple((0, attribution.Weighed(a, np.zeros(3), report.stages[0].files[0])) for a in report.artifacts[:1])
     found = timed(Attribution(stages, weighed), tmp_path, "local", dataset, FAST, quiet)
     assert found.notes == ("stages were not timed on local: the device is asleep",)
