@@ -6,14 +6,15 @@ import contextlib
 import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgeship.codec import from_json, to_json
 from edgeship.errors import DataError, EdgeshipError, InputError, UnsupportedModelError
 from edgeship.report.layers import tflite_layers
 from edgeship.tflite_operators import builtin_name
-from edgeship.types import Artifact, ConvertOptions, Quantization, Source, TensorSpec
+from edgeship.types import Artifact, ConvertOptions, Preprocessing, Quantization, Source, TensorSpec
 from edgeship.usage import usage
 from edgeship_converters.calibration import batches
 from edgeship_converters.correction import Correction, corrected, folded, possible
@@ -33,6 +34,23 @@ _LOW_BIT = ("int4", "int4-mixed")
 _STATEFUL = {"CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE"}
 #: Inputs and outputs, in the model's order.
 _Ends = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+#: Larger files are made anew for each conversion.
+_MOST_REMEMBERED_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A file with the names of its tensors.
+
+    Attributes:
+        packages: that made it.
+        notes: what to know about it.
+    """
+
+    content: bytes
+    ends: _Ends
+    packages: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 class TFLiteConverter:
@@ -74,73 +92,93 @@ class TFLiteConverter:
         self, source: Source, variant: str, options: ConvertOptions, out_dir: Path
     ) -> tuple[Artifact, bytes]:
         """Like `convert`; beside it the same file with the names of tensors, which is not written (see `slim`)."""
-        own_ranges = source.fake_quantized and variant.startswith("int8")
-        calibrate = variant in _INTEGER and not own_ranges
+        calibrate = variant in _INTEGER and not _has_own_ranges(source, variant)
         if calibrate and options.calibration is None:
             raise DataError(
                 f"tflite/{variant} needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize dynamic.",
             )
-        if variant in _LOW_BIT:
-            return self._low_bit(source, variant, options, out_dir)
-        notes: tuple[str, ...] = ()
-        if source.kind == "tflite":
-            first = "float32" if variant == "mixed" else variant
-            content, ends = from_tflite.to_tflite(source, first, options), (source.inputs, source.outputs)
-            floats = tensorflow_lite.float_operators(content) if first in _INTEGER else []
-            if floats:
-                raise tensorflow_lite.no_integers(variant, floats)
-            made_by = versions("ai-edge-litert", *(() if variant == "float32" else ("ai-edge-quantizer", "numpy")))
-        elif own_ranges:
-            content, ends = _from_own_ranges(source, variant)
-            made_by = versions("tensorflow", "keras", "numpy")
-        else:
-            content, ends, notes = _from_graph(source, variant, options)
-            made_by = versions("tensorflow", "keras", "numpy", *(("ai-edge-quantizer",) if variant == "mixed" else ()))
-        if variant == "float16":
-            from edgeship_converters.tflite.halves import check_range  # loads NumPy
+        made = _make(source, variant, options)
+        return self._delivered((source, variant, options), out_dir, made), made.content
 
-            check_range(content)
-        if variant == "mixed":
-            content, notes = _mixed(source, content, ends[0], options)
-        return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
-
-    def _low_bit(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> tuple[Artifact, bytes]:
-        from edgeship_converters.tflite import low_bit
-
-        ends = (source.inputs, source.outputs)
-
-        def make(prepare: Callable[[Any], Any] | None) -> bytes:
-            nonlocal ends
-            if source.kind == "tflite":
-                return from_tflite.to_tflite(source, "float32", options)
-            frozen = _frozen(source, fake_quant=False, prepare=prepare)
-            ends = (frozen.inputs, frozen.outputs)
-            return tensorflow_lite.convert(_lowered(frozen), "float32", variant)
-
-        content, notes = low_bit.quantize(variant, make, source, options.calibration)
-        made_by = versions(*(("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")))
-        return self._delivered((source, variant, options), out_dir, (content, ends), made_by, notes)
-
-    def _delivered(
-        self,
-        asked: tuple[Source, str, ConvertOptions],
-        out_dir: Path,
-        made: tuple[bytes, _Ends],
-        made_by: Mapping[str, str],
-        notes: tuple[str, ...],
-    ) -> tuple[Artifact, bytes]:
-        """Check, slim and describe a file."""
+    def _delivered(self, asked: tuple[Source, str, ConvertOptions], out_dir: Path, made: _Made) -> Artifact:
+        """Check, slim, write and describe a file."""
         from edgeship_converters.tflite.slim import slim
 
-        (source, variant, options), (content, ends) = asked, made
-        inputs, outputs = ([spec.name for spec in side] for side in ends)
-        delivered = slim(content, (inputs, outputs), usage(options.labels, options.preprocessing))
+        source, variant, options = asked
+        inputs, outputs = ([spec.name for spec in side] for side in made.ends)
+        delivered = slim(made.content, (inputs, outputs), usage(options.labels, options.preprocessing))
         delivered = keep_files(delivered, source)
-        specs = _read(delivered, ends, _INTEGER.get(variant))
+        specs = _read(delivered, made.ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
-        found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, made_by)
-        return replace(found, layers=tflite_layers(delivered, names=content), notes=notes), content
+        found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, versions(*made.packages))
+        return replace(found, layers=tflite_layers(delivered, names=made.content), notes=made.notes)
+
+
+def _make(source: Source, variant: str, options: ConvertOptions) -> _Made:
+    """The file as it is before `slim`; the one that a conversion shortly before has made, where it is the same."""
+    if source.code_sha256 is None:
+        return _converted(source, variant, options)
+    # What only describes the file is no part of it yet.
+    plain = replace(options, labels=(), preprocessing=Preprocessing(), name="", opset=None)
+    made = _remembered(source, variant, to_json(plain))
+    if len(made.content) > _MOST_REMEMBERED_BYTES:
+        _remembered.cache_clear()
+    return made
+
+
+@functools.lru_cache(maxsize=8)
+def _remembered(source: Source, variant: str, options: str) -> _Made:
+    """`options` as JSON. A micro file holds that of the same variant, which takes longer to make than all else."""
+    return _converted(source, variant, from_json(ConvertOptions, options))
+
+
+def _converted(source: Source, variant: str, options: ConvertOptions) -> _Made:
+    if variant in _LOW_BIT:
+        return _low_bit(source, variant, options)
+    notes: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ("tensorflow", "keras", "numpy")
+    if source.kind == "tflite":
+        first = "float32" if variant == "mixed" else variant
+        content, ends = from_tflite.to_tflite(source, first, options), (source.inputs, source.outputs)
+        floats = tensorflow_lite.float_operators(content) if first in _INTEGER else []
+        if floats:
+            raise tensorflow_lite.no_integers(variant, floats)
+        packages = ("ai-edge-litert", *(() if variant == "float32" else ("ai-edge-quantizer", "numpy")))
+    elif _has_own_ranges(source, variant):
+        content, ends = _from_own_ranges(source, variant)
+    else:
+        content, ends, notes = _from_graph(source, variant, options)
+        packages += ("ai-edge-quantizer",) if variant == "mixed" else ()
+    if variant == "float16":
+        from edgeship_converters.tflite.halves import check_range  # loads NumPy
+
+        check_range(content)
+    if variant == "mixed":
+        content, notes = _mixed(source, content, ends[0], options)
+    return _Made(content, ends, packages, notes)
+
+
+def _has_own_ranges(source: Source, variant: str) -> bool:
+    return source.fake_quantized and variant.startswith("int8")
+
+
+def _low_bit(source: Source, variant: str, options: ConvertOptions) -> _Made:
+    from edgeship_converters.tflite import low_bit
+
+    ends = (source.inputs, source.outputs)
+
+    def make(prepare: Callable[[Any], Any] | None) -> bytes:
+        nonlocal ends
+        if source.kind == "tflite":
+            return from_tflite.to_tflite(source, "float32", options)
+        frozen = _frozen(source, fake_quant=False, prepare=prepare)
+        ends = (frozen.inputs, frozen.outputs)
+        return tensorflow_lite.convert(_lowered(frozen), "float32", variant)
+
+    content, notes = low_bit.quantize(variant, make, source, options.calibration)
+    packages = ("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")
+    return _Made(content, ends, packages, notes)
 
 
 def _mixed(
