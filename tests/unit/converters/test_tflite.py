@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from ai_edge_litert.interpreter import Interpreter
 from edgeship.compress.quantize import aware
 from edgeship.errors import UnsupportedModelError
 from edgeship.source import inspect
-from edgeship.types import Array, Artifact, ConvertOptions, Source
-from edgeship_converters.tflite import TFLiteConverter
+from edgeship.types import Array, Artifact, ConvertOptions, Dataset, Source
+from edgeship_converters.tflite import TFLiteConverter, tensorflow_lite
 
 
 def convert(source: Source, variant: str, folder: Path, *, calibrated: bool = True) -> Artifact:
@@ -200,3 +201,26 @@ def test_the_error_function_in_a_gelu_stays_one_operator(tmp_path: Path) -> None
     found, inputs = convert(source, "float32", tmp_path), zoo.samples(source, 3)
     assert operators(found) >= {"GELU"}
     np.testing.assert_allclose(run(found, inputs)[0], zoo.reference(source, inputs)[0], atol=1e-5)
+
+
+def test_what_was_made_a_moment_before_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A micro file holds the same one. Labels change what is written, calibration samples what is made."""
+    source = zoo.save(zoo.cnn(), tmp_path)
+    made: list[str] = []
+    calibrated = tensorflow_lite.calibrated
+    monkeypatch.setattr(tensorflow_lite, "calibrated", lambda *given: [made.append("int8"), calibrated(*given)][1])
+
+    def content(name: str, dataset: Dataset, *labels: str) -> bytes:
+        (tmp_path / name).mkdir()
+        options = ConvertOptions(calibration=dataset, labels=labels)
+        return TFLiteConverter().convert(source, "int8", options, tmp_path / name).entry.read_bytes()
+
+    samples = zoo.calibration(source, tmp_path / "data")
+    other = replace(zoo.calibration(source, tmp_path / "other", count=8), sha256="1" * 64)
+    first = content("first", samples)
+    count = len(made)
+    assert content("again", samples) == first
+    assert b"kitten" in content("labelled", samples, "kitten", "cat")
+    assert len(made) == count > 0
+    assert content("others", other) != first
+    assert len(made) == 2 * count
