@@ -30,7 +30,12 @@ _LIBRARIES = {
     f"org.brotli:dec:{_VERSIONS['brotli']}": "brotli.jar",
     f"org.tensorflow:tensorflow-lite:{_VERSIONS['tensorflow-lite']}:aar": "runtime.aar",
     f"org.tensorflow:tensorflow-lite-api:{_VERSIONS['tensorflow-lite']}:aar": "runtime-api.aar",
+    f"org.codehaus.mojo:animal-sniffer:{_VERSIONS['animal-sniffer']}": "animal-sniffer.jar",
+    f"org.ow2.asm:asm:{_VERSIONS['asm']}": "asm.jar",
+    f"com.toasttab.android:gummy-bears-api-26:{_VERSIONS['gummy-bears']}:signature": "api-26.signature",
 }
+#: The rest of the app, its runtime, and what it calls only where `Build.VERSION.SDK_INT` says that it is there.
+_NOT_OF_API_26 = ("dev.edgeship.*", "org.tensorflow.*", "android.graphics.ImageDecoder*")
 _PROGRAMS = {"javac": "a JDK", "mvn": "maven", "aapt2": "aapt", "zipalign": "zipalign", "apksigner": "apksigner"}
 
 
@@ -97,6 +102,12 @@ def compiled(work: Path, libraries: Path) -> list[Path]:
         (work / f"{name}.zip").rename(jar)
         jars.append(jar)
     return jars
+
+
+def check_calls(libraries: Path, app: Path) -> None:
+    """Raises Failed where the app calls what Android 8 (API 26) does not have."""
+    path = f"{libraries / 'animal-sniffer.jar'}:{libraries / 'asm.jar'}"
+    run("java", "-cp", path, HERE / "ApiCheck.java", libraries / "api-26.signature", app, *_NOT_OF_API_26)
 
 
 def resources(work: Path, libraries: Path, *, release: bool) -> Path:
@@ -189,7 +200,9 @@ def build(out: Path, assets: Path, *, release: bool, keystore: Path | None = Non
     work.mkdir(parents=True, exist_ok=True)
     base = resources(work, libraries, release=release)
     if dex is None:
-        dex = dexed(work, libraries, compiled(work, libraries))
+        jars = compiled(work, libraries)
+        check_calls(libraries, jars[-1])
+        dex = dexed(work, libraries, jars)
     signed(packed(base, dex, libraries, assets), out, work, keystore)
     return out
 

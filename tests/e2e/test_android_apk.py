@@ -133,6 +133,17 @@ def test_the_app_compiles(libraries: Path, tmp_path: Path) -> None:
     client, app = apk.compiled(tmp_path, libraries)
     assert "dev/edgeship/demo/ShellActivity.class" in zipfile.ZipFile(app).namelist()
     assert "dev/edgeship/client/Client.class" in zipfile.ZipFile(client).namelist()
+    apk.check_calls(libraries, app)
+
+
+def test_calls_that_android_8_lacks_are_found(
+    libraries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apk.resources(tmp_path, libraries, release=False)
+    _, app = apk.compiled(tmp_path, libraries)
+    monkeypatch.setattr(apk, "_NOT_OF_API_26", ("dev.edgeship.*", "org.tensorflow.*"))
+    with pytest.raises(apk.Failed, match=r"Files\.class.*android\.graphics\.ImageDecoder"):
+        apk.check_calls(libraries, app)
 
 
 def test_models_and_libraries_are_stored_and_aligned(built: Path, published: Published) -> None:

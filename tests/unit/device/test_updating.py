@@ -370,6 +370,20 @@ def test_a_damaged_release_to_go_back_to_is_said_and_fetched_again(
         assert model.predict(X).version == "1.0.0"
 
 
+def test_that_nobody_knows_what_to_go_back_to_is_said(device: Device, published: Published) -> None:
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    assert device.status().problems == ()  # there was nothing before
+    to_all(published, "1.1.0", 2)
+    device.update()
+    (device.place.slot("a") / "release.json").write_bytes(b"damaged")
+    (problem,) = device.status().problems
+    assert problem == "the release to go back to was lost; there is one again after the next release"
+    to_all(published, "1.2.0", 3)
+    assert device.update().version == "1.2.0"
+    assert device.status().problems == ()
+
+
 def test_a_release_to_go_back_to_that_cannot_be_had_is_no_fault_of_the_check(
     device: Device, published: Published, server: Server
 ) -> None:

@@ -103,6 +103,8 @@ def _problems(place: Place, found: State, seen: Seen | None, slot: str | None, n
         hurt = slots.damaged_fallback(place)
         if hurt is not None:
             problems.append(f"{hurt[1].version}, the release to go back to, is damaged: edgeship device update")
+        if slot == found.active and state.illegible(place, state.other(slot)):
+            problems.append("the release to go back to was lost; there is one again after the next release")
     if found.last_check is None:
         problems.append("it was never checked for updates: edgeship device update")
     elif not found.last_check.ok:

@@ -135,6 +135,11 @@ def release(place: Place, slot: str | None) -> Release | None:
         return None
 
 
+def illegible(place: Place, slot: str) -> bool:
+    """Whether a slot says what is in it, and nobody can read that: what is there may not run."""
+    return _record(place, slot).exists() and release(place, slot) is None
+
+
 def other(slot: str | None) -> str:
     """The slot that is not this one; `a` for None."""
     return "b" if slot == "a" else "a"
