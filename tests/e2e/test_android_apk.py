@@ -136,9 +136,7 @@ def test_the_app_compiles(libraries: Path, tmp_path: Path) -> None:
     apk.check_calls(libraries, app)
 
 
-def test_calls_that_android_8_lacks_are_found(
-    libraries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calls_that_android_8_lacks_are_found(libraries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     apk.resources(tmp_path, libraries, release=False)
     _, app = apk.compiled(tmp_path, libraries)
     monkeypatch.setattr(apk, "_NOT_OF_API_26", ("dev.edgeship.*", "org.tensorflow.*"))
