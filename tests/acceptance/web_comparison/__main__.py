@@ -25,23 +25,22 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="write the page only")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=20, help="of steady latency in each repeat")
-    parser.add_argument("--runs", type=int, default=30, help="predictions of a subject in each round")
     parser.add_argument("--browser", action="append", choices=("chromium", "firefox"))
-    parser.add_argument("--model", action="append", choices=tuple(models.MODELS))
+    parser.add_argument("--model", action="append", choices=tuple(models.SETUPS))
     parser.add_argument("--work", type=Path, default=cache.root() / "web-comparison", help="for models in all forms")
     given = parser.parse_args()
     if not given.table:
         have = {tuple(record.get(name) for name in _KEY) for record in read()}
-        names = given.model or list(models.MODELS)
+        names = given.model or list(models.SETUPS)
         keys = [
             key
             for key in measuring.wanted(given.browser or ["chromium", "firefox"], names, given.repeats)
             if tuple(key.get(name) for name in _KEY) not in have
         ]
         made = {name: models.made(name, given.work / "models" / name) for name in names}
-        site.scripts(given.work / "subjects")
+        site.scripts(given.work / "subjects", made.values())
         with RECORDS.open("a", encoding="utf-8") as file:
-            for record in measuring.measure(keys, site.folders(given.work), made, given.rounds, given.runs):
+            for record in measuring.measure(keys, site.folders(given.work), made, given.rounds):
                 file.write(json.dumps(record) + "\n")
                 file.flush()
                 print({name: record.get(name) for name in (*_KEY, "cold_ms", "warm_ms", "offline_ms", "wire_bytes")})

@@ -21,9 +21,9 @@ from tests.driving import Page, driven, until
 
 #: Subject -> its module, its folder of a model, and what else its module is told.
 SUBJECTS: Mapping[str, tuple[str, str, Mapping[str, str | bool]]] = {
-    "edgeship small": ("edgeship", "package", {"runtime": "tfjs-wasm"}),
-    "edgeship fast": ("edgeship", "package", {"runtime": "litert-wasm"}),
-    "edgeship fast, no worker": ("edgeship", "package", {"runtime": "litert-wasm", "worker": False}),
+    "edgeship small": ("edgeship-{model}", "package", {"runtime": "tfjs-wasm"}),
+    "edgeship fast": ("edgeship-{model}", "package", {"runtime": "litert-wasm"}),
+    "edgeship fast, no worker": ("edgeship-{model}", "package", {"runtime": "litert-wasm", "worker": False}),
     "@tensorflow/tfjs": ("tfjs", "tfjs", {}),
     "onnxruntime-web": ("onnx", "onnx", {}),
     "LiteRT.js": ("litert", "litert", {}),
@@ -33,7 +33,13 @@ _DONE = "window.result !== undefined && typeof window.keep === 'function'"
 
 def _address(model: Model, names: Sequence[str], **more: object) -> str:
     subjects = [
-        {"name": name, "module": module, "folder": f"/models/{model.name}/{folder}", "shape": model.shape, **told}
+        {
+            "name": name,
+            "module": module.format(model=model.name),
+            "folder": f"/models/{model.name}/{folder}",
+            "shape": model.setup.shape,
+            **told,
+        }
         for name, (module, folder, told) in ((name, SUBJECTS[name]) for name in names)
     ]
     return "/?" + urlencode({"subjects": json.dumps(subjects), **more})
@@ -73,11 +79,11 @@ def start(page: Page, places: Mapping[str, Path], model: Model, subject: str, li
     return record
 
 
-def steady(page: Page, places: Mapping[str, Path], model: Model, rounds: int, runs: int) -> dict[str, Any]:
+def steady(page: Page, places: Mapping[str, Path], model: Model, rounds: int) -> dict[str, Any]:
     """Means of rounds in which all subjects take turns in one page; how well their classes agree."""
-    more = {"inputs": f"/models/{model.name}/inputs.bin", "rounds": rounds, "runs": runs}
+    more = {"inputs": f"/models/{model.name}/inputs.bin", "rounds": rounds, "runs": model.setup.runs}
     with site(places) as found:
-        result = _result(page, found.url + _address(model, list(SUBJECTS), **more))
+        result = _result(page, found.url + _address(model, list(SUBJECTS), **more), 600)
     page.goto("about:blank")
     classes = {name: np.asarray(outputs).argmax(axis=1) for name, outputs in result["outputs"].items()}
     return {
@@ -111,7 +117,7 @@ def wanted(browsers: Sequence[str], models: Sequence[str], repeats: int) -> Iter
 
 
 def measure(
-    keys: Sequence[Mapping[str, Any]], places: Mapping[str, Path], models: Mapping[str, Model], rounds: int, runs: int
+    keys: Sequence[Mapping[str, Any]], places: Mapping[str, Path], models: Mapping[str, Model], rounds: int
 ) -> Iterator[dict[str, Any]]:
     """A record for each key; one browser for all keys of it."""
     versions = facts()
@@ -122,7 +128,7 @@ def measure(
             for key in (key for key in keys if key["browser"] == browser):
                 model = models[key["model"]]
                 if key["kind"] == "steady":
-                    found = steady(page, places, model, rounds, runs)
+                    found = steady(page, places, model, rounds)
                 else:
                     found = start(page, places, model, key["subject"], key["link"])
                 at = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "load": round(os.getloadavg()[0], 1)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from tests.acceptance.web_comparison.measuring import SUBJECTS
+from tests.acceptance.web_comparison.models import SETUPS
 
 Record = dict[str, Any]
 _SLOW = "10 Mbit/s, 40 ms"
@@ -30,9 +32,9 @@ _HEAD = """# Web packages beside the other ways
 
 Made by `python -m tests.acceptance.web_comparison`; do not edit.
 
-The same models in the same page, one after another in turns. Each is used as its own guide says: TF.js with the graph
-model of its official converter and its WebAssembly backend, ONNX Runtime Web and LiteRT.js with files in float32, all
-bundled by esbuild, in the page's main thread; edgeship's packages with quantized weights, in their worker and, to tell
+The same models in the same page, one after another in turns. Each is used as its own guide says, bundled by esbuild:
+TF.js with the graph model of its official converter and its WebAssembly backend, ONNX Runtime Web and LiteRT.js with
+files in float32, in the page's main thread; edgeship's packages with quantized weights, in their worker and, to tell
 what a message to a worker and back costs, once without.
 
 - **Wire**: bytes of content that a first visit was sent, with brotli (quality 11): scripts, WebAssembly, model.
@@ -43,7 +45,7 @@ what a message to a worker and back costs, once without.
   against the best of the others in the same round, median over rounds (below 1: edgeship is faster).
 - **Task**: longest task of the main thread until the first prediction, and while it predicts (Chromium only; 0: none
   over 50 ms).
-- **Same class**: share of 100 samples with the class that TFLite in float32 gives; `accuracy`: share that is right.
+- **Same class**: share of the samples with the class that TFLite in float32 gives; `accuracy`: share that is right.
 """
 
 
@@ -52,8 +54,13 @@ def text(records: Sequence[Record]) -> str:
     parts = [_HEAD]
     for browser, model in dict.fromkeys((record["browser"], record["model"]) for record in records):
         found = [record for record in records if (record["browser"], record["model"]) == (browser, model)]
-        parts += [f"\n## {model} in {browser.capitalize()}\n", _about(found), "", *_table(found)]
+        parts += [f"\n## {model} in {browser.capitalize()}\n", *_noted(model), _about(found), "", *_table(found)]
     return "\n".join(parts) + "\n"
+
+
+def _noted(model: str) -> list[str]:
+    note = SETUPS[model].note
+    return [*textwrap.wrap(note, 120), ""] if note else []
 
 
 def _about(records: Sequence[Record]) -> str:

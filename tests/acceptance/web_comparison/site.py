@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,7 @@ import brotli
 
 from edgeship import cache
 from tests import npm
+from tests.acceptance.web_comparison.models import Model
 
 HERE = Path(__file__).parent
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
@@ -27,16 +28,19 @@ _CHUNK = 1 << 14
 BITS_PER_SECOND, DELAY_S = 10e6, 0.04
 
 
-def scripts(out: Path) -> None:
+def scripts(out: Path, models: Iterable[Model]) -> None:
     """The subjects, bundled as a web developer would: minified, as modules for browsers."""
     found = npm.installed(HERE)
     out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(HERE / "subjects/edgeship.mjs", out / "edgeship.mjs")
+    options = ("--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error")
     for name in ("tfjs", "onnx", "litert"):
         place = found.parent / f"{name}.mjs"  # beside node_modules, where its imports are found
         shutil.copyfile(HERE / "subjects" / f"{name}.mjs", place)
-        options = ("--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error")
         subprocess.run([found / ".bin/esbuild", place, *options, f"--outfile={out / name}.mjs"], check=True)
+    for model in models:
+        package = f"--alias:package={model.folder / 'package/index.js'}"
+        place, made = HERE / "subjects/edgeship.mjs", out / f"edgeship-{model.name}.mjs"
+        subprocess.run([found / ".bin/esbuild", place, package, *options, f"--outfile={made}"], check=True)
 
 
 def folders(work: Path) -> dict[str, Path]:
