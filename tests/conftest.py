@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +86,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if unknown:
         reporter.write_line("skips outside tests/conftest.py:REVIEWED_SKIPS: " + "; ".join(unknown), red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+#: Files of a whole run that are worth naming, and the seconds below which none is.
+_NAMED_FILES, _SECONDS = 40, 10.0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where the time of a long run went, by file: a file stays in one process, with what its fixtures make."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    longest = sorted(seconds.items(), key=lambda item: -item[1])[:_NAMED_FILES]
+    slow = [f"{spent:.0f} s {name}" for name, spent in longest if spent >= _SECONDS]
+    if slow and "PYTEST_XDIST_WORKER" not in os.environ and terminalreporter.config.getoption("numprocesses", None):
+        terminalreporter.section("slowest files")
+        terminalreporter.write_line("; ".join(slow))
