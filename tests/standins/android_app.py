@@ -49,7 +49,7 @@ def _compile(folder: Path) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     client = ":".join([*(str(_CLIENT / "target" / name) for name in ("classes", "test-classes")), listed.read_text()])
     sources = [*(_ANDROID / "app/src/main/java/dev/edgeship/demo/core").glob("*.java")]
-    sources.append(_ANDROID / "app/src/test/java/dev/edgeship/demo/StandIn.java")
+    sources.append(Path(__file__).with_name("StandIn.java"))
     options = ["--release", "8", "-Xlint:all,-options,-serial", "-Werror", "-proc:none"]
     done = _ran("javac", *options, "-cp", client, "-d", folder / "classes", *sources)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -130,5 +130,6 @@ def install(root: Path, classes: str, published_root: bytes, now: datetime, line
         shared=app.shared,
         now=int(now.timestamp() * 1000),
         debuggable="true",
+        starts=0,
     )
     return app

@@ -30,8 +30,8 @@ class Sideloaded:
 
     Attributes:
         target: the device, `adb:SERIAL`.
-        result: `updated`, `current`, `waiting` (until the release in use has proved itself), `kept` (nothing else fits
-            there), `unsigned` or `rolled_back`.
+        result: `updated`, `current` (it was active already; an unsigned bundle is gone), `waiting` (until the release in
+            use has proved itself), `kept` (nothing else fits there), `unsigned` or `rolled_back`.
         version: of the release that the result is about; None: of an unsigned bundle.
         bytes: of what the device took of it; less than the file where a patch was enough.
         refused: releases that were tried and not taken, with the reason.

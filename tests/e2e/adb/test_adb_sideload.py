@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,42 @@ def test_a_bundle_that_nobody_signed(app: App, published: Published) -> None:
         sideloading.sideload(bundle, unsigned=True)
     assert "install the debug build" in refused.value.remedy
     assert sideloading.sideload(_repo(published)).result == "current"
+
+
+def test_a_signed_release_ends_what_nobody_signed(app: App, published: Published) -> None:
+    """Also one that was active all the time: the command says that it runs, so it has to."""
+    sideloading.sideload(_repo(published))
+    assert sideloading.sideload(published.folder / "bundle-1", unsigned=True).app["origin"] == "UNSIGNED"
+    again = sideloading.sideload(_repo(published))
+    assert (again.result, again.active, again.app["origin"]) == ("current", "1.0.0", "FILE")
+    with pytest.raises(UpdateRefused, match="no release to go back to"):  # it is gone
+        sideloading.roll_back()
+
+
+def test_where_releases_came_from_is_known_after_going_back(app: App, published: Published) -> None:
+    sideloading.sideload(_repo(published))
+    published.release("1.1.0", SEEDS["1.1.0"], padding=PADDING)
+    published.rollout("1.1.0")
+    assert sideloading.sideload(_repo(published)).app["origin"] == "FILE"
+    (app.root / "data/app/origin").write_text("1.1.0 FILE\n1.0.0 APP\n0.9.0 NETWORK\n")
+    assert sideloading.roll_back().app["origin"] == "APP"
+
+
+def test_a_picture_that_cannot_be_classified_is_no_failure_of_the_release(
+    app: App, published: Published, classes: str
+) -> None:
+    """A process that ends with a probation begun counts as one that died of it; three bring back the release before."""
+    app.settings(starts=1)
+    sideloading.sideload(_repo(published))
+    published.release("1.1.0", SEEDS["1.1.0"], padding=PADDING)
+    published.rollout("1.1.0")
+    assert sideloading.sideload(_repo(published)).app["probation"] is True
+    asked = ["java", "-cp", classes, "dev.edgeship.demo.StandIn", app.root / "state/app", "--es", "command", "predict"]
+    for _ in range(4):
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+        assert "the model takes no pictures" in done.stderr
+        assert list((app.root / "data/app/client/starts").iterdir()) == []
+    assert sideloading.sideload(_repo(published)).active == "1.1.0"
 
 
 def test_the_command(app: App, published: Published, phone: Phone, tmp_path: Path) -> None:

@@ -12,10 +12,14 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Does what a person or a computer asks of the model: install, go back, measure. One thing at a time; not on the main thread. */
+/**
+ * Does what a person or a computer asks of the model: install, go back, measure. One of these at a time, not on the main
+ * thread; what there is can be asked meanwhile, so that predictions wait for no update.
+ */
 public final class Desk {
     /** Of an answer. */
     public static final String SCHEMA = "edgeship.answer/1";
@@ -29,7 +33,8 @@ public final class Desk {
     private final Bench bench;
     private final Map<String, Object> app;
     private final boolean forDevelopers;
-    private final File origins;
+    private final Origins origins;
+    private volatile int changes;
 
     /**
      * @param client of the application.
@@ -37,7 +42,7 @@ public final class Desk {
      * @param engine that runs files.
      * @param app what the application says about itself.
      * @param forDevelopers whether this build takes what nobody signed; never in one that people use.
-     * @param origins a file that keeps where the active release came from.
+     * @param origins a file that keeps where releases came from.
      */
     public Desk(Client client, Unsigned unsigned, Engine engine, Map<String, Object> app, boolean forDevelopers, File origins) {
         this.client = client;
@@ -45,7 +50,7 @@ public final class Desk {
         this.bench = new Bench(engine);
         this.app = app;
         this.forDevelopers = forDevelopers;
-        this.origins = origins;
+        this.origins = new Origins(origins);
     }
 
     /** Takes a repository in a file, on the terms of any update. */
@@ -58,44 +63,60 @@ public final class Desk {
         return came(client.update(progress), Origin.NETWORK);
     }
 
+    /** What is signed and current runs, also where a developer brought something before. */
     private Outcome came(Outcome outcome, Origin from) throws UpdateException {
-        if (outcome.result() == Outcome.Result.UPDATED) {
-            remember(outcome.version(), from);
-            unsigned.clear();
-        }
+        boolean updated = outcome.result() == Outcome.Result.UPDATED;
+        if (updated) remember(outcome.version(), from);
+        boolean ended = isUnsigned() && (updated || outcome.result() == Outcome.Result.CURRENT);
+        if (ended) unsigned.clear();
+        if (updated || ended) changes++;
         return outcome;
+    }
+
+    /** Ends what {@link #install} or {@link #update} do on another thread. */
+    public void cancel() {
+        client.cancel();
     }
 
     /** Says where the active release came from. */
     public synchronized void remember(String version, Origin from) {
-        try {
-            Files.write(origins.toPath(), (version + " " + from).getBytes(StandardCharsets.UTF_8));
-        } catch (IOException error) {
-            // The screen says that it does not know.
-        }
+        origins.remember(version, from, Arrays.asList(client.status().active(), client.status().previous()));
+    }
+
+    /** Grows whenever something else is to run: who has loaded a model loads it again. */
+    public int changes() {
+        return changes;
     }
 
     /** What shall run: what a developer brought, else the active release; null: nothing is here. */
-    public synchronized Release runs() {
-        Release found = isUnsigned() ? unsigned.active() : null;
+    public Release runs() {
+        Release found = unsigned();
         return found == null ? client.active() : found;
     }
 
+    /** What a developer brought, signed by nobody; null: nothing, or this build takes none. */
+    public Release unsigned() {
+        return forDevelopers ? unsigned.active() : null;
+    }
+
     /** Whether what runs was signed by nobody. */
-    public synchronized boolean isUnsigned() {
-        return forDevelopers && unsigned.active() != null;
+    public boolean isUnsigned() {
+        return unsigned() != null;
+    }
+
+    /** What is here that was signed. */
+    public Status signed() {
+        return client.status();
+    }
+
+    /** Whether {@link #rollBack} leads anywhere, as far as that is known without reading files. */
+    public boolean canGoBack() {
+        return isUnsigned() || signed().previous() != null;
     }
 
     /** Where what runs came from. */
-    public synchronized Origin origin() {
-        if (isUnsigned()) return Origin.UNSIGNED;
-        try {
-            String[] kept = new String(Files.readAllBytes(origins.toPath()), StandardCharsets.UTF_8).split(" ");
-            if (kept.length == 2 && kept[0].equals(client.status().active())) return Origin.valueOf(kept[1]);
-        } catch (IOException | IllegalArgumentException error) {
-            // said below
-        }
-        return Origin.UNKNOWN;
+    public Origin origin() {
+        return isUnsigned() ? Origin.UNSIGNED : origins.of(signed().active());
     }
 
     /** Takes a bundle that nobody signed. Throws IllegalStateException in a build that does not. */
@@ -103,16 +124,19 @@ public final class Desk {
         if (!forDevelopers) {
             throw new IllegalStateException("this is a release build: it takes only what its repository has signed");
         }
-        return unsigned.take(bundle);
+        try {
+            return unsigned.take(bundle);
+        } finally {
+            changes++; // a bundle that fails ends the one before it
+        }
     }
 
     /** Goes back: from what a developer brought to what was signed, else to the release before. */
     public synchronized String rollBack(String reason) throws UpdateException {
-        if (isUnsigned()) {
-            unsigned.clear();
-            return client.status().active();
-        }
-        return client.rollBack(reason).version();
+        if (isUnsigned()) unsigned.clear();
+        else client.rollBack(reason);
+        changes++;
+        return signed().active();
     }
 
     /**
@@ -136,7 +160,7 @@ public final class Desk {
             made.put("message", input ? String.valueOf(error.getMessage()) : String.valueOf(error));
             made.put("remedy", "");
         }
-        made.put("status", status());
+        made.put("status", facts());
         File part = new File(to.getPath() + ".part");
         Files.write(part.toPath(), Answer.json(made).getBytes(StandardCharsets.UTF_8));
         Files.move(part.toPath(), to.toPath(), StandardCopyOption.ATOMIC_MOVE);
@@ -169,8 +193,8 @@ public final class Desk {
         return outcome.result().toString();
     }
 
-    private Map<String, Object> status() {
-        Status found = client.status();
+    private Map<String, Object> facts() {
+        Status found = signed();
         Map<String, Object> made = new LinkedHashMap<>(app);
         made.put("debuggable", forDevelopers);
         made.put("active", found.active());

@@ -12,7 +12,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
-/** The model in use, loaded once; for one thread. */
+/** The model in use, loaded once, and again after a change of what runs. One prediction at a time. */
 public final class Predictor implements AutoCloseable {
     /** What the model says about a picture. */
     public static final class Prediction {
@@ -34,6 +34,7 @@ public final class Predictor implements AutoCloseable {
     private Release release;
     private Runner.Session session;
     private Start start;
+    private int changes;
 
     public Predictor(Desk desk, Client client, Runner runner) {
         this.desk = desk;
@@ -50,8 +51,20 @@ public final class Predictor implements AutoCloseable {
      * @throws IOException there is no model, or it takes no pictures.
      * @throws Exception what the runtime says.
      */
-    public Prediction predict(int[] pixels, int width, int most) throws Exception {
-        open();
+    public synchronized Prediction predict(int[] pixels, int width, int most) throws Exception {
+        boolean done = false;
+        try {
+            open();
+            Prediction made = run(pixels, width, most);
+            done = true;
+            return made;
+        } finally {
+            // A probation that began must end here, whatever went wrong: else it counts as a process that died.
+            if (!done) close();
+        }
+    }
+
+    private Prediction run(int[] pixels, int width, int most) throws Exception {
         ImageInput image = release.manifest().image();
         if (image == null) throw new IOException("the model takes no pictures");
         Map<String, Tensor> inputs = Collections.singletonMap(image.name(), image.tensor(pixels, width));
@@ -59,8 +72,9 @@ public final class Predictor implements AutoCloseable {
             long before = System.nanoTime();
             Map<String, Tensor> outputs = session.run(inputs);
             double latency = (System.nanoTime() - before) / 1e6;
+            Prediction made = new Prediction(Scores.top(release.manifest(), outputs, most), latency, release.version());
             if (start != null) start.served();
-            return new Prediction(Scores.top(release.manifest(), outputs, most), latency, release.version());
+            return made;
         } catch (UpdateException error) {
             throw error; // the disk is full; the model is not to blame
         } catch (Exception error) {
@@ -70,10 +84,12 @@ public final class Predictor implements AutoCloseable {
     }
 
     private void open() throws Exception {
-        if (session != null) return;
-        if (desk.isUnsigned()) {
-            release = desk.runs();
-        } else {
+        int now = desk.changes();
+        if (session != null && changes == now) return;
+        close();
+        changes = now;
+        release = desk.unsigned();
+        if (release == null) {
             start = client.start();
             release = start.release();
         }
@@ -82,14 +98,13 @@ public final class Predictor implements AutoCloseable {
             session = runner.open(release.model(), release.manifest());
         } catch (Exception error) {
             if (start != null) start.failed();
-            close();
             throw error;
         }
     }
 
-    /** Lets go of the model: something was installed, or the screen is left. The next prediction loads what is active then. */
+    /** Lets go of the model, for its memory. The next prediction loads what is active then. */
     @Override
-    public void close() throws IOException {
+    public synchronized void close() throws IOException {
         Runner.Session old = session;
         session = null;
         release = null;

@@ -10,6 +10,7 @@ import dev.edgeship.demo.core.Asked;
 import dev.edgeship.demo.core.Desk;
 import dev.edgeship.demo.core.Engine;
 import dev.edgeship.demo.core.EngineRunner;
+import dev.edgeship.demo.core.Predictor;
 import java.io.File;
 import java.io.FileReader;
 import java.io.IOException;
@@ -26,6 +27,7 @@ import java.util.Properties;
 /**
  * The app's part on the stand-in for a device: what {@code ShellActivity} does with an intent, in a process of its own. All
  * of it but Android and the runtime is the app's own code. Arguments: a file of settings, then those of {@code am start}.
+ * The command {@code predict} is of the stand-in alone: what a screen does with a picture.
  */
 public final class StandIn {
     private StandIn() {}
@@ -42,7 +44,7 @@ public final class StandIn {
         File shared = new File(settings.getProperty("shared"));
         Files.createDirectories(shared.toPath());
         try {
-            desk(settings).answer(new Asked(words, shared));
+            serve(settings, new Asked(words, shared));
         } catch (Exception error) { // as an app that crashes: no answer
             error.printStackTrace();
             System.exit(1);
@@ -50,13 +52,14 @@ public final class StandIn {
         System.exit(0); // self-tests that do not end are left behind
     }
 
-    private static Desk desk(Properties settings) throws Exception {
+    private static void serve(Properties settings, Asked asked) throws Exception {
         File folder = new File(settings.getProperty("folder"));
         long now = Long.parseLong(settings.getProperty("now"));
         byte[] root = Files.readAllBytes(new File(settings.getProperty("root")).toPath());
         boolean debuggable = Boolean.parseBoolean(settings.getProperty("debuggable"));
         String line = settings.getProperty("line");
-        Limits limits = new Limits().selfTest(20, 1000).probation(0, 0, 3);
+        int starts = Integer.parseInt(settings.getProperty("starts"));
+        Limits limits = new Limits().selfTest(20, 1000).probation(starts, 0, 3);
         EngineRunner runner = new EngineRunner(new TinyEngine());
         Options options = new Options(settings.getProperty("repository"), root, line, new File(folder, "client"), runner);
         Client client = new Client(options.variants("tflite-float32").limits(limits).clock(() -> now));
@@ -66,7 +69,9 @@ public final class StandIn {
         app.put("runtime", new TinyEngine().name());
         app.put("api", 34);
         Unsigned unsigned = new Unsigned(new File(folder, "unsigned"), runner, limits);
-        return new Desk(client, unsigned, new TinyEngine(), app, debuggable, new File(folder, "origin"));
+        Desk desk = new Desk(client, unsigned, new TinyEngine(), app, debuggable, new File(folder, "origin"));
+        if (asked.text("command").equals("predict")) new Predictor(desk, client, runner).predict(new int[1], 1, 1);
+        else desk.answer(asked);
     }
 
     /** Runs the models of the tests, in the place of TensorFlow Lite, whose native code is for Android. */
