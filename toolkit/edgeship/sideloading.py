@@ -30,7 +30,7 @@ class Sideloaded:
 
     Attributes:
         target: the device, `adb:SERIAL`.
-        result: `updated`, `current` (it was active already; an unsigned bundle is gone), `waiting` (until the release in
+        result: `updated`, `current` (it was active already; any unsigned one is gone), `waiting` (until the release in
             use has proved itself), `kept` (nothing else fits there), `unsigned` or `rolled_back`.
         version: of the release that the result is about; None: of an unsigned bundle.
         bytes: of what the device took of it; less than the file where a patch was enough.
