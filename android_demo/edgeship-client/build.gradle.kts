@@ -6,6 +6,10 @@ plugins {
 group = "dev.edgeship"
 version = "0.1.0"
 
+java {
+    toolchain { languageVersion = JavaLanguageVersion.of(17) }
+}
+
 dependencies {
     implementation(libs.bouncycastle)
     implementation(libs.brotli)

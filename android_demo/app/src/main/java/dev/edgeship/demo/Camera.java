@@ -2,8 +2,10 @@ package dev.edgeship.demo;
 
 import android.annotation.SuppressLint;
 import android.content.Context;
+import android.graphics.Bitmap;
+import android.graphics.Canvas;
 import android.graphics.Matrix;
-import android.graphics.RectF;
+import android.graphics.Paint;
 import android.graphics.SurfaceTexture;
 import android.hardware.camera2.CameraAccessException;
 import android.hardware.camera2.CameraCaptureSession;
@@ -21,7 +23,7 @@ import java.util.Collections;
 
 /**
  * The camera on the back in a view, from {@link #open} to {@link #close}. All calls are of the main thread, and so are the
- * camera's; one that opens after it was closed is closed at once, so that no other application waits for it.
+ * camera's. Whatever comes late, of an opening that was closed meanwhile, closes its own device and changes nothing.
  */
 final class Camera {
     /** Told once, on the main thread. */
@@ -36,6 +38,8 @@ final class Camera {
     private final Failed failed;
     private final Handler main = new Handler(Looper.getMainLooper());
     private boolean wanted;
+    /** Of openings, so that what comes late knows that it does. */
+    private int turn;
     private CameraDevice device;
     private Surface surface;
 
@@ -50,14 +54,16 @@ final class Camera {
     void open() {
         if (wanted || !view.isAvailable()) return;
         wanted = true;
+        int mine = ++turn;
         try {
             String id = chosen();
-            Size size = size(id);
-            fit(size, view.getDisplay().getRotation());
+            CameraCharacteristics of = manager.getCameraCharacteristics(id);
+            Size size = size(of);
+            fit(size, of.get(CameraCharacteristics.SENSOR_ORIENTATION), view.getDisplay().getRotation());
             manager.openCamera(id, new CameraDevice.StateCallback() {
                 @Override
                 public void onOpened(CameraDevice opened) {
-                    if (!wanted) {
+                    if (mine != turn) {
                         opened.close();
                         return;
                     }
@@ -68,13 +74,13 @@ final class Camera {
                 @Override
                 public void onDisconnected(CameraDevice lost) {
                     lost.close();
-                    fail("another application took the camera");
+                    if (mine == turn) fail("another application took the camera");
                 }
 
                 @Override
                 public void onError(CameraDevice lost, int error) {
                     lost.close();
-                    fail("the camera failed: " + error);
+                    if (mine == turn) fail("the camera failed: " + error);
                 }
             }, main);
         } catch (CameraAccessException | RuntimeException error) { // some cameras throw others
@@ -85,6 +91,7 @@ final class Camera {
     /** Lets go of the camera; safe at any time. */
     void close() {
         wanted = false;
+        turn++;
         if (device != null) device.close();
         if (surface != null) surface.release();
         device = null;
@@ -92,9 +99,18 @@ final class Camera {
     }
 
     private void fail(String why) {
-        boolean told = wanted;
         close();
-        if (told) failed.failed(why);
+        failed.failed(why);
+    }
+
+    /** What the view shows, as it shows it: its own copy is stretched to the view, and not turned. */
+    Bitmap seen() {
+        Bitmap stretched = view.isAvailable() ? view.getBitmap() : null;
+        if (stretched == null) return null;
+        Bitmap made = Bitmap.createBitmap(stretched.getWidth(), stretched.getHeight(), Bitmap.Config.ARGB_8888);
+        new Canvas(made).drawBitmap(stretched, view.getTransform(null), new Paint(Paint.FILTER_BITMAP_FLAG));
+        stretched.recycle();
+        return made;
     }
 
     private String chosen() throws CameraAccessException {
@@ -108,8 +124,8 @@ final class Camera {
     }
 
     /** The largest preview whose sides are at most 1280. */
-    private Size size(String id) throws CameraAccessException {
-        StreamConfigurationMap map = manager.getCameraCharacteristics(id).get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP);
+    private static Size size(CameraCharacteristics of) {
+        StreamConfigurationMap map = of.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP);
         Size best = null;
         for (Size each : map.getOutputSizes(SurfaceTexture.class)) {
             boolean fits = Math.max(each.getWidth(), each.getHeight()) <= MOST_SIDE;
@@ -119,27 +135,21 @@ final class Camera {
         return best;
     }
 
-    /** Fills the view without distortion: the surface is stretched to the view, and turned where the device is. */
-    private void fit(Size size, int rotation) {
+    /**
+     * Fills the view without distortion. A frame comes upright for the device's natural orientation, which turns it where
+     * the sensor lies across; the view stretches it to itself, and knows nothing of how the device is held.
+     */
+    private void fit(Size size, int sensor, int rotation) {
+        boolean across = sensor % 180 != 0;
+        float frameWidth = across ? size.getHeight() : size.getWidth();
+        float frameHeight = across ? size.getWidth() : size.getHeight();
         float width = view.getWidth();
         float height = view.getHeight();
         boolean turned = rotation == Surface.ROTATION_90 || rotation == Surface.ROTATION_270;
+        float scale = turned ? Math.max(height / frameWidth, width / frameHeight) : Math.max(width / frameWidth, height / frameHeight);
         Matrix matrix = new Matrix();
-        RectF whole = new RectF(0, 0, width, height);
-        float longer = size.getWidth();
-        float shorter = size.getHeight();
-        if (turned) {
-            RectF buffer = new RectF(0, 0, shorter, longer);
-            buffer.offset(whole.centerX() - buffer.centerX(), whole.centerY() - buffer.centerY());
-            matrix.setRectToRect(whole, buffer, Matrix.ScaleToFit.FILL);
-            float scale = Math.max(height / shorter, width / longer);
-            matrix.postScale(scale, scale, whole.centerX(), whole.centerY());
-            matrix.postRotate(90 * (rotation - 2), whole.centerX(), whole.centerY());
-        } else {
-            float scale = Math.max(width / shorter, height / longer);
-            matrix.setScale(shorter * scale / width, longer * scale / height, whole.centerX(), whole.centerY());
-            if (rotation == Surface.ROTATION_180) matrix.postRotate(180, whole.centerX(), whole.centerY());
-        }
+        matrix.setScale(scale * frameWidth / width, scale * frameHeight / height, width / 2, height / 2);
+        matrix.postRotate(-90 * rotation, width / 2, height / 2);
         view.setTransform(matrix);
     }
 
@@ -165,7 +175,7 @@ final class Camera {
 
                 @Override
                 public void onConfigureFailed(CameraCaptureSession session) {
-                    fail("the camera gives no preview");
+                    if (device == opened) fail("the camera gives no preview");
                 }
             }, main);
         } catch (CameraAccessException | RuntimeException error) {

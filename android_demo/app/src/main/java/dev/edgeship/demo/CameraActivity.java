@@ -74,7 +74,7 @@ public final class CameraActivity extends Activity implements TextureView.Surfac
 
     private void classify() {
         if (ticket != null) ticket.drop();
-        Bitmap seen = view.isAvailable() ? view.getBitmap() : null;
+        Bitmap seen = camera.seen();
         if (seen == null) return;
         scores.setText(R.string.scores_wait);
         int width = seen.getWidth();

@@ -1,9 +1,12 @@
 package dev.edgeship.demo;
 
+import android.content.ContentResolver;
 import android.content.Context;
 import android.graphics.Bitmap;
 import android.graphics.BitmapFactory;
 import android.graphics.ImageDecoder;
+import android.graphics.Matrix;
+import android.media.ExifInterface;
 import android.net.Uri;
 import android.os.Build;
 import java.io.File;
@@ -35,8 +38,8 @@ final class Files {
     /** Copies what a person picked, at most 512 MiB, into a file of this application. */
     static File copied(Context context, Uri from) throws IOException {
         File made = new File(context.getCacheDir(), "picked.zip");
-        try (InputStream content = context.getContentResolver().openInputStream(from); FileOutputStream to = new FileOutputStream(made)) {
-            if (content == null) throw new IOException("the file is gone");
+        boolean whole = false;
+        try (InputStream content = opened(context, from); FileOutputStream to = new FileOutputStream(made)) {
             byte[] piece = new byte[1 << 16];
             long sum = 0;
             for (int count = content.read(piece); count >= 0; count = content.read(piece)) {
@@ -44,13 +47,30 @@ final class Files {
                 if (sum > MOST_BYTES) throw new IOException("the file has more than " + (MOST_BYTES >> 20) + " MiB");
                 to.write(piece, 0, count);
             }
+            whole = true;
+            return made;
+        } finally {
+            if (!whole) made.delete();
         }
-        return made;
+    }
+
+    /** What lies at an address that came from outside. */
+    private static InputStream opened(Context context, Uri from) throws IOException {
+        checkContent(from);
+        InputStream found = context.getContentResolver().openInputStream(from);
+        if (found == null) throw new IOException("the file is gone");
+        return found;
+    }
+
+    /** Only what another application offers: by a path this one might read files that the sender may not. */
+    private static void checkContent(Uri from) throws IOException {
+        if (!ContentResolver.SCHEME_CONTENT.equals(from.getScheme())) throw new IOException("it is no file that another app offers");
     }
 
     /** A picture, upright and not larger than the screen needs. */
     static Bitmap picture(Context context, Uri from) throws IOException {
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) {
+            checkContent(from);
             return ImageDecoder.decodeBitmap(ImageDecoder.createSource(context.getContentResolver(), from), (decoder, info, source) -> {
                 decoder.setAllocator(ImageDecoder.ALLOCATOR_SOFTWARE);
                 int side = Math.max(info.getSize().getWidth(), info.getSize().getHeight());
@@ -64,11 +84,37 @@ final class Files {
         options.inJustDecodeBounds = false;
         Bitmap made = decoded(context, from, options);
         if (made == null) throw new IOException("it is no picture");
-        return made;
+        return upright(made, orientation(context, from));
+    }
+
+    /** How a camera was held, as it wrote into the picture; {@code ImageDecoder} sees to it by itself. */
+    private static int orientation(Context context, Uri from) throws IOException {
+        try (InputStream content = opened(context, from)) {
+            return new ExifInterface(content).getAttributeInt(ExifInterface.TAG_ORIENTATION, ExifInterface.ORIENTATION_NORMAL);
+        }
+    }
+
+    private static Bitmap upright(Bitmap of, int orientation) {
+        Matrix matrix = new Matrix();
+        switch (orientation) {
+            case ExifInterface.ORIENTATION_ROTATE_90:
+            case ExifInterface.ORIENTATION_TRANSPOSE: matrix.setRotate(90); break;
+            case ExifInterface.ORIENTATION_ROTATE_180:
+            case ExifInterface.ORIENTATION_FLIP_VERTICAL: matrix.setRotate(180); break;
+            case ExifInterface.ORIENTATION_ROTATE_270:
+            case ExifInterface.ORIENTATION_TRANSVERSE: matrix.setRotate(270); break;
+            default: // as it is
+        }
+        boolean mirrored = orientation == ExifInterface.ORIENTATION_FLIP_HORIZONTAL
+                || orientation == ExifInterface.ORIENTATION_FLIP_VERTICAL
+                || orientation == ExifInterface.ORIENTATION_TRANSPOSE
+                || orientation == ExifInterface.ORIENTATION_TRANSVERSE;
+        if (mirrored) matrix.postScale(-1, 1);
+        return matrix.isIdentity() ? of : Bitmap.createBitmap(of, 0, 0, of.getWidth(), of.getHeight(), matrix, true);
     }
 
     private static Bitmap decoded(Context context, Uri from, BitmapFactory.Options options) throws IOException {
-        try (InputStream content = context.getContentResolver().openInputStream(from)) {
+        try (InputStream content = opened(context, from)) {
             return BitmapFactory.decodeStream(content, null, options);
         }
     }

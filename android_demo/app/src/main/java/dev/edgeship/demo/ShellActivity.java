@@ -29,7 +29,7 @@ public final class ShellActivity extends Activity {
         setContentView(R.layout.activity_shell);
         getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
         if (saved == null) begin(getIntent());
-        else finish(); // it was asked once, and the answer comes however often the screen turns
+        else finish(); // it was asked once, and the answer comes whatever becomes of the screen
     }
 
     private void begin(Intent intent) {
