@@ -9,6 +9,7 @@ The same app as `./gradlew assembleTfliteDebug` makes. Needs a JDK, Maven (which
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,14 @@ _LIBRARIES = {
 }
 #: The rest of the app, its runtime, and what it calls only where `Build.VERSION.SDK_INT` says that it is there.
 _NOT_OF_API_26 = ("dev.edgeship.*", "org.tensorflow.*", "android.graphics.ImageDecoder*")
+_PERMISSIONS = {"android.permission.INTERNET", "android.permission.CAMERA"}
+#: What others may start -> whether that takes the permission DUMP.
+_EXPORTED = {f"{PACKAGE}.MainActivity": False, f"{PACKAGE}.ShellActivity": True}
+#: Some of each part that the code must have.
+_CLASSES = (
+    *(f"dev/edgeship/demo/{name}" for name in ("MainActivity", "CameraActivity", "ShellActivity", "core/Desk")),
+    *("dev/edgeship/client/Packet", "dev/edgeship/client/Manifest", "org/tensorflow/lite/Interpreter"),
+)
 _PROGRAMS = {"javac": "a JDK", "mvn": "maven", "aapt2": "aapt", "zipalign": "zipalign", "apksigner": "apksigner"}
 
 
@@ -182,8 +191,64 @@ def signed(apk: Path, out: Path, work: Path, keystore: Path | None) -> None:
     out.with_name(out.name + ".idsig").unlink(missing_ok=True)
 
 
+def checked(apk: Path, *, release: bool) -> Path:
+    """The APK, if it is what was meant to be made. Raises Failed."""
+    run("apksigner", "verify", "--min-sdk-version", _VERSIONS["min-sdk"], apk)
+    check_manifest(apk, release=release)
+    check_files(apk)
+    if shutil.which("dexdump"):
+        check_classes(apk)
+    return apk
+
+
+def _must(good: bool, what: str) -> None:
+    if not good:
+        raise Failed(f"the APK is not what it should be: {what}")
+
+
+def check_manifest(apk: Path, *, release: bool) -> None:
+    """What it is for, what it asks for, and what others may start."""
+    said = run("aapt2", "dump", "badging", apk)
+    asked = set(re.findall(r"uses-permission: name='([^']+)'", said))
+    _must(asked == _PERMISSIONS, f"it asks for {sorted(asked)}")
+    for word in (f"\nsdkVersion:'{_VERSIONS['min-sdk']}'", f"\ntargetSdkVersion:'{_VERSIONS['target-sdk']}'"):
+        _must(word in said, f"no {word.strip()}")
+    _must(("application-debuggable" in said) != release, f"debuggable: {not release} was asked for")
+    tree = run("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", apk)
+    whole, *parts = re.split(r"E: (?=activity|service|receiver|provider)", tree)
+    exported = {
+        re.findall(r':name\([^)]*\)="([^"]+)"', part)[0]: "android.permission.DUMP" in part
+        for part in parts
+        if re.search(r":exported\([^)]*\)=true", part)
+    }
+    _must(exported == _EXPORTED, f"others may start {sorted(exported)}")
+    for name in ("usesCleartextTraffic", "allowBackup"):
+        _must(bool(re.search(rf":{name}\([^)]*\)=false", whole)), f"{name} is not false")
+
+
+def check_files(apk: Path) -> None:
+    """Whom it trusts, and files that are mapped: native libraries and models, stored and aligned."""
+    run("zipalign", "-c", PAGE_BYTES, apk)
+    with zipfile.ZipFile(apk) as archive:
+        stored = {info.filename: info.compress_type == zipfile.ZIP_STORED for info in archive.infolist()}
+    _must("assets/edgeship/root.json" in stored, "it trusts nobody")
+    mapped = {name for name in stored if name.endswith((".so", ".tflite"))}
+    _must(all(stored[name] for name in mapped), "a library or a model is compressed")
+    libraries = {name for name in mapped if name.endswith(".so")}
+    _must(libraries == {f"lib/{abi}/libtensorflowlite_jni.so" for abi in ABIS}, f"it has {sorted(libraries)}")
+
+
+def check_classes(apk: Path) -> None:
+    """The app's, the client's and the runtime's, and nothing of what is compiled against."""
+    classes = set(re.findall(r"Class descriptor\s*: 'L([^;]+);'", run("dexdump", apk)))
+    missing = [name for name in _CLASSES if name not in classes]
+    _must(not missing, f"there is no {missing}")
+    foreign = [name for name in classes if name.startswith(("android/", "java/", "org/robolectric/"))]
+    _must(not foreign, f"it brings {foreign[:3]}")
+
+
 def build(out: Path, assets: Path, *, release: bool, keystore: Path | None = None, dex: Path | None = None) -> Path:
-    """The signed APK. Raises Unavailable where something is not here that this needs.
+    """The signed APK, looked into. Raises Unavailable where something is not here that this needs, Failed at a fault.
 
     Args:
         out: where it goes.
@@ -204,7 +269,7 @@ def build(out: Path, assets: Path, *, release: bool, keystore: Path | None = Non
         check_calls(libraries, jars[-1])
         dex = dexed(work, libraries, jars)
     signed(packed(base, dex, libraries, assets), out, work, keystore)
-    return out
+    return checked(out, release=release)
 
 
 def main() -> int:

@@ -79,52 +79,49 @@ def _said(*command: object) -> str:
     return done.stdout
 
 
-def test_what_it_asks_for_and_is_for(built: Path) -> None:
+def test_what_it_asks_for_and_what_others_may_start(built: Path) -> None:
+    """As every build looks into what it makes, and more."""
+    apk.check_manifest(built, release=False)
+    with pytest.raises(apk.Failed, match="debuggable"):
+        apk.check_manifest(built, release=True)
     said = _said("aapt2", "dump", "badging", built)
-    assert set(re.findall(r"uses-permission: name='([^']+)'", said)) == {
-        "android.permission.INTERNET",
-        "android.permission.CAMERA",
-    }
     assert "package: name='dev.edgeship.demo' versionCode='1'" in said
-    assert "sdkVersion:'26'" in said
-    assert "targetSdkVersion:'34'" in said
     assert "uses-feature-not-required: name='android.hardware.camera'" in said
     assert "uses-feature: name='android.hardware.camera'" not in said
-    assert "application-debuggable" in said
     assert "native-code: 'arm64-v8a' 'x86_64'" in said
-
-
-def test_what_others_may_start(built: Path) -> None:
-    """The launcher's screen, and one for who has the permission DUMP; no clear text."""
-    tree = _said("aapt2", "dump", "xmltree", "--file", "AndroidManifest.xml", built)
-    parts = re.split(r"E: (?=activity|service|receiver|provider)", tree)
-    assert [part.split()[0] for part in parts[1:]] == ["activity"] * 3
-    exported = {
-        re.findall(r':name\([^)]*\)="([^"]+)"', part)[0]: "DUMP" if "android.permission.DUMP" in part else "all"
-        for part in parts[1:]
-        if re.search(r":exported\([^)]*\)=true", part)
-    }
-    assert exported == {"dev.edgeship.demo.MainActivity": "all", "dev.edgeship.demo.ShellActivity": "DUMP"}
-    assert re.search(r":usesCleartextTraffic\([^)]*\)=false", parts[0])
-    assert re.search(r":allowBackup\([^)]*\)=false", parts[0])
     network = _said("aapt2", "dump", "xmltree", "--file", "res/xml/network.xml", built)
     assert 'cleartextTrafficPermitted="false"' in network or "cleartextTrafficPermitted=false" in network
     assert "user" not in re.findall(r'src="([^"]+)"', network)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('android:permission="android.permission.DUMP"', "", "others may start"),
+        ("android.permission.CAMERA", "android.permission.READ_CONTACTS", "it asks for"),
+        ('usesCleartextTraffic="false"', 'usesCleartextTraffic="true"', "usesCleartextTraffic"),
+        ('android:exported="false"', 'android:exported="true"', "others may start"),
+    ],
+)
+def test_a_manifest_that_allows_more_is_no_build(
+    old: str, new: str, fault: str, libraries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(_ANDROID / "app/src/main/res", tmp_path / "app/src/main/res")
+    text = (_ANDROID / "app/src/main/AndroidManifest.xml").read_text()
+    assert old in text
+    (tmp_path / "app/src/main/AndroidManifest.xml").write_text(text.replace(old, new))
+    monkeypatch.setattr(apk, "HERE", tmp_path)
+    base = apk.resources(tmp_path, libraries, release=False)
+    with pytest.raises(apk.Failed, match=fault):
+        apk.check_manifest(base, release=False)
+
+
 @pytest.mark.slow
 def test_both_modules_are_in_the_dex_and_little_else(libraries: Path, trusted: Path, tmp_path: Path) -> None:
-    whole = apk.build(tmp_path / "demo.apk", trusted, release=True)
-    with zipfile.ZipFile(whole) as archive:
-        archive.extract("classes.dex", tmp_path)
-    classes = set(re.findall(r"Class descriptor\s*: 'L([^;]+);'", _said("dexdump", tmp_path / "classes.dex")))
-    wanted = ("dev/edgeship/demo/MainActivity", "dev/edgeship/demo/ShellActivity", "dev/edgeship/demo/core/Desk")
-    wanted += ("dev/edgeship/client/Packet", "dev/edgeship/client/Manifest", "org/tensorflow/lite/Interpreter")
-    assert classes.issuperset(wanted)
+    whole = apk.build(tmp_path / "demo.apk", trusted, release=True)  # which looks for classes of each part
+    classes = set(re.findall(r"Class descriptor\s*: 'L([^;]+);'", _said("dexdump", whole)))
     assert sum(name.startswith("dev/edgeship/client/") for name in classes) > 30  # R8 merges some
     assert sum(name.startswith("org/bouncycastle/") for name in classes) < 100
-    assert not any(name.startswith(("android/", "java/", "org/robolectric/")) for name in classes)
-    _said("apksigner", "verify", whole)
 
 
 def test_the_app_compiles(libraries: Path, tmp_path: Path) -> None:
@@ -146,15 +143,9 @@ def test_calls_that_android_8_lacks_are_found(libraries: Path, tmp_path: Path, m
 
 def test_models_and_libraries_are_stored_and_aligned(built: Path, published: Published) -> None:
     """So that they can be mapped: on pages of 16 kB, which is more than the runtime's own libraries ask for."""
-    with zipfile.ZipFile(built) as archive, built.open("rb") as content:
-        stored = {info.filename: info for info in archive.infolist() if info.compress_type == zipfile.ZIP_STORED}
-        libraries = {name for name in stored if name.endswith(".so")}
-        assert libraries == {f"lib/{abi}/libtensorflowlite_jni.so" for abi in ("arm64-v8a", "x86_64")}
-        assert "assets/edgeship/release/model.tflite" in stored
-        for info in stored.values():
-            content.seek(info.header_offset + 26)
-            name_bytes, extra_bytes = struct.unpack("<HH", content.read(4))
-            assert (info.header_offset + 30 + name_bytes + extra_bytes) % 16384 == 0, info.filename
+    apk.check_files(built)
+    with zipfile.ZipFile(built) as archive:
+        assert archive.getinfo("assets/edgeship/release/model.tflite").compress_type == zipfile.ZIP_STORED
         machines = {"arm64-v8a": 183, "x86_64": 62}
         for abi, machine in machines.items():
             head = archive.read(f"lib/{abi}/libtensorflowlite_jni.so")[:20]
@@ -162,6 +153,22 @@ def test_models_and_libraries_are_stored_and_aligned(built: Path, published: Pub
         assert archive.read("assets/edgeship/root.json") == published.root
         settings = archive.read("assets/edgeship/settings.properties").decode()
         assert settings == f"repository=https://models.example\nline={LINE}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        (zipfile.ZIP_DEFLATED, "a library or a model is compressed"),
+        (zipfile.ZIP_STORED, "zipalign ended with status 1"),
+    ],
+)
+def test_files_that_cannot_be_mapped_are_found(built: Path, tmp_path: Path, kind: int, fault: str) -> None:
+    bad = tmp_path / "bad.apk"
+    with zipfile.ZipFile(built) as old, zipfile.ZipFile(bad, "w", kind) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(apk.Failed, match=fault):
+        apk.check_files(bad)
 
 
 def test_it_is_signed(built: Path, tmp_path: Path) -> None:
