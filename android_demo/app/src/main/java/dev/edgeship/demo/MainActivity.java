@@ -1,42 +1,48 @@
 package dev.edgeship.demo;
 
 import android.app.Activity;
+import android.app.AlertDialog;
 import android.content.ActivityNotFoundException;
+import android.content.Context;
 import android.content.Intent;
 import android.graphics.Bitmap;
 import android.net.Uri;
 import android.os.Bundle;
-import android.text.TextUtils;
 import android.view.View;
 import android.widget.ImageView;
+import android.widget.ProgressBar;
 import android.widget.TextView;
-import dev.edgeship.client.Outcome;
-import dev.edgeship.client.Release;
 import dev.edgeship.client.UpdateException;
 import dev.edgeship.demo.core.Predictor;
 import java.io.File;
-import java.util.ArrayList;
-import java.util.List;
+import java.io.IOException;
 
 /** The model and what it says about a picture; updates, files and the way back. */
 public final class MainActivity extends Activity {
     private static final int PICTURE = 1;
     private static final int PACKET = 2;
     private static final String SHOWN = "picture";
+    private static final String OFFERED = "offered";
     /** What {@code adb push} brings is looked for under this name. */
     private static final String PUSHED = "sideload.zip";
 
-    private final List<Work.Ticket> tickets = new ArrayList<>();
+    private final Changes.Screen screen = this::render;
+    private Work.Ticket ticket;
     private Uri picture;
+    /** A file of another application, until a person has said what becomes of it. */
+    private Uri offered;
+    private AlertDialog question;
 
-    /** What there is to say about the model. */
-    private static final class Said {
-        final String model;
-        final String state;
+    /** A picture, and what the model says about it or why it says nothing. */
+    private static final class Looked {
+        final Bitmap picture;
+        final Predictor.Prediction found;
+        final Exception error;
 
-        Said(String model, String state) {
-            this.model = model;
-            this.state = state;
+        Looked(Bitmap picture, Predictor.Prediction found, Exception error) {
+            this.picture = picture;
+            this.found = found;
+            this.error = error;
         }
     }
 
@@ -46,34 +52,49 @@ public final class MainActivity extends Activity {
         setContentView(R.layout.activity_main);
         findViewById(R.id.pick).setOnClickListener(view -> pick("image/*", PICTURE));
         findViewById(R.id.camera).setOnClickListener(view -> startActivity(new Intent(this, CameraActivity.class)));
-        findViewById(R.id.update).setOnClickListener(view -> change(R.string.state_looking, models -> models.desk.update((phase, done, all) -> {})));
+        findViewById(R.id.update).setOnClickListener(view -> update());
         findViewById(R.id.install).setOnClickListener(view -> pick("application/zip", PACKET));
         findViewById(R.id.back).setOnClickListener(view -> back());
-        if (saved != null) show(saved.getString(SHOWN) == null ? null : Uri.parse(saved.getString(SHOWN)));
-        else if (Intent.ACTION_VIEW.equals(getIntent().getAction()) && getIntent().getData() != null) install(getIntent().getData());
-        else pushed();
+        findViewById(R.id.cancel).setOnClickListener(view -> Changes.cancel(this));
+        if (saved != null) {
+            show(uri(saved.getString(SHOWN)));
+            offered = uri(saved.getString(OFFERED));
+        } else if (Intent.ACTION_VIEW.equals(getIntent().getAction())) {
+            offered = getIntent().getData();
+        } else {
+            pushed();
+        }
+        if (offered != null) ask();
     }
 
     @Override
     protected void onResume() {
         super.onResume();
-        told(R.string.state_ready, null, models -> null);
+        Changes.watch(this, screen);
+    }
+
+    @Override
+    protected void onPause() {
+        Changes.leave(screen);
+        super.onPause();
     }
 
     @Override
     protected void onSaveInstanceState(Bundle to) {
         super.onSaveInstanceState(to);
         if (picture != null) to.putString(SHOWN, picture.toString());
+        if (offered != null) to.putString(OFFERED, offered.toString());
     }
 
     @Override
     protected void onDestroy() {
-        for (Work.Ticket each : tickets) each.drop();
+        if (ticket != null) ticket.drop();
+        if (question != null) question.dismiss();
         super.onDestroy();
     }
 
-    private <T> void start(Work.Job<T> job, Work.Then<T> then) {
-        tickets.add(Work.start(this, job, then));
+    private static Uri uri(String kept) {
+        return kept == null ? null : Uri.parse(kept);
     }
 
     private void pick(String type, int what) {
@@ -81,7 +102,7 @@ public final class MainActivity extends Activity {
         try {
             startActivityForResult(intent, what);
         } catch (ActivityNotFoundException error) {
-            text(R.id.state).setText(R.string.no_picker);
+            Changes.say(getString(R.string.no_picker));
         }
     }
 
@@ -96,86 +117,84 @@ public final class MainActivity extends Activity {
     /** Shows a picture and what the model says about it. */
     private void show(Uri from) {
         if (from == null) return;
+        if (ticket != null) ticket.drop();
         picture = from;
         text(R.id.scores).setText(R.string.scores_wait);
-        start(models -> {
-            Bitmap read = Files.picture(getApplicationContext(), from);
-            try {
-                return new Object[] {read, models.predictor.predict(Files.pixels(read), read.getWidth(), 3)};
-            } catch (Exception error) {
-                return new Object[] {read, error};
-            }
-        }, (found, error) -> {
-            if (found != null) this.<ImageView>findViewById(R.id.picture).setImageBitmap((Bitmap) found[0]);
-            boolean good = found != null && found[1] instanceof Predictor.Prediction;
-            Throwable why = error != null || good ? error : (Throwable) found[1];
-            text(R.id.scores).setText(good ? Words.scores(this, (Predictor.Prediction) found[1]) : Words.error(this, why));
+        ticket = Work.start(this, models -> look(models, from), (looked, error) -> {
+            if (looked != null) this.<ImageView>findViewById(R.id.picture).setImageBitmap(looked.picture);
+            boolean good = looked != null && looked.found != null;
+            Throwable why = looked == null ? error : looked.error;
+            text(R.id.scores).setText(good ? Words.scores(this, looked.found) : Words.error(this, why));
         });
     }
 
-    /** Takes a file that a person chose, or that another application gave. */
+    private static Looked look(Models models, Uri from) throws IOException {
+        Bitmap read = Files.picture(models.app, from);
+        try {
+            return new Looked(read, models.predictor.predict(Files.pixels(read), read.getWidth(), 3), null);
+        } catch (Exception error) {
+            return new Looked(read, null, error);
+        }
+    }
+
+    private void update() {
+        Changes.start(this, R.string.state_looking, models -> Words.outcome(models.app, models.desk.update(Changes.PROGRESS)));
+    }
+
+    /** Any application may offer a file; the person decides. */
+    private void ask() {
+        question = new AlertDialog.Builder(this)
+                .setMessage(R.string.offer)
+                .setPositiveButton(R.string.install, (dialog, which) -> install(offered))
+                .setNegativeButton(R.string.refuse, null)
+                .setOnDismissListener(dialog -> offered = null)
+                .show();
+    }
+
+    /** Takes a file that a person chose. */
     private void install(Uri from) {
-        change(R.string.state_installing, models -> {
-            File file = Files.copied(getApplicationContext(), from);
-            try {
-                return models.desk.install(file, (phase, done, all) -> {});
-            } finally {
-                file.delete();
-            }
-        });
+        Changes.start(this, R.string.state_installing, models -> taken(models, Files.copied(models.app, from)));
     }
 
     /** Takes what {@code adb push} brought, once. */
     private void pushed() {
-        start(models -> new File(Files.shared(getApplicationContext()), PUSHED).isFile(), (there, error) -> {
-            if (there == null || !there) return;
-            change(R.string.state_installing, models -> {
-                File file = new File(Files.shared(getApplicationContext()), PUSHED);
-                try {
-                    return models.desk.install(file, (phase, done, all) -> {});
-                } finally {
-                    file.delete();
-                }
-            });
+        Context app = getApplicationContext();
+        Work.start(app, models -> new File(Files.shared(models.app), PUSHED), (file, error) -> {
+            if (file == null || !file.isFile()) return;
+            Changes.start(app, R.string.state_installing, models -> taken(models, file));
         });
+    }
+
+    private static String taken(Models models, File file) throws UpdateException {
+        try {
+            return Words.outcome(models.app, models.desk.install(file, Changes.PROGRESS));
+        } finally {
+            file.delete();
+        }
     }
 
     private void back() {
-        told(R.string.state_going_back, null, models -> {
-            models.predictor.close();
-            return getApplicationContext().getString(R.string.state_back, String.valueOf(models.desk.rollBack("by hand")));
-        });
+        Changes.start(this, R.string.state_going_back, models ->
+                models.app.getString(R.string.state_back, String.valueOf(models.desk.rollBack("by hand"))));
     }
 
-    private void change(int meanwhile, Work.Job<Outcome> job) {
-        told(meanwhile, null, models -> {
-            models.predictor.close();
-            return Words.outcome(getApplicationContext(), job.run(models));
-        });
+    private void render() {
+        boolean busy = Changes.isBusy();
+        say(R.id.model, Changes.model());
+        say(R.id.state, Changes.state());
+        ProgressBar bar = findViewById(R.id.progress);
+        bar.setVisibility(busy ? View.VISIBLE : View.INVISIBLE);
+        bar.setIndeterminate(Changes.percent() < 0);
+        bar.setProgress(Math.max(0, Changes.percent()));
+        findViewById(R.id.cancel).setVisibility(busy ? View.VISIBLE : View.GONE);
+        findViewById(R.id.update).setEnabled(!busy);
+        findViewById(R.id.install).setEnabled(!busy);
+        findViewById(R.id.back).setEnabled(!busy && Changes.canGoBack());
     }
 
-    /** Does something with the model, and says what came of it and what there is now. */
-    private void told(int meanwhile, String none, Work.Job<String> job) {
-        if (meanwhile != R.string.state_ready) busy(true, getString(meanwhile));
-        start(models -> {
-            String said = none;
-            try {
-                said = job.run(models);
-            } catch (UpdateException error) {
-                said = Words.error(getApplicationContext(), error);
-            }
-            Release release = models.desk.runs();
-            return new Said(Words.model(getApplicationContext(), release, models.desk, models.line), said);
-        }, (said, error) -> {
-            busy(false, error != null ? Words.error(this, error) : said.state);
-            if (error == null) text(R.id.model).setText(said.model);
-        });
-    }
-
-    private void busy(boolean works, String said) {
-        findViewById(R.id.progress).setVisibility(works ? View.VISIBLE : View.INVISIBLE);
-        for (int id : new int[] {R.id.update, R.id.install, R.id.back}) findViewById(id).setEnabled(!works);
-        if (!TextUtils.isEmpty(said)) text(R.id.state).setText(said);
+    /** What is said already is not said again: a screen reader reads each change out. */
+    private void say(int id, String what) {
+        if (what != null && !what.contentEquals(text(id).getText())) text(id).setText(what);
     }
 
     private TextView text(int id) {

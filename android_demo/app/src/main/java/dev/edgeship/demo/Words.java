@@ -4,6 +4,7 @@ import android.content.Context;
 import android.text.BidiFormatter;
 import dev.edgeship.client.Outcome;
 import dev.edgeship.client.Release;
+import dev.edgeship.client.Status;
 import dev.edgeship.client.UpdateException;
 import dev.edgeship.demo.core.Desk;
 import dev.edgeship.demo.core.Predictor;
@@ -14,12 +15,19 @@ import java.text.NumberFormat;
 final class Words {
     private Words() {}
 
-    /** The model in use: which, and where it came from. */
-    static String model(Context context, Release release, Desk desk, String line) {
-        if (release == null) return context.getString(R.string.model_none, line);
+    /** The model in use: which, where it came from, and what becomes of it. */
+    static String model(Context context, Models models) {
+        Desk desk = models.desk;
+        Release release = desk.runs();
+        if (release == null) return context.getString(R.string.model_none, models.line);
         if (desk.isUnsigned()) return context.getString(R.string.model_unsigned, release.manifest().name(), release.variant());
         String from = context.getResources().getStringArray(R.array.origins)[desk.origin().ordinal()];
-        return context.getString(R.string.model_is, line, release.version(), release.variant(), from);
+        StringBuilder made = new StringBuilder(context.getString(R.string.model_is, models.line, release.version(), release.variant(), from));
+        Status status = desk.signed();
+        if (status.isRevoked()) made.append('\n').append(context.getString(R.string.model_revoked));
+        else if (status.inProbation()) made.append('\n').append(context.getString(R.string.model_trial));
+        if (status.previous() != null) made.append('\n').append(context.getString(R.string.model_before, status.previous()));
+        return made.toString();
     }
 
     /** What came of a look for updates, or of a file. */

@@ -6,9 +6,12 @@ import android.os.Looper;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
-/** What takes time, on one thread beside the main one; its end is told on the main thread, to whoever still listens. */
+/**
+ * What takes time, beside the main thread: predictions on one thread, and changes of the model on another, so that no picture
+ * waits for an update. The end is told on the main thread, to whoever still listens.
+ */
 final class Work {
-    /** With the models of this application. */
+    /** With the models of this application. It has their context, and need not hold a screen for one. */
     interface Job<T> {
         T run(Models models) throws Exception;
     }
@@ -28,17 +31,27 @@ final class Work {
         }
     }
 
-    private static final ExecutorService THREAD = Executors.newSingleThreadExecutor(work -> new Thread(work, "models"));
-    private static final Handler MAIN = new Handler(Looper.getMainLooper());
+    private static final ExecutorService QUICK = Executors.newSingleThreadExecutor(work -> new Thread(work, "predictions"));
+    private static final ExecutorService SLOW = Executors.newSingleThreadExecutor(work -> new Thread(work, "changes"));
+    static final Handler MAIN = new Handler(Looper.getMainLooper());
 
     private Work() {}
 
-    /** Does a job once those before it are done. */
+    /** Does a job of moments, such as a prediction, once those before it are done. */
     static <T> Ticket start(Context context, Job<T> job, Then<T> then) {
+        return on(QUICK, context, job, then);
+    }
+
+    /** Does a job that may take minutes, once those before it are done. */
+    static <T> Ticket change(Context context, Job<T> job, Then<T> then) {
+        return on(SLOW, context, job, then);
+    }
+
+    private static <T> Ticket on(ExecutorService thread, Context context, Job<T> job, Then<T> then) {
         Context app = context.getApplicationContext();
         Ticket ticket = new Ticket();
         ticket.then = then;
-        THREAD.execute(() -> {
+        thread.execute(() -> {
             try {
                 T made = job.run(Models.of(app));
                 MAIN.post(() -> tell(ticket, made, null));
