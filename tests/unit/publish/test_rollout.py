@@ -103,6 +103,29 @@ def test_a_channel_alone_gets_a_release(three: Site, client: Client) -> None:
     assert changed.channels == {"beta": "1.1.0"}
 
 
+def test_a_channel_does_not_get_a_halted_release_back(three: Site, client: Client) -> None:
+    start(three, v1_1_0=10, channels={"canary": "1.1.0", "nightly": "1.2.0", "beta": "1.1.0"})
+    rollout.halt(three.repository, LINE)
+    shares = Shares({"1.2.0": 1}, {"beta": "1.1.0"})  # beta is wanted
+    made = rollout.start(three.repository, LINE, shares, Constraints())
+    assert made.dropped == {"canary": "1.1.0"}
+    assert made.rollout.channels == {"nightly": "1.2.0", "beta": "1.1.0"}
+    assert "1.1.0" not in chosen(client, "canary")
+    assert set(chosen(client, "beta")) == {"1.1.0"}
+
+
+def test_a_halted_rollout_of_channels_alone_does_not_come_back(three: Site) -> None:
+    start(three, channels={"canary": "1.1.0"})
+    rollout.halt(three.repository, LINE)
+    assert start(three, v1_2_0=1).channels == {}
+
+
+def test_channels_keep_a_release_that_was_not_halted(three: Site) -> None:
+    start(three, channels={"canary": "1.1.0"})
+    made = rollout.start(three.repository, LINE, Shares({"1.2.0": 1}, {}), Constraints())
+    assert (made.dropped, made.rollout.channels) == ({}, {"canary": "1.1.0"})
+
+
 def test_constraints_are_published(three: Site, client: Client) -> None:
     limits = Constraints(("tflite-int8",), "2026-12-01T00:00:00Z")
     rollout.start(three.repository, LINE, Shares({"1.1.0": 100}, {}), limits)

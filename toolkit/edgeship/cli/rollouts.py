@@ -62,6 +62,8 @@ def start(
 ) -> int:
     """Give a release to a share of the devices; other ones are drawn than before.
 
+    After a halt, channels that had the halted release get the stable one.
+
     \b
     Examples:
       edgeship rollout start digits/v1 --version 1.1.0 --percent 1 --repo updates --keys online
@@ -229,6 +231,10 @@ def _apply(line: str, given: dict[str, Any], as_json: bool, do: Callable[[Reposi
     channels = "".join(f", {name} gets {text}" for name, text in document.channels.items())
     told = f"{document.line} {document.state}: stable {document.stable}, {arms}{channels}"
     ui.emit(made, as_json, lambda: ui.say(told if made.change.signed else f"nothing was changed: {told}"))
+    for channel, text in made.dropped.items():
+        repositories.warn(
+            f"{channel} does not get {text} back, which was halted; if it shall: --channel {channel}={text}"
+        )
     repositories.warn_of_ends(made.change, repository)
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from edgeship.errors import InputError
@@ -40,10 +40,15 @@ class Shares:
 
 @dataclass(frozen=True)
 class Rolled:
-    """A rollout as it is now."""
+    """A rollout as it is now.
+
+    Attributes:
+        dropped: channel -> the halted release that it does not get back.
+    """
 
     rollout: Rollout
     change: Change
+    dropped: Mapping[str, str] = field(default_factory=dict)
 
 
 def name(release: Version, now: datetime) -> str:
@@ -52,28 +57,33 @@ def name(release: Version, now: datetime) -> str:
 
 
 def start(repository: Repository, line: Line, shares: Shares, constraints: Constraints) -> Rolled:
-    """Begin a rollout: other devices are drawn than before.
+    """Begin a rollout: other devices are drawn than before, and channels do not get a halted release back.
 
     Raises InputError while another one runs, and for releases that are not there, revoked, or below the floor.
     """
     if not shares.arms and not shares.channels:
         raise InputError("nobody is named to get anything", remedy="Give --version and --percent, --arm or --channel.")
 
+    dropped: dict[str, str] = {}
+
     def edit(draft: Draft, found: Rollout) -> Rollout:
+        nonlocal dropped
         if found.arms and found.state == "running":
             shown = ", ".join(f"{arm.version} to {arm.percent:g} %" for arm in found.arms)
             raise InputError(f"a rollout of {line} is under way: {shown}", remedy="Finish or halt it first.")
+        dropped = {channel: text for channel, text in _halted(found).items() if channel not in shares.channels}
+        kept = {channel: text for channel, text in found.channels.items() if channel not in dropped}
         main = next(iter((*shares.arms, *(v for v in shares.channels.values() if v is not None))), found.stable)
         return replace(
             found,
             rollout=name(version(main), draft.now),
             state="running",
             arms=_arms(shares.arms),
-            channels=_channels(found, shares.channels),
+            channels=_channels(kept, shares.channels),
             constraints=constraints,
         )
 
-    return _change(repository, line, edit)
+    return replace(_change(repository, line, edit), dropped=dropped)
 
 
 def set_shares(repository: Repository, line: Line, shares: Shares, *, force: bool = False) -> Rolled:
@@ -96,7 +106,9 @@ def set_shares(repository: Repository, line: Line, shares: Shares, *, force: boo
                     f"{text} would shrink from {before[text]:g} to {percent:g} %",
                     remedy="That takes devices back to the stable release: halt the rollout, or give --force.",
                 )
-        return replace(found, arms=_arms({**before, **shares.arms}), channels=_channels(found, shares.channels))
+        return replace(
+            found, arms=_arms({**before, **shares.arms}), channels=_channels(found.channels, shares.channels)
+        )
 
     return _change(repository, line, edit)
 
@@ -218,8 +230,16 @@ def _arms(shares: Mapping[str, float]) -> tuple[Arm, ...]:
     return tuple(Arm(text, percent) for text, percent in shares.items())
 
 
-def _channels(found: Rollout, changed: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: text for name, text in {**found.channels, **changed}.items() if text is not None}
+def _channels(before: Mapping[str, str], changed: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: text for name, text in {**before, **changed}.items() if text is not None}
+
+
+def _halted(found: Rollout) -> dict[str, str]:
+    """Channels with a release that was tried and halted; without arms, they were all that was tried."""
+    if found.state != "halted":
+        return {}
+    tried = {arm.version for arm in found.arms} or set(found.channels.values())
+    return {channel: text for channel, text in found.channels.items() if text in tried}
 
 
 def _only_arm(found: Rollout) -> Arm:
