@@ -15,7 +15,7 @@ from tuf.api.exceptions import ExpiredMetadataError
 
 from edgeship.errors import RepositoryError
 from edgeship.publish import keys, memory, overview
-from edgeship.publish.repository import soon
+from edgeship.publish.repository import overdue
 from edgeship.publish.stores import TIMESTAMP, FolderStore
 from edgeship.releases.names import policy_path
 
@@ -167,7 +167,7 @@ def test_a_refresh_renews_offline_metadata_past_half_their_life(site: Site, clie
     site.later = timedelta(days=200)
     change = site.repository.refresh()
     assert site.repository.read().root.signed.version == 2
-    assert soon(change.expires, datetime.now(UTC) + timedelta(days=200)) == {}
+    assert overdue(change.expires, datetime.now(UTC) + timedelta(days=200)) == {}
     client.updater()
     assert json.loads((client.folder / "root.json").read_bytes())["signed"]["version"] == 2
 
@@ -178,7 +178,7 @@ def test_a_refresh_leaves_offline_metadata_whose_keys_are_elsewhere(site: Site) 
     site.later = timedelta(days=360)
     change = site.with_keys(keys.load([site.folder / "keys"])).refresh()
     assert change.signed == ("rollout", "snapshot", "timestamp")
-    ends = soon(change.expires, datetime.now(UTC) + site.later)
+    ends = overdue(change.expires, datetime.now(UTC) + site.later)
     assert list(ends) == ["root", "targets"]
     assert ends["targets"] < timedelta()
 

@@ -245,9 +245,15 @@ def test_the_status_says_who_gets_what_and_until_when(three: Site) -> None:
         assert row.wire_bytes == sum(len(three.files()[path]) for path in names)
         assert all(size < row.wire_bytes for size in row.patches.values())
     assert set(found.expires) == {"root", "targets", "snapshot", "timestamp", "rollout"}
-    assert found.expired == ()
+    assert (found.expired, found.overdue) == ((), ())
+    three.later = timedelta(hours=13)
+    found = overview.status(three.repository)
+    assert (found.expired, found.overdue) == ((), ("timestamp",))
     three.later = timedelta(days=8)
-    assert overview.status(three.repository).expired == ("snapshot", "timestamp", "rollout")
+    found = overview.status(three.repository)
+    assert found.expired == found.overdue == ("snapshot", "timestamp", "rollout")
+    three.later = timedelta(days=170)
+    assert overview.status(three.repository).overdue[:1] == ("targets",)
 
 
 def test_the_status_of_one_line(three: Site) -> None:

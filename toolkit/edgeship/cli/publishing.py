@@ -44,8 +44,8 @@ def publish(
     from; patch with the files alone. What follows it and was probably not meant is warned of. Each file is run on the
     golden samples of its bundle before it is signed, where its runtime is installed.
 
-    With --refresh the metadata are signed anew, for a timer to do: every 12 hours with the online keys, or devices
-    stop believing them after a day; twice a year with those of targets and root too.
+    With --refresh the metadata are signed anew, for a timer to do: every 4 to 6 hours with the online keys, so that
+    some runs may fail, as devices stop believing them after a day; twice a year with those of targets and root too.
 
     \b
     Examples:

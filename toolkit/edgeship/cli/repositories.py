@@ -90,8 +90,10 @@ def warn(text: str) -> None:
 
 def warn_of_ends(change: Change, repository: Repository) -> None:
     """Say so where metadata of an offline role ends soon: online keys cannot renew them."""
-    from edgeship.publish.repository import soon
+    from edgeship.publish.keys import OFFLINE
+    from edgeship.publish.repository import overdue
 
-    for role, left in soon(change.expires, repository.clock()).items():
-        when = f"expires in {left.days} days" if left.days >= 0 else "has expired: no device takes updates"
-        warn(f"the metadata of {role} {when}; renew: edgeship publish --refresh with the keys of {role}")
+    for role, left in overdue(change.expires, repository.clock()).items():
+        if role in OFFLINE:
+            when = f"expires in {left.days} days" if left.days >= 0 else "has expired: no device takes updates"
+            warn(f"the metadata of {role} {when}; renew: edgeship publish --refresh with the keys of {role}")

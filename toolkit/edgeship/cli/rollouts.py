@@ -210,6 +210,9 @@ def status(line: str | None, as_json: bool, **given: Any) -> int:
     Everything shown was verified with the root in --keys; no private key is read, root.json and keys.json will do.
     --passphrase-file is taken, so that options may be the same for all commands, and not read.
 
+    Exits 1 where metadata have expired, or should have been signed anew: those of the online roles past half their
+    life, those of the offline ones in its last tenth.
+
     \b
     Examples:
       edgeship rollout status --repo updates --keys keys
@@ -220,7 +223,7 @@ def status(line: str | None, as_json: bool, **given: Any) -> int:
     repository = _open({**given, "passphrase_files": ()})
     found = read_status(repository, repositories.read_line(line) if line else None)
     ui.emit(found, as_json, lambda: _show_status(found))
-    return 0
+    return 1 if found.overdue else 0
 
 
 def _apply(line: str, given: dict[str, Any], as_json: bool, do: Callable[[Repository, Any], Rolled]) -> int:
@@ -284,7 +287,8 @@ def _show_status(found: Status) -> None:
         _show_line(line)
     made = ui.table("metadata of", "expires (UTC)", "")
     for role, moment in found.expires.items():
-        ui.row(made, role, moment, "EXPIRED: no device takes updates" if role in found.expired else "")
+        late = "overdue: edgeship publish --refresh" if role in found.overdue else ""
+        ui.row(made, role, moment, "EXPIRED: no device takes updates" if role in found.expired else late)
     ui.print_table(made)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeship.publish import rollout, versions
 from edgeship.publish.draft import Draft
-from edgeship.publish.repository import Repository, expiries
+from edgeship.publish.repository import Repository, expiries, overdue
 from edgeship.releases.documents import Policy, Rollout
 from edgeship.releases.names import Line, Version, line, manifest_path, patch_path
 
@@ -46,12 +46,14 @@ class Status:
     Attributes:
         expires: role -> when its metadata expires, ISO 8601.
         expired: roles whose metadata no device believes any more.
+        overdue: roles that should have been signed anew, those expired among them.
     """
 
     address: str
     lines: tuple[LineStatus, ...]
     expires: Mapping[str, str]
     expired: tuple[str, ...]
+    overdue: tuple[str, ...]
 
 
 def status(repository: Repository, only: Line | None = None) -> Status:
@@ -65,9 +67,8 @@ def status(repository: Repository, only: Line | None = None) -> Status:
     found = tuple(_line(draft, each) for each in ([only] if only is not None else lines))
     ends = expiries(state)
     shown = {role: f"{moment:%Y-%m-%dT%H:%M:%SZ}" for role, moment in ends.items()}
-    return Status(
-        repository.store.address, found, shown, tuple(role for role, moment in ends.items() if moment <= draft.now)
-    )
+    ended = tuple(role for role, moment in ends.items() if moment <= draft.now)
+    return Status(repository.store.address, found, shown, ended, tuple(overdue(ends, draft.now)))
 
 
 def _line(draft: Draft, of: Line) -> LineStatus:

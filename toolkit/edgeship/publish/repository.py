@@ -16,7 +16,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Roo
 from edgeship.errors import RepositoryError
 from edgeship.publish import memory, trust
 from edgeship.publish.draft import Draft
-from edgeship.publish.keys import KeySet
+from edgeship.publish.keys import OFFLINE, KeySet
 from edgeship.publish.signing import LIFE, Signing
 from edgeship.publish.stores import TIMESTAMP, Store, put_target
 from edgeship.publish.trust import ROLLOUT, S, State
@@ -221,7 +221,10 @@ def expiries(state: State) -> dict[str, datetime]:
     }
 
 
-def soon(expires: Mapping[str, datetime], now: datetime) -> dict[str, timedelta]:
-    """Offline roles that end within a tenth of their life, and how long they have: too late is when devices say so."""
-    left = {role: expires[role] - now for role in ("root", "targets")}
-    return {role: time for role, time in left.items() if time < LIFE[role] / 10}
+def overdue(expires: Mapping[str, datetime], now: datetime) -> dict[str, timedelta]:
+    """Roles that should have been signed anew, and how long they have left: too late is when devices say so.
+
+    A timer signs the online ones several times within half their life; people have the last tenth for the offline ones.
+    """
+    left = {role: moment - now for role, moment in expires.items()}
+    return {role: time for role, time in left.items() if time < LIFE[role] / (10 if role in OFFLINE else 2)}

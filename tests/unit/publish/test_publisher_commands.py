@@ -1,0 +1,65 @@
+"""What commands of a publisher say, and their exit status: what a timer and a monitor go by."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from publishing import Site
+
+from edgeship.cli import cli
+from edgeship.cli.failures import run
+from edgeship.publish.signing import LIFE
+
+
+class Shell:
+    """Runs commands on the repository of a site."""
+
+    def __init__(self, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+        self._where = ("--repo", str(site.folder / "repo"), "--keys", str(site.folder / "keys"))
+        self._capsys = capsys
+
+    def __call__(self, *words: str, code: int = 0) -> tuple[str, str]:
+        found = run(cli, [*words, *self._where])
+        said = self._capsys.readouterr()
+        assert found == code, said
+        return said.out, said.err
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        return json.loads(self(*words, "--json", code=code)[0])
+
+
+@pytest.fixture
+def shell(site: Site, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(site, capsys)
+
+
+def test_the_status_fails_where_a_refresh_is_overdue(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shell.json("rollout", "status")["overdue"] == []
+    monkeypatch.setitem(LIFE, "timestamp", timedelta(days=3))  # of which a day is left
+    out, _ = shell("rollout", "status", code=1)
+    assert "overdue: edgeship publish --refresh" in out
+    assert "EXPIRED" not in out
+    assert shell.json("rollout", "status", code=1)["overdue"] == ["timestamp"]
+
+
+def test_the_status_fails_where_metadata_have_expired(site: Site, shell: Shell) -> None:
+    site.later = timedelta(days=-2)
+    site.repository.refresh()
+    out, _ = shell("rollout", "status", code=1)
+    assert "EXPIRED: no device takes updates" in out
+    site.later = timedelta()
+    site.repository.refresh()
+    shell("rollout", "status")
+
+
+def test_a_halted_release_that_a_channel_does_not_get_back_is_said(site: Site, shell: Shell) -> None:
+    site.publish(2)
+    site.publish(3)
+    shell("rollout", "start", "points/v1", "--version", "1.1.0", "--percent", "10", "--channel", "canary=1.1.0")
+    shell("rollout", "halt", "points/v1")
+    out, err = shell("rollout", "start", "points/v1", "--version", "1.2.0", "--percent", "1")
+    assert out == "points/v1 running: stable 1.0.0, 1.2.0 to 1 %\n"
+    assert "warning: canary does not get 1.1.0 back, which was halted" in err
