@@ -11,8 +11,8 @@ from pathlib import Path
 from edgeship import manifest as manifests
 from edgeship.device import durable, state
 from edgeship.device.config import Place
-from edgeship.device.state import Release
-from edgeship.errors import ArtifactError
+from edgeship.device.state import Release, State
+from edgeship.errors import ArtifactError, UnavailableError
 from edgeship.files import sync_folder
 from edgeship.types import Manifest
 
@@ -97,14 +97,17 @@ def held_files(place: Place) -> Iterator[tuple[str, int, Path]]:
             yield entry.sha256, entry.size_bytes, file(place, slot, entry.name)
 
 
-def fill(place: Place, slot: str, content: bytes, files: Mapping[str, Path]) -> None:
+def fill(place: Place, slot: str, content: bytes, files: Mapping[str, Path], serving: str | None) -> None:
     """Put a release into a slot, in which it may not run yet; afterwards all of it is on the disk.
 
     Args:
         place: of the enrolment.
-        slot: which does not run.
+        slot: to be emptied first.
         content: of the manifest.
         files: name -> a file with the content that the manifest names, which is linked or copied.
+        serving: the slot that ran when `slot` was chosen.
+
+    Raises UnavailableError where another one runs since then: it may be `slot`.
     """
     new = place.folder / f".{slot}.new"
     with durable.storage(new):
@@ -116,9 +119,31 @@ def fill(place: Place, slot: str, content: bytes, files: Mapping[str, Path]) -> 
             _link(source, target)
         (new / manifests.NAME).write_bytes(content)
         _sync_all(new)
-        state.clear(place, slot)
-        new.rename(place.slot(slot))
-        sync_folder(place.folder)
+        with state.held(place) as found:
+            if state.serving(place, found) != serving:
+                raise rolled_back(place)
+            state.clear(place, slot)
+            new.rename(place.slot(slot))
+            sync_folder(place.folder)
+
+
+def drop(place: Place, slot: str, entry: Release, reason: str) -> None:
+    """Empty a slot whose release failed its self-test, and remember that. Raises UnavailableError where it runs."""
+
+    def failed(found: State) -> State:
+        if state.serving(place, found) == slot:
+            raise rolled_back(place)
+        return found.with_failed(entry, reason)
+
+    state.change(place, failed, lambda: state.clear(place, slot))
+
+
+def rolled_back(place: Place) -> UnavailableError:
+    """The error of an update whose ground has changed under it."""
+    return UnavailableError(
+        f"{place.folder.name} was rolled back during the update",
+        remedy="The model goes on, and so does the next check.",
+    )
 
 
 def mend(place: Place, slot: str, content: bytes, files: Mapping[str, Path]) -> None:

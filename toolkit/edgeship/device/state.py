@@ -9,7 +9,8 @@ A slot without release.json is never run. Every change is one rename, made under
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,13 +112,19 @@ def _checked(found: State) -> State:
     return found
 
 
+@contextmanager
+def held(place: Place) -> Iterator[State]:
+    """The state, which nobody changes as long as this is held."""
+    with durable.locked(place.folder / "state.lock", wait=True):
+        yield read(place)
+
+
 def change(place: Place, step: Callable[[State], State], then: Callable[[], None] = lambda: None) -> State:
     """Make one change to the state as it is at that moment; what `step` raises changes nothing.
 
     `then` is done once the change is on the disk, before anybody else makes one.
     """
-    with durable.locked(place.folder / "state.lock", wait=True):
-        before = read(place)
+    with held(place) as before:
         after = step(before)
         if after != before or not place.state.exists():
             durable.write(place.state, to_json(after).encode())

@@ -89,7 +89,7 @@ def update(place: Place, *, check_only: bool = False, retry: bool = False, now: 
     Raises:
         UpdateRefused: what is offered is not signed, not fresh, too old, or all of it failed here.
         RepositoryUnavailable: no check could be made.
-        UnavailableError: another update is running; StorageFullError; LiteRT is missing.
+        UnavailableError: another update is running, or a rollback came between; StorageFullError; LiteRT is missing.
         OutputError: the folder cannot be written.
     """
     config = configs.read(place)
@@ -216,20 +216,20 @@ class _Update:
         installed = _is_it(there, candidate) and slots.is_whole(self._place, spare)
         if not installed and spare != active and self._must_wait(found, held, told.policy):
             return self._outcome("waiting", *said)
-        manifest = self._install(candidate, spare, installed=installed)
+        manifest = self._install(candidate, spare, active, installed=installed)
         runs = None if active is None else state.other(spare)
         if manifest is None or not self._passes(candidate, spare, manifest, runs):
             return None
         self._activate(candidate, spare, trusted=installed and there is not None and there.trusted)
         return self._outcome("updated", *said)
 
-    def _install(self, candidate: _Candidate, slot: str, *, installed: bool) -> Manifest | None:
+    def _install(self, candidate: _Candidate, slot: str, active: str | None, *, installed: bool) -> Manifest | None:
         """Bring a release into the slot that does not run; None: it is not what was signed, or none for this client."""
         try:
             manifest, content = self._fetching.manifest(candidate.manifest, candidate.release, candidate.variant)
             if not installed:
                 files = self._fetching.files(manifest, candidate.release, candidate.variant)
-                slots.fill(self._place, slot, content, files)
+                slots.fill(self._place, slot, content, files, active)
         except UpdateRefused as error:
             # Not remembered: the network may be to blame, and stable is there.
             self._refused.append(f"{candidate.release}: {error.message}")
@@ -243,8 +243,7 @@ class _Update:
         except UpdateRefused as error:
             entry, why = self._release(candidate), error.message
             self._refused.append(f"{candidate.release}: {why}")
-            state.change(self._place, lambda found: found.with_failed(entry, why))
-            state.clear(self._place, slot)
+            slots.drop(self._place, slot, entry, why)
             return False
         return True
 
