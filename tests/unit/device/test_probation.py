@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from edgeship.device.config import Place, Probation
 from edgeship.device.probation import Start, roll_back, settle
 from edgeship.device.state import State, Trial
 from edgeship.errors import InputError, StorageFullError, UpdateRefused
+from edgeship.releases.moments import text_of
 
 #: An application: says that it has loaded the model, does as it is told, and ends.
 APPLICATION = """
@@ -199,6 +202,29 @@ def test_a_disk_that_cannot_take_that_a_process_served_is_asked_once(
         begun.served()
     assert not begun.open
     begun.served()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES], ids=errno.errorcode.get)
+def test_a_start_that_could_not_be_written_is_written_the_next_time(
+    trying: Device, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    opened, begun = os.open, Start(trying.place, trying.config)
+
+    def refused(path: Path, *args: int) -> int:
+        if Path(path).parent == trying.place.starts:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *args)
+
+    with monkeypatch.context() as full:
+        full.setattr("os.open", refused)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            begun.begin()
+    assert not begun.open
+    begun.end()
+    begun.begin()
+    assert begun.open
+    begun.served()
+    assert state.read(trying.place).probation == Trial(text_of(trying.now), starts=1)
 
 
 def refusing(path: Path, content: bytes) -> None:

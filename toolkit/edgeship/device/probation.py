@@ -77,9 +77,10 @@ class Start:
             self._release = held.manifest_sha256
             self._place.starts.mkdir(exist_ok=True)
             # Under the lock of the state: nobody takes it for a dead process's before it is locked.
-            self._file = self._place.starts / f"{held.manifest_sha256[:16]}-{secrets.token_hex(8)}"
-            self._handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            file = self._place.starts / f"{held.manifest_sha256[:16]}-{secrets.token_hex(8)}"
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            self._file, self._handle = file, handle
             sync_folder(self._place.starts)  # a model that takes the whole machine down is counted, too
         return after
 
@@ -104,10 +105,12 @@ class Start:
 
     def end(self) -> None:
         """Nothing more is to be said about this process."""
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.unlink(missing_ok=True)
+            finally:
+                os.close(self._handle)
 
     def _count(self, *, starts: int = 0, failures: int = 0) -> State:
         def counted(found: State) -> State:
