@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,6 +41,23 @@ def node(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def test_types_are_strict(app: Path) -> None:
     done = node(app, "node_modules/typescript/bin/tsc", "-p", ".")
     assert done.returncode == 0, done.stdout
+
+
+def test_what_types_promise_is_there_in_node_and_browsers(app: Path) -> None:
+    """A page that a server renders imports in Node what it calls in browsers only."""
+    types = (app / "node_modules/digits/model.d.ts").read_text()
+    promised = set(re.findall(r"^export (?:declare )?(?:class|const|function) (\w+)", types, re.MULTILINE))
+    assert promised == {"ModelError", "description", "keepOffline", "load"}
+    script = (
+        "const offline = await node.keepOffline('/sw.js').catch(({ code, remedy }) => [code, remedy !== '']);"
+        "console.log(JSON.stringify({ names: [Object.keys(node), Object.keys(browser)], offline }));"
+    )
+    imports = "import * as node from 'digits'; import * as browser from './node_modules/digits/index.js';"
+    done = node(app, "--input-type=module", "-e", imports + script)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [set(names) for names in found["names"]] == [promised, promised]
+    assert found["offline"] == ["worker-blocked", True]
 
 
 @pytest.mark.parametrize("bundler", ["vite", "webpack", "esbuild"])

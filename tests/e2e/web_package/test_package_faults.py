@@ -70,6 +70,18 @@ def test_blocked_workers_leave_the_page(browser: Driven) -> None:
     assert found["values"] == again["values"]
 
 
+def test_litert_starts_again_in_the_page(browser: Driven) -> None:
+    """Of its library there is one in a thread: models beside each other and one after another share it."""
+    browser.fresh()
+    options = {"runtime": "litert-wasm", "worker": False}
+    for _ in range(2):
+        assert browser.do("load", pkg="both", options=options)["info"]["thread"] == "page"
+    first = browser.do("predict", count=SIZE)
+    browser.do("dispose")
+    browser.do("load", pkg="both", options=options)
+    assert browser.do("predict", count=SIZE) == first
+
+
 def test_blocked_workers_are_an_error_where_one_is_demanded(browser: Driven) -> None:
     assert error(browser, policy="no-worker", worker=True)["code"] == "worker-blocked"
 

@@ -135,6 +135,7 @@ const SCENARIOS = {
     return { asked, values: [...Object.values(outputs)[0].values] };
   },
   predict: async ({ count, fill = 0.5 }) => [...Object.values((await held.model.predict(new Float32Array(count).fill(fill))).outputs)[0].values],
+  dispose: () => held.model.dispose() ?? {},
   offline: async ({ pkg }) => {
     const { keepOffline } = await package_(pkg);
     await keepOffline('/sw.js');

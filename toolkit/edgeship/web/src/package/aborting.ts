@@ -7,7 +7,8 @@ export async function aborting<T>(promise: Promise<T>, signal: AbortSignal | und
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as fetch does: whatever the reason is
       reject(signal.reason);
     };
-    signal.addEventListener("abort", stop);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop);
   });
   try {
     return await Promise.race([promise, aborted]);

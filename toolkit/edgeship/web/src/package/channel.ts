@@ -49,6 +49,8 @@ export class InWorker implements Channel {
   #next = 0;
   #here = false;
   #hooks: Hooks | null = null;
+  /** Why it answers no more. */
+  #ended: Error | null = null;
 
   /** @throws Blocked */
   constructor(make: () => Worker) {
@@ -87,6 +89,7 @@ export class InWorker implements Channel {
   }
 
   #ask<T>(request: (id: number) => Request, transfer: Transferable[] = []): Promise<T> {
+    if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#next++;
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -121,6 +124,7 @@ export class InWorker implements Channel {
   }
 
   #end(error: Error): void {
+    this.#ended ??= error;
     this.#worker.terminate();
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();

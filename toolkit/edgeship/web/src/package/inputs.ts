@@ -10,7 +10,7 @@ export type Input = ImageSource | ArraySource;
 /** Inputs for the session, and what may move to it instead of being copied. */
 export interface Taken {
   readonly inputs: Record<string, Given>;
-  readonly transfer: Transferable[];
+  readonly transfer: ImageBitmap[];
 }
 
 /** @throws ModelError input, naming what was given and what is allowed */
@@ -83,7 +83,7 @@ function shapeOf(given: ArraySource, spec: InputSpec): readonly number[] {
   return shape.map((size) => size ?? given.length / known);
 }
 
-async function image(given: ImageSource, spec: InputSpec, transfer: Transferable[]): Promise<Given> {
+async function image(given: ImageSource, spec: InputSpec, transfer: ImageBitmap[]): Promise<Given> {
   if (spec.image === null) throw wrong(`'${spec.name}' takes no images`, [spec]);
   if ("data" in given) {
     const { data, width, height } = given;

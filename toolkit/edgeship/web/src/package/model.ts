@@ -29,9 +29,14 @@ export class Model {
     options.signal?.throwIfAborted();
     const begun = performance.now();
     const { inputs, transfer } = await take(input, DESCRIPTION);
-    if (this.#channel === null) throw new ModelError("disposed", "the model was disposed of", "Load it again.");
-    const outputs = await aborting(this.#channel.infer(inputs, transfer), options.signal);
-    return { outputs, classes: classes(outputs, DESCRIPTION), milliseconds: performance.now() - begun };
+    try {
+      options.signal?.throwIfAborted();
+      if (this.#channel === null) throw new ModelError("disposed", "the model was disposed of", "Load it again.");
+      const outputs = await aborting(this.#channel.infer(inputs, transfer), options.signal);
+      return { outputs, classes: classes(outputs, DESCRIPTION), milliseconds: performance.now() - begun };
+    } finally {
+      for (const bitmap of transfer) bitmap.close(); // those that nobody took
+    }
   }
 
   dispose(): void {

@@ -9,6 +9,7 @@ import { thread } from "./node_thread.ts";
 import type { Host } from "./starting.ts";
 
 export { ModelError } from "../runtime/errors.ts";
+export { keepOffline } from "./offline.ts"; // it rejects; a page that a server renders imports it, too
 export { DESCRIPTION as description } from "./description.ts";
 
 const HOST: Host = {

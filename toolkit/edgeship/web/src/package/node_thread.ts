@@ -18,7 +18,9 @@ class ThreadWorker {
       if (data.kind === "done" || data.kind === "failed") this.#count(-1);
       this.onmessage?.({ data });
     });
-    this.#thread.on("error", ({ message }: Error) => this.onerror?.({ message, preventDefault: () => undefined }));
+    const ended = (message: string): void => this.onerror?.({ message, preventDefault: () => undefined });
+    this.#thread.on("error", ({ message }: Error) => ended(message));
+    this.#thread.on("exit", () => ended("its thread ended")); // also by an exit of its own, which is no error
     this.#thread.on("messageerror", () => this.onmessageerror?.());
   }
 

@@ -9,7 +9,7 @@ import { ModelError, text } from "../runtime/errors.ts";
  * @throws ModelError worker-blocked
  */
 export async function keepOffline(script: string | URL, more: readonly string[] = []): Promise<void> {
-  const container = (navigator as { serviceWorker?: ServiceWorkerContainer }).serviceWorker;
+  const container = (globalThis as { navigator?: { serviceWorker?: ServiceWorkerContainer } }).navigator?.serviceWorker;
   if (container === undefined) throw new ModelError("worker-blocked", "there are no service workers here", "Serve the page over https, or from localhost.");
   try {
     await container.register(script);

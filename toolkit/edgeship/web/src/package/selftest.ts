@@ -6,7 +6,7 @@ import { readArray } from "./npy.ts";
 import type { Candidate, Home, Tried } from "./seam.ts";
 
 /** What says nothing about a release. */
-const FOR_NOW: readonly ErrorCode[] = ["not-found", "network", "truncated", "wrong-hash", "wrong-type", "worker-blocked"];
+const FOR_NOW: readonly ErrorCode[] = ["not-found", "network", "truncated", "wrong-hash", "wrong-type", "worker-blocked", "unsupported-runtime"];
 /** How far beyond 0 to 1 rounding takes a probability of a quantized model; as in `edgeship.bundle.web.description`. */
 const SLACK = 0.02;
 const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array, bool: Uint8Array };

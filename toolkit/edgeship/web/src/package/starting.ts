@@ -133,6 +133,7 @@ export class Starting {
 }
 
 async function attempted(make: () => Channel | Promise<Channel>, request: LoadRequest, hooks: Hooks): Promise<{ channel: Channel; loaded: Loaded }> {
+  hooks.signal.throwIfAborted();
   const channel = await make();
   try {
     return { channel, loaded: await aborting(channel.load(request, hooks), hooks.signal) };

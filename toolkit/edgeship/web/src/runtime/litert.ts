@@ -3,6 +3,7 @@ import { loadAndCompile, loadLiteRt, Tensor as LiteRTTensor, type CompiledModel 
 import type { Description, Tensor } from "./description.ts";
 import type { Engine, Runtime, Start } from "./engine.ts";
 import { isModelError, ModelError, text } from "./errors.ts";
+import type { Bytes } from "./files.ts";
 import { provide } from "./litert_loader.ts";
 import { compile } from "./wasm.ts";
 import { webgpuMissing } from "./webgpu.ts";
@@ -14,16 +15,24 @@ function unsupported(accelerator: string, why: string): ModelError {
   return new ModelError("unsupported-runtime", `LiteRT.js cannot use ${accelerator} in this browser: ${why}`, "Take runtime: 'auto', or another one that the package holds.");
 }
 
+/** LiteRT.js starts once in a thread, for all of its models and both accelerators. */
+let library: Promise<unknown> | undefined;
+
+async function begin(content: Bytes | undefined): Promise<void> {
+  provide(await compile(content));
+  await loadLiteRt("litert/", { threads: false });
+}
+
 async function start(given: Start, accelerator: "wasm" | "webgpu"): Promise<Engine> {
   if (accelerator === "webgpu") {
     const missing = await webgpuMissing();
     if (missing) throw unsupported(accelerator, missing);
   }
   const [content] = given.wasm.values();
-  provide(await compile(content));
   try {
-    await loadLiteRt("litert/", { threads: false });
+    await (library ??= begin(content));
   } catch (error) {
+    library = undefined; // it may be tried again
     if (isModelError(error)) throw error;
     throw unsupported(accelerator, text(error));
   }

@@ -91,8 +91,10 @@ describe("the self-test", () => {
 
   test("what could not be tried is no verdict", async () => {
     const release = await released(FIRST, inMemory());
-    const attempt = (): Promise<never> => Promise.reject(new ModelError("network", "no answer", "Try later."));
-    await expect(selfTest({ ...home(release), attempt }, release, signal)).rejects.toBeInstanceOf(UnavailableError);
+    for (const code of ["network", "unsupported-runtime"] as const) {
+      const attempt = (): Promise<never> => Promise.reject(new ModelError(code, "not now", "Try later."));
+      await expect(selfTest({ ...home(release), attempt }, release, signal)).rejects.toBeInstanceOf(UnavailableError);
+    }
     const failing = (): Promise<never> => Promise.reject(new ModelError("runtime-failed", "no such operator", ""));
     await expect(selfTest({ ...home(release), attempt: failing }, release, signal)).rejects.toBeInstanceOf(ModelError);
   });
