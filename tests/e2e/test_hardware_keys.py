@@ -52,3 +52,20 @@ def test_a_release_is_signed_in_the_token(token: dict[str, str], tmp_path: Path,
     assert "published: points 1.0.0" in done.out, done.err
     shown = edgeship("rollout", "status", *where, "--json", cwd=tmp_path, **token)
     assert shown.json["lines"][0]["rollout"]["stable"] == "1.0.0"
+
+
+def test_a_token_that_is_gone_is_replaced(token: dict[str, str], tmp_path: Path, edgeship: Script) -> None:
+    given = ("--key", "targets", "hsm:2?label=release", "public.pem")
+    assert edgeship("keys", "init", "keys", "--dev", *given, cwd=tmp_path, **token).code == 0
+    for number in (1, 2):
+        bundle(tmp_path / f"b{number}", number)
+    where = ("--repo", "updates", "--keys", "keys")
+    assert edgeship("publish", "b1", *where, cwd=tmp_path, **token).code == 0
+    shutil.rmtree(tmp_path / "tokens")
+    (tmp_path / "tokens").mkdir()
+    without = edgeship("publish", "b2", *where, cwd=tmp_path, **token)
+    assert (without.code, "No PKCS#11 token found for label release" in without.err) == (2, True), without.err
+    rotated = edgeship("keys", "rotate", "targets", *where, cwd=tmp_path, **token)
+    assert (rotated.code, "went on without the key" in rotated.err) == (0, True), rotated.err
+    done = edgeship("publish", "b2", *where, cwd=tmp_path, **token)
+    assert "published: points 1.1.0" in done.out, done.err

@@ -154,6 +154,7 @@ def rotate(
         ui.say(f"new keys of {role}: {', '.join(keyid[:8] for keyid in new)}; destroy the files of the old ones")
 
     ui.emit({"role": role, "new": new, "keys": rows(after.keys)}, as_json, tell)
+    repositories.warn_of_keys(after)
     return 0
 
 

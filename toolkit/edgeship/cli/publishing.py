@@ -66,7 +66,7 @@ def publish(
     ui.emit(made, as_json, lambda: _show(made, repository))
     for each in made.warnings:
         repositories.warn(each.message)
-    repositories.warn_of_ends(made.change, repository)
+    repositories.warn_after(made.change, repository)
     return 0
 
 
@@ -78,7 +78,7 @@ def _refresh(repository: Repository, as_json: bool) -> int:
         ui.say(f"signed {', '.join(made.signed)}; devices believe them until {ends:%Y-%m-%d %H:%M} UTC")
 
     ui.emit(made, as_json, show)
-    repositories.warn_of_ends(made, repository)
+    repositories.warn_after(made, repository)
     return 0
 
 

@@ -88,8 +88,15 @@ def warn(text: str) -> None:
     ui.say(f"warning: {text}", err=True)
 
 
-def warn_of_ends(change: Change, repository: Repository) -> None:
-    """Say so where metadata of an offline role ends soon: online keys cannot renew them."""
+def warn_of_keys(repository: Repository) -> None:
+    """Say so where a key could not be used, though the others of its role were enough."""
+    for keyid, error in repository.keys.failures.items():
+        warn(f"went on without the key {keyid[:8]}: {error.message}")
+
+
+def warn_after(change: Change, repository: Repository) -> None:
+    """Say so where metadata of an offline role ends soon, which online keys cannot renew, or a key did not sign."""
+    warn_of_keys(repository)
     from edgeship.publish.keys import OFFLINE
     from edgeship.publish.repository import overdue
 

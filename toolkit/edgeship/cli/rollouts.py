@@ -238,7 +238,7 @@ def _apply(line: str, given: dict[str, Any], as_json: bool, do: Callable[[Reposi
         repositories.warn(
             f"{channel} does not get {text} back, which was halted; if it shall: --channel {channel}={text}"
         )
-    repositories.warn_of_ends(made.change, repository)
+    repositories.warn_after(made.change, repository)
     return 0
 
 
@@ -251,7 +251,7 @@ def _rule(line: str, given: dict[str, Any], as_json: bool, do: Callable[[Reposit
     if made.still_named:
         names = ", ".join(made.still_named)
         repositories.warn(f"the rollout of {policy.line} still names {names}: change it with edgeship rollout")
-    repositories.warn_of_ends(made.change, repository)
+    repositories.warn_after(made.change, repository)
     return 0
 
 

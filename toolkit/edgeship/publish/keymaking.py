@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 from tuf.api.metadata import Metadata, Root
 
-from edgeship.errors import InputError, OutputError, RepositoryError
+from edgeship.errors import EdgeshipError, InputError, OutputError, RepositoryError
 from edgeship.files import storage_errors, write_text
-from edgeship.publish import pem
+from edgeship.publish import pem, tokens
 from edgeship.publish.keys import (
     FILE,
     ONLINE,
@@ -179,11 +179,10 @@ def _take(folder: Path, given: GivenKey) -> tuple[KeyEntry, Signer]:
     signer = signer_of(folder, entry, None)
     if signer is None:
         raise RepositoryError(f"{given.uri}: there is no such file in {folder}")
-    message = b"edgeship"
     try:
-        public.verify_signature(signer.sign(message), message)
-    except Exception as error:
-        raise RepositoryError(f"{given.uri} does not sign for {given.public_pem}: {error}") from error
+        tokens.try_out(signer)
+    except EdgeshipError as error:
+        raise RepositoryError(f"{given.uri} does not sign for {given.public_pem}: {error.message}") from error
     return entry, signer
 
 

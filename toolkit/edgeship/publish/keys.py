@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from securesystemslib.exceptions import UnsupportedLibraryError
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
 
 from edgeship.codec import from_json, to_json
-from edgeship.errors import EdgeshipError, InputError, MissingPackageError, RepositoryError
+from edgeship.errors import EdgeshipError, InputError, RepositoryError
 from edgeship.files import storage_errors, sync_folder, write_text
-from edgeship.publish import pem
+from edgeship.publish import pem, tokens
 
 SCHEMA = "edgeship.keys/1"
 KEYS, ROOT = "keys.json", "root.json"
@@ -74,11 +73,13 @@ class KeySet:
         root: the newest root that the folders have, as its file's bytes: what is trusted.
         folders: folder -> what its keys.json says.
         passphrases: folder -> what its PEM files are encrypted with.
+        failures: key id -> why its token or service did not sign; it counts as not here, so that it can be replaced.
     """
 
     root: bytes
     folders: Mapping[Path, KeyFolder]
     passphrases: Mapping[Path, str] = field(default_factory=dict, repr=False)
+    failures: dict[str, EdgeshipError] = field(default_factory=dict, repr=False, compare=False)
     _signers: dict[str, Signer] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -91,13 +92,30 @@ class KeySet:
         return [(place, entry) for place, found in self.folders.items() for entry in found.roles.get(role, ())]
 
     def signer(self, role: str, keyid: str) -> Signer | None:
-        """What signs with this key; None: it is not here. Raises RepositoryError if it is and cannot be used."""
+        """What signs with this key; None: it is not here, or is one of `failures`.
+
+        Raises RepositoryError if its file cannot be used, or its token says that the PIN is wrong.
+        """
         for place, entry in self.entries(role):
             if entry.keyid == keyid and keyid in self._signers:
                 return self._signers[keyid]
-            if entry.keyid == keyid and (made := signer_of(place, entry, self.passphrases.get(place))) is not None:
+            if entry.keyid == keyid and keyid not in self.failures and (made := self._tried(place, entry)) is not None:
                 return self._signers.setdefault(keyid, made)
         return None
+
+    def _tried(self, place: Path, entry: KeyEntry) -> Signer | None:
+        """A signer; one that is no file has signed once."""
+        in_file = entry.uri.startswith(FILE)
+        try:
+            made = signer_of(place, entry, self.passphrases.get(place))
+            if made is not None and not in_file:
+                tokens.try_out(made)
+        except EdgeshipError as error:
+            if in_file or tokens.is_wrong_pin(error.__cause__):  # the next key may be on the same token
+                raise
+            self.failures[entry.keyid] = error
+            return None
+        return made
 
 
 def load(folders: Sequence[Path], passphrases: Sequence[str | None] = ()) -> KeySet:
@@ -205,7 +223,7 @@ def entry_of(key: Key, uri: str) -> KeyEntry:
 def signer_of(folder: Path, entry: KeyEntry, passphrase: str | None) -> Signer | None:
     """What signs with a key; None: its file is elsewhere. Raises RepositoryError where it cannot be used."""
     if not entry.uri.startswith(FILE):
-        return _foreign_signer(entry)
+        return tokens.signer(entry.uri, entry.public)
     path = folder / entry.uri.removeprefix(FILE)
     content = _read(path)
     if content is None:
@@ -217,33 +235,6 @@ def signer_of(folder: Path, entry: KeyEntry, passphrase: str | None) -> Signer |
         return CryptoSigner(private, public)
     except Exception as error:
         raise RepositoryError(f"{path} is not the key that {KEYS} names: {error}") from error
-
-
-def _foreign_signer(entry: KeyEntry) -> Signer:
-    """A signer of securesystemslib, or of what is registered with it: hardware, a cloud's key management."""
-    try:
-        return Signer.from_priv_key_uri(entry.uri, entry.public, _secret)
-    except EdgeshipError:
-        raise
-    except UnsupportedLibraryError as error:
-        raise MissingPackageError(
-            f"the key {entry.uri} needs a package: {error}",
-            remedy="Get it: pip install 'securesystemslib[hsm]' (or awskms, gcpkms, azurekms, vault).",
-        ) from error
-    except Exception as error:
-        raise RepositoryError(
-            f"the key {entry.uri} cannot be used: {error}",
-            remedy="Known are the URIs of securesystemslib's signers: hsm:, awskms:, gcpkms:, azurekms:, hv:.",
-        ) from error
-
-
-def _secret(name: str) -> str:
-    """What a signer asks for, such as the PIN of a token, from the environment."""
-    variable = f"EDGESHIP_{name.upper()}"
-    found = os.environ.get(variable)
-    if not found:
-        raise RepositoryError(f"a signer needs its {name}", remedy=f"Give it by the environment: {variable}.")
-    return found
 
 
 def _root_version(content: bytes, folder: Path) -> int:

@@ -103,6 +103,7 @@ class Repository:
             RepositoryError: a key is lacking, what is there is not what was signed, or others publish without pause.
             RepositoryUnavailable: the store does not answer.
         """
+        self.keys.failures.clear()  # a token may be there by now
         for attempt in range(1, _ATTEMPTS + 1):
             draft = Draft(self.store, self.read(after_rotation=after_rotation), self.clock())
             edit(draft)

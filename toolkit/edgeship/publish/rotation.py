@@ -50,6 +50,7 @@ def rotate(
             folder is not.
         RepositoryError: see `Repository.change`.
     """
+    repository.keys.failures.clear()
     state = repository.published(after_rotation=True)
     trusted = _judge(state, role).get_delegated_role(role).keyids
     former = [entry.keyid for _, entry in repository.keys.entries(role) if entry.keyid not in trusted]

@@ -10,7 +10,7 @@ from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Targets
 
 from edgeship.errors import EdgeshipError, RepositoryError
-from edgeship.publish import trust
+from edgeship.publish import tokens, trust
 from edgeship.publish.draft import Draft
 from edgeship.publish.keys import KeySet
 from edgeship.publish.trust import ROLLOUT, S
@@ -89,24 +89,28 @@ class Signing:
                 if signer.public_key.keyid not in metadata.signatures:
                     metadata.sign(signer, append=True)
             except UnsignedMetadataError as error:
-                # python-tuf wraps what the signer said, and errors of tokens have nothing but a name.
-                cause = error.__cause__ or error
+                cause = error.__cause__ or error  # python-tuf wraps what the signer said
                 if isinstance(cause, EdgeshipError):
                     raise cause from error
-                why = f"{type(cause).__name__} {cause}".strip()
-                raise RepositoryError(f"the key {signer.public_key.keyid[:8]} did not sign: {why}") from error
+                raise tokens.did_not_sign(signer, cause) from error
 
     def _check(self, role: str, judge: Root | Targets) -> None:
         trusted = judge.get_delegated_role(role)
         if len(self._signers(role, judge)) >= trusted.threshold:
             return
+        failed = {keyid: self._keys.failures[keyid] for keyid in trusted.keyids if keyid in self._keys.failures}
+        if failed and len(trusted.keyids) == 1:
+            raise failed[trusted.keyids[0]]
         entries = [(place, entry) for place, entry in self._keys.entries(role)]
         listed = {entry.keyid: f"{entry.uri} in {place} is missing" for place, entry in entries}
+        listed |= {keyid: error.message for keyid, error in failed.items()}
+        remedies = "".join(f" {text}" for text in dict.fromkeys(error.remedy for error in failed.values()) if text)
         wanted = [f"{keyid[:8]} ({listed.get(keyid, 'in none of the folders')})" for keyid in trusted.keyids]
         others = [entry.keyid[:8] for _, entry in entries if entry.keyid not in trusted.keyids]
         stale = f" The folders have {', '.join(others)}: of another repository, or rotated away." if others else ""
         places = ", ".join(map(str, self._keys.folders))
         raise RepositoryError(
             f"{role} cannot sign: {trusted.threshold} of its keys must be here, {', '.join(wanted)}",
-            remedy=f"Give the folder that has them by --keys, which may be repeated; looked at: {places}.{stale}",
+            remedy="Give the folder that has them by --keys, which may be repeated; "
+            f"looked at: {places}.{stale}{remedies}",
         )
