@@ -43,6 +43,16 @@ def test_types_are_strict(app: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_lines_to_paste_are_strict_typescript(app: Path) -> None:
+    readme = (app / "node_modules/digits/README.md").read_text()
+    (lines,) = re.findall(r"```js\n(.*?)```", readme, re.DOTALL)
+    assert len(lines.splitlines()) == 5
+    (app / "pasted.ts").write_text(lines)
+    options = ("--strict", "--noEmit", "--target", "es2022", "--module", "es2022", "--moduleResolution", "bundler")
+    done = node(app, "node_modules/typescript/bin/tsc", *options, "--ignoreConfig", "pasted.ts")
+    assert done.returncode == 0, done.stdout
+
+
 def test_what_types_promise_is_there_in_node_and_browsers(app: Path) -> None:
     """A page that a server renders imports in Node what it calls in browsers only."""
     types = (app / "node_modules/digits/model.d.ts").read_text()

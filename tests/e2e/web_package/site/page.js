@@ -108,7 +108,7 @@ const SCENARIOS = {
   },
   inputs: async ({ pkg }) => {
     const { model } = await loaded({ pkg });
-    const wrong = { none: undefined, text: 'x', short: new Float32Array(3), dtype: new Float64Array(1024), name: { other: new Float32Array(1024) }, pixels: { data: new Uint8Array(3), width: 2, height: 2 }, broken: new Blob(['x']) };
+    const wrong = { none: undefined, null: null, text: 'x', short: new Float32Array(3), dtype: new Float64Array(1024), name: { other: new Float32Array(1024) }, pixels: { data: new Uint8Array(3), width: 2, height: 2 }, broken: new Blob(['x']) };
     const codes = {};
     for (const [kind, given] of Object.entries(wrong)) codes[kind] = await model.predict(given).then(() => 'none', (error) => `${error.name} ${error.code} ${error.remedy !== ''}`);
     model.dispose();

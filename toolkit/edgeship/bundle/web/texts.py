@@ -70,10 +70,10 @@ def written(description: Mapping[str, Any], packages: Sequence[Mapping[str, str]
 
 
 def usage(description: Mapping[str, Any]) -> tuple[str, ...]:
-    """Five lines of JavaScript that use the package; names come as JSON strings, which are JavaScript too."""
+    """Five lines that use the package, JavaScript and strict TypeScript; names come as JSON strings, which are both."""
     image = all(spec["image"] for spec in description["inputs"])
     if image:
-        given = 'document.querySelector("img")'
+        given = "document.images[0]"
     elif len(description["inputs"]) == 1:
         given = _example_array(description["inputs"][0])
     else:

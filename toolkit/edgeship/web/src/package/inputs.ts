@@ -18,16 +18,17 @@ export async function take(given: Input | Readonly<Record<string, Input>>, { inp
   const named = byName(given, specs);
   const taken: Taken = { inputs: {}, transfer: [] };
   for (const spec of specs) {
-    const input = named[spec.name];
+    const input: unknown = named[spec.name];
     if (input === undefined) throw wrong(`the input '${spec.name}' is missing`, specs);
-    taken.inputs[spec.name] = isArray(input) ? { tensor: { values: values(input, spec), shape: shapeOf(input, spec) } } : await image(input, spec, taken.transfer);
+    if (!isObject(input)) throw wrong(`'${spec.name}' was given ${kind(input)}`, [spec]);
+    taken.inputs[spec.name] = isArray(input) ? { tensor: { values: values(input, spec), shape: shapeOf(input, spec) } } : await image(input as ImageSource, spec, taken.transfer);
   }
   return taken;
 }
 
 function byName(given: Input | Readonly<Record<string, Input>>, specs: readonly InputSpec[]): Readonly<Record<string, Input>> {
   const [first] = specs;
-  if (typeof given !== "object") throw wrong(`a ${typeof given} was given`, specs);
+  if (!isObject(given)) throw wrong(`${kind(given)} was given`, specs);
   if (isArray(given) || isImage(given)) {
     if (first === undefined || specs.length > 1) throw wrong("one input was given", specs);
     return { [first.name]: given };
@@ -47,6 +48,15 @@ function words(spec: InputSpec): string {
   return spec.image === null ? array : `an image, or ${array}`;
 }
 
+function isObject(given: unknown): given is object {
+  return typeof given === "object" && given !== null;
+}
+
+/** What is no object, in words. */
+function kind(given: unknown): string {
+  return given === null ? "null" : `a ${typeof given}`;
+}
+
 function isArray(given: object): given is ArraySource {
   return ArrayBuffer.isView(given) || Array.isArray(given);
 }
@@ -64,9 +74,17 @@ const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array, bo
 
 function values(given: ArraySource, spec: InputSpec): Values {
   const wanted = ARRAYS[spec.dtype];
-  if (given instanceof wanted) return given;
-  if (Array.isArray(given)) return wanted.from(given as number[]);
+  // Of a part of a buffer the whole would go to the worker.
+  if (given instanceof wanted) return given.byteLength < given.buffer.byteLength ? given.slice() : given;
+  if (Array.isArray(given)) return converted(given as number[], wanted.from(given as number[]), spec);
   throw wrong(`'${spec.name}' was given a ${given.constructor.name}`, [spec]);
+}
+
+/** Numbers of a list as they are in the model's type: rounding of fractions is expected of float32 only. */
+function converted(given: readonly number[], found: Values, spec: InputSpec): Values {
+  const lost = given.findIndex((value, k) => (spec.dtype === "float32" ? Number.isNaN(found[k]) : found[k] !== value));
+  if (lost < 0) return found;
+  throw wrong(`'${spec.name}' was given ${String(given[lost])}, which is no ${spec.dtype}`, [spec]);
 }
 
 /** What is free follows from the number of values: the batch, or with a batch of 1 one axis inside of the sample. */
@@ -87,6 +105,8 @@ async function image(given: ImageSource, spec: InputSpec, transfer: ImageBitmap[
   if (spec.image === null) throw wrong(`'${spec.name}' takes no images`, [spec]);
   if ("data" in given) {
     const { data, width, height } = given;
+    // By its name: of another frame it is no instance of ours.
+    if (!/ Uint8(Clamped)?Array/.test(Object.prototype.toString.call(data))) throw wrong(`'${spec.name}' was given pixels that are no bytes`, [spec]);
     if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
       throw new ModelError("input", `pixels of ${width} x ${height} were given as ${data.length} bytes`, "Give four bytes each: red, green, blue, alpha.");
     }

@@ -64,8 +64,8 @@ export class Session {
       try {
         const found = await this.#start(candidate, request, files, hooks, progress);
         const needed = DESCRIPTION.runtimes.flatMap((runtime) => assets(runtime).map((asset) => asset.sha256));
-        await files.settled();
-        await store.keepOnly(new Set(needed));
+        await files.settled(); // it was stored while the model started: a page that leaves now starts warm
+        void store.keepOnly(new Set(needed)); // nobody waits for what is only tidying
         if (request.warmUp) await this.infer(blank());
         progress.ready();
         return { ...found, notices: store.notices };
