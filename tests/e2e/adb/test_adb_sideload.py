@@ -160,11 +160,15 @@ def test_a_signed_release_ends_what_nobody_signed(app: App, published: Published
 
 
 def test_where_releases_came_from_is_known_after_going_back(app: App, published: Published) -> None:
+    """Of both releases that are here, and of no others."""
     sideloading.sideload(_repo(published))
+    origins = app.root / "data/app/origin"
+    assert origins.read_text() == "1.0.0 FILE\n"
+    origins.write_text("0.9.0 NETWORK\n1.0.0 APP\n")
     published.release("1.1.0", SEEDS["1.1.0"], padding=PADDING)
     published.rollout("1.1.0")
     assert sideloading.sideload(_repo(published)).app["origin"] == "FILE"
-    (app.root / "data/app/origin").write_text("1.1.0 FILE\n1.0.0 APP\n0.9.0 NETWORK\n")
+    assert origins.read_text() == "1.1.0 FILE\n1.0.0 APP\n"
     assert sideloading.roll_back().app["origin"] == "APP"
 
 

@@ -38,8 +38,8 @@ final class Camera {
     private final Failed failed;
     private final Handler main = new Handler(Looper.getMainLooper());
     private boolean wanted;
-    /** Of openings, so that what comes late knows that it does. */
-    private int turn;
+    /** Grows with each opening and closing, so that what comes late knows that it does. */
+    private int opening;
     private CameraDevice device;
     private Surface surface;
 
@@ -54,7 +54,7 @@ final class Camera {
     void open() {
         if (wanted || !view.isAvailable()) return;
         wanted = true;
-        int mine = ++turn;
+        int mine = ++opening;
         try {
             String id = chosen();
             CameraCharacteristics of = manager.getCameraCharacteristics(id);
@@ -63,7 +63,7 @@ final class Camera {
             manager.openCamera(id, new CameraDevice.StateCallback() {
                 @Override
                 public void onOpened(CameraDevice opened) {
-                    if (mine != turn) {
+                    if (mine != opening) {
                         opened.close();
                         return;
                     }
@@ -74,13 +74,13 @@ final class Camera {
                 @Override
                 public void onDisconnected(CameraDevice lost) {
                     lost.close();
-                    if (mine == turn) fail("another application took the camera");
+                    if (mine == opening) fail("another application took the camera");
                 }
 
                 @Override
                 public void onError(CameraDevice lost, int error) {
                     lost.close();
-                    if (mine == turn) fail("the camera failed: " + error);
+                    if (mine == opening) fail("the camera failed: " + error);
                 }
             }, main);
         } catch (CameraAccessException | RuntimeException error) { // some cameras throw others
@@ -91,7 +91,7 @@ final class Camera {
     /** Lets go of the camera; safe at any time. */
     void close() {
         wanted = false;
-        turn++;
+        opening++;
         if (device != null) device.close();
         if (surface != null) surface.release();
         device = null;
