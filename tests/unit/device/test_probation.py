@@ -22,22 +22,39 @@ from edgeship.device.state import State, Trial
 from edgeship.errors import InputError, StorageFullError, UpdateRefused
 from edgeship.releases.moments import text_of
 
-#: An application: says that it has loaded the model, does as it is told, and ends.
+#: An application: does as it is told, says which release it has, and ends.
 APPLICATION = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
 from edgeship.device import Model
-model = Model("points", folder=Path(sys.argv[1]))
-if "predict" in sys.argv:
-    model.predict(np.zeros((1, 4), np.float32))
-print(model.version, flush=True)
-if "die" in sys.argv:
+from edgeship.device.engine import Engine
+
+def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-if "raise" in sys.argv:
-    raise SystemError("something of its own")
-if "wait" in sys.argv:
+
+def hang(*_):
+    print("predicts", flush=True)
     sys.stdin.readline()
+
+if "die-loading" in sys.argv:
+    Engine.__init__ = die
+model = Model("points", folder=Path(sys.argv[1]))
+for word in sys.argv[2:]:
+    if word == "predict":
+        model.predict(np.zeros((1, 4), np.float32))
+    elif word in ("die-predicting", "hang-predicting"):
+        if model.version == "1.1.0":
+            Engine.run = die if word == "die-predicting" else hang
+        model.predict(np.zeros((1, 4), np.float32))
+    elif word == "say":
+        print(model.version, flush=True)
+    elif word == "die":
+        die()
+    elif word == "raise":
+        raise SystemError("something of its own")
+    elif word == "wait":
+        sys.stdin.readline()
 """
 
 
@@ -50,7 +67,7 @@ def start(device: Device, *words: str) -> subprocess.Popen[str]:
 
 def run(device: Device, *words: str) -> str:
     """The release that an application got."""
-    with start(device, *words) as process:
+    with start(device, "say", *words) as process:
         return process.communicate()[0].strip()
 
 
@@ -73,14 +90,46 @@ def settled(device: Device, *, minutes: float = 0) -> state.State:
 
 
 def test_an_application_that_dies_again_and_again_gets_the_release_before(trying: Device) -> None:
-    assert [run(trying, "die") for _ in range(3)] == ["1.1.0", "1.1.0", "1.0.0"]
+    assert [run(trying, "die-predicting") for _ in range(3)] == ["1.1.0", "1.1.0", "1.0.0"]
     assert trying.active == "1.0.0"
     assert "2 processes failed" in trying.status().failed[0].reason
     assert (trying.update().result, trying.active) == ("kept", "1.0.0")
 
 
 def test_one_that_dies_after_its_first_answers_does_so_too(trying: Device) -> None:
-    assert [run(trying, "predict", "die") for _ in range(3)] == ["1.1.0", "1.1.0", "1.0.0"]
+    assert [run(trying, "predict", "die-predicting") for _ in range(3)] == ["1.1.0", "1.1.0", "1.0.0"]
+
+
+def test_one_that_dies_while_it_loads_the_model_does_so_too(trying: Device) -> None:
+    assert [run(trying, "die-loading") for _ in range(2)] == ["", ""]
+    assert run(trying) == "1.0.0"
+
+
+@pytest.mark.parametrize("words", [(), ("predict",), ("predict", "predict")], ids=len)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_one_that_is_ended_while_it_waits_says_nothing_about_the_release(
+    trying: Device, number: signal.Signals, words: tuple[str, ...]
+) -> None:
+    """A restart of a service, a reboot, a full memory: it is no fault of the model."""
+    for _ in range(3):
+        with start(trying, *words, "say", "wait") as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().strip() == "1.1.0"
+            process.send_signal(number)
+            assert process.wait() == -number
+    found = settled(trying)
+    assert found.probation is not None
+    assert found.probation.failures == 0
+    assert trying.active == "1.1.0"
+    assert list(trying.place.starts.iterdir()) == []
+
+
+def test_one_that_is_killed_after_a_wait_counts_if_it_predicts_then(trying: Device) -> None:
+    assert run(trying, "predict", "die") == "1.1.0"
+    assert run(trying, "predict", "die-predicting") == "1.1.0"
+    found = settled(trying)
+    assert found.probation is not None
+    assert found.probation.failures == 1
 
 
 def test_an_exception_that_nobody_catches_is_a_failure(trying: Device) -> None:
@@ -103,11 +152,11 @@ def test_time_alone_ends_no_probation(trying: Device) -> None:
 
 
 def test_a_process_that_lives_has_not_died(trying: Device) -> None:
-    processes = [start(trying, "wait") for _ in range(3)]
+    processes = [start(trying, "hang-predicting") for _ in range(3)]
     try:
         for process in processes:
             assert process.stdout is not None
-            assert process.stdout.readline().strip() == "1.1.0"
+            assert process.stdout.readline().strip() == "predicts"
         found = settled(trying)
         assert found.probation is not None
         assert found.probation.failures == 0
@@ -125,7 +174,8 @@ def test_a_process_that_lives_has_not_died(trying: Device) -> None:
 def test_a_release_without_one_before_goes_on(device: Device) -> None:
     """Nothing better has passed its self-test."""
     device.update()
-    assert [run(device, "die") for _ in range(5)] == ["1.0.0"] * 5
+    assert [run(device, "die-loading") for _ in range(4)] == [""] * 4
+    assert run(device) == "1.0.0"
     found = settled(device)
     assert found.probation is not None
     assert found.probation.failures >= 3
@@ -134,7 +184,7 @@ def test_a_release_without_one_before_goes_on(device: Device) -> None:
 def test_the_release_before_is_not_taken_back_below_the_floor(trying: Device, published: Published) -> None:
     published.policy("1.1.0")
     trying.update()
-    assert [run(trying, "die") for _ in range(4)] == ["1.1.0"] * 4
+    assert [run(trying, "die-predicting") for _ in range(4)] == ["1.1.0"] * 4
     with pytest.raises(UpdateRefused, match="below the floor"):
         roll_back(trying.place, "by hand")
 
@@ -173,13 +223,13 @@ def test_after_a_rollback_a_lost_state_does_not_bring_the_failed_release_back(tr
 
 
 def test_files_of_dead_processes_do_not_pile_up(trying: Device) -> None:
-    run(trying, "die")
+    run(trying, "die-predicting")
     settled(trying)
     assert list(Path(trying.place.starts).iterdir()) == []
 
 
 def test_deaths_are_counted_though_the_disk_was_full_at_first(trying: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(trying, "die")
+    run(trying, "die-predicting")
     with monkeypatch.context() as full:
         full.setattr("edgeship.device.durable.write", refusing)
         with pytest.raises(StorageFullError):
@@ -275,5 +325,5 @@ def test_a_release_whose_state_was_lost_is_in_probation(trying: Device) -> None:
     assert held is not None
     assert after.probation == Trial(held.since)
     for _ in range(2):
-        run(trying, "die")
+        run(trying, "die-predicting")
     assert run(trying, "predict") == "1.0.0"

@@ -111,18 +111,25 @@ class Model(Closing):
             self._refresh()
             loaded = self._loaded
             arrays = inputs.checked(loaded.manifest, given)
-            started = time.perf_counter()
-            try:
-                outputs = loaded.engine.run(arrays)
-            except ArtifactError:
-                self._vote_against("it cannot be run")
-                raise
-            seconds = time.perf_counter() - started
+            outputs, seconds = self._run(loaded.engine, arrays)
             outside = inputs.outside(loaded.manifest, arrays)
             self._count(arrays, seconds, outputs, outside)
             self._serve()
             counts = {name: int(found.sum()) for name, found in outside.items()}
             return Prediction(outputs, inputs.labels(loaded.manifest, outputs), counts, loaded.release.version)
+
+    def _run(self, engine: Engine, arrays: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+        """Outputs, and the seconds that they took."""
+        self._attempt(self._start.work)
+        try:
+            started = time.perf_counter()
+            outputs = engine.run(arrays)
+            return outputs, time.perf_counter() - started
+        except ArtifactError:
+            self._vote_against("it cannot be run")
+            raise
+        finally:
+            self._attempt(self._start.rest)
 
     def report(self, *, ok: bool, reason: str = "the application says so") -> None:
         """Say whether the application is content with the active release; counts while that is in probation.
@@ -148,8 +155,10 @@ class Model(Closing):
             self._attempt(self._start.end)
 
     def _at_exit(self) -> None:
-        """An interpreter that ends by an exception that nobody caught has not served."""
-        if not hasattr(sys, "last_value"):
+        """An interpreter that ends by an exception that nobody caught has not served; Ctrl-C is no such exception."""
+        if isinstance(getattr(sys, "last_value", None), Exception):
+            self._attempt(self._start.work)  # and so it dies
+        else:
             self.close()
 
     def _refresh(self) -> None:
@@ -182,17 +191,19 @@ class Model(Closing):
             raise ArtifactError(f"{self._place.folder} has no model yet", remedy="Get it: edgeship device update")
         self._began, self._served = time.monotonic(), 0
         try:
-            return _open(self._place, slot)
+            loaded = _open(self._place, slot)
         except EdgeshipError as error:
             if isinstance(error, ArtifactError) and slots.is_whole(self._place, slot):
                 self._vote_against(error.message)
             else:  # no fault of the release: it is damaged, which the next update repairs, or a package is missing
                 _log.warning("edgeship: %s", error.message)
                 self._attempt(self._start.end)  # what serves now says nothing about it
-            loaded = before or self._spare(slot, found)
-            if loaded is None:
+            other = before or self._spare(slot, found)
+            if other is None:
                 raise
-            return loaded
+            return other
+        self._attempt(self._start.rest)
+        return loaded
 
     def _spare(self, slot: str, found: State) -> _Loaded | None:
         """What lies in the other slot, where that may run."""

@@ -1,7 +1,8 @@
 """Probation: a new release is trusted once processes have served with it for a while, and taken back if they die.
 
 A process that loads a release in probation makes a file in `starts/` and keeps it locked. It removes the file once it
-has served. A file that is there and not locked is of a process that died before that, however it died.
+has served. A file that is there and not locked is of a process that died before that, however it died. The file says
+whether the process was at rest then: who is ended while it waits for something to do says nothing about its model.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from edgeship.errors import InputError, UpdateRefused
 from edgeship.files import sync_folder
 from edgeship.releases.moments import moment_of
 from edgeship.releases.names import version
+
+#: In the file of a process: it loads the model, as it does while the file is empty, or predicts; or neither. Of one
+#: length, so that a change is one block.
+_WORKS, _RESTS = b"works", b"rests"
 
 
 def settle(place: Place, config: Config, now: datetime) -> State:
@@ -88,6 +93,23 @@ class Start:
     def open(self) -> bool:
         """Whether this process has still to show that it serves."""
         return self._file is not None
+
+    def work(self) -> None:
+        """From now on it is to blame on the release if this process dies, or the machine."""
+        self._mark(_WORKS)
+
+    def rest(self) -> None:
+        """The release has done what it was asked for."""
+        self._mark(_RESTS)
+
+    def _mark(self, doing: bytes) -> None:
+        if self.open:
+            try:
+                os.pwrite(self._handle, doing, 0)
+                os.fsync(self._handle)
+            except OSError:  # better not counted than counted for something else
+                self.end()
+                raise
 
     def served(self) -> None:
         """It has: with this release a process works."""
@@ -165,7 +187,7 @@ def _settled(place: Place, config: Config, found: State, now: datetime) -> tuple
         return found, list(_dead(place, ""))
     dead = list(_dead(place, held.manifest_sha256[:16]))
     limits = config.probation
-    trial = replace(found.probation, failures=found.probation.failures + len(dead))
+    trial = replace(found.probation, failures=found.probation.failures + sum(map(_was_at_work, dead)))
     found = replace(found, probation=trial)
     if trial.failures >= limits.failures:
         found = _back_if_possible(place, found, f"{trial.failures} processes failed with it")
@@ -214,6 +236,14 @@ def _retire_failed(place: Place, found: State) -> None:
         held = state.release(place, slot)
         if slot != found.active and held is not None and found.has_failed(held.manifest_sha256):
             state.retire(place, slot)
+
+
+def _was_at_work(file: Path) -> bool:
+    """Whether a process died while it loaded the model or predicted."""
+    try:
+        return file.read_bytes() != _RESTS
+    except FileNotFoundError:  # it ended as it should, at this moment
+        return False
 
 
 def _dead(place: Place, prefix: str) -> Iterator[Path]:
