@@ -174,7 +174,7 @@ class LateRoot(FolderStore):
         self._other = other
 
     def create(self, path: str, content: bytes) -> bool:
-        if path == "metadata/2.root.json":
+        if path == "metadata/2.root.json" and not (self.folder / path).exists():
             self._other()
         return super().create(path, content)
 

@@ -54,12 +54,14 @@ def test_files_come_before_what_names_them_and_the_timestamp_last(site: Site) ->
 
     class Watched(FolderStore):
         def create(self, path: str, content: bytes) -> bool:
-            written.append(path)
-            return super().create(path, content)
+            done = super().create(path, content)
+            written.extend([path] if done else [])
+            return done
 
         def replace(self, path: str, content: bytes, tag: str) -> bool:
-            written.append(path)
-            return super().replace(path, content, tag)
+            done = super().replace(path, content, tag)
+            written.extend([path] if done else [])
+            return done
 
     publish(site.with_keys(site.keys, Watched(site.folder / "repo")), [site.bundle(2)])
     assert all(path.startswith("targets/") for path in written[:-3])

@@ -14,7 +14,7 @@ from publishing import Site, publish
 
 from edgeship.errors import InputError, OutputError, RepositoryError, RepositoryUnavailable
 from edgeship.publish.repository import Repository
-from edgeship.publish.stores import FolderStore, Store, open_store
+from edgeship.publish.stores import TIMESTAMP, FolderStore, Store, Stored, open_store
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +126,53 @@ def test_files_in_a_bucket_have_the_headers_that_clients_need(aws: Any, bucket: 
         kind = "application/json" if key.endswith(".json") else "application/octet-stream"
         assert (head["CacheControl"], head["ContentType"]) == (life, kind), key
         assert "ContentEncoding" not in head
+
+
+class Heedless:
+    """A store in front of another one, which writes whatever the condition is."""
+
+    def __init__(self, behind: Store, create: bool, replace: bool) -> None:
+        self.behind, self.address, self.identity = behind, behind.address, behind.identity
+        self._create, self._replace = create, replace
+
+    def read(self, path: str, limit_bytes: int) -> Stored | None:
+        return self.behind.read(path, limit_bytes)
+
+    def create(self, path: str, content: bytes) -> bool:
+        return self.behind.create(path, content) or (self._create and self._write(path, content))
+
+    def replace(self, path: str, content: bytes, tag: str) -> bool:
+        return self.behind.replace(path, content, tag) or (self._replace and self._write(path, content))
+
+    def _write(self, path: str, content: bytes) -> bool:
+        found = self.behind.read(path, 1 << 20)
+        assert found is not None
+        return self.behind.replace(path, content, found.tag)
+
+
+@pytest.mark.parametrize(("create", "replace"), [(True, False), (False, True), (True, True)])
+def test_a_store_that_heeds_no_conditions_is_refused(store: Store, create: bool, replace: bool, tmp_path: Path) -> None:
+    """Two publishers would both be told that they were the first."""
+    site = Site(tmp_path / "site")
+    heedless = Heedless(store, create, replace)
+    with pytest.raises(RepositoryError, match="does not know conditional writes") as caught:
+        publish(Repository(heedless, site.keys), [site.bundle(1)])
+    assert "If-None-Match" in caught.value.remedy
+    assert store.read(TIMESTAMP, 1 << 20) is None
+    publish(Repository(store, site.keys), [site.bundle(1)])
+    before = store.read(TIMESTAMP, 1 << 20)
+    with pytest.raises(RepositoryError, match="does not know conditional writes"):
+        Repository(heedless, site.keys).refresh()
+    assert store.read(TIMESTAMP, 1 << 20) == before
+
+
+def test_a_store_that_contradicts_itself_is_not_asked_forever(site: Site) -> None:
+    class Contrary(FolderStore):
+        def create(self, path: str, content: bytes) -> bool:
+            return not path.startswith("targets/") and super().create(path, content)
+
+    with pytest.raises(RepositoryUnavailable, match="10 times the store said"):
+        publish(site.with_keys(site.keys, Contrary(site.folder / "repo")), [site.bundle(2)])
 
 
 def _objects(aws: Any, bucket: str) -> list[dict[str, Any]]:

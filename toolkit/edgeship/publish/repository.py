@@ -18,7 +18,7 @@ from edgeship.publish import memory, trust
 from edgeship.publish.draft import Draft
 from edgeship.publish.keys import OFFLINE, KeySet
 from edgeship.publish.signing import LIFE, Signing
-from edgeship.publish.stores import TIMESTAMP, Store, put_target
+from edgeship.publish.stores import TIMESTAMP, Store, check_conditions, put_target
 from edgeship.publish.trust import ROLLOUT, S, State
 from edgeship.types import Progress, ProgressCallback
 
@@ -152,8 +152,11 @@ class Repository:
         state, signing = draft.state, Signing(self.keys, draft)
         for role in roles:
             signing.check(role)  # before anything is written
+        root = f"metadata/{state.root.signed.version}.root.json"
         if state.new:
-            self.store.create(f"metadata/{state.root.signed.version}.root.json", self.keys.root)
+            self.store.create(root, self.keys.root)
+        if roles or draft.new or draft.next_root is not None:
+            check_conditions(self.store, root)  # before the first write that another publisher could lose by
         next_root = signing.root() if draft.next_root is not None else None
         # Clients with either root can go on where the old keys sign once more; else the new keys must be known first.
         root_first = not all(signing.bridges(role) for role in roles)

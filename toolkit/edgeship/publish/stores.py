@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from edgeship.errors import InputError, RepositoryError
+from edgeship.errors import InputError, RepositoryError, RepositoryUnavailable
 from edgeship.files import storage_errors, sync_folder
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 TIMESTAMP = "metadata/timestamp.json"
 #: Bytes of a file.
 LARGEST = 2 << 30
+
+#: How often a target is written to a store that says that it is there, and does not show it.
+_ATTEMPTS = 10
+#: Of no file.
+_NOBODYS_TAG = f'"{"0" * 32}"'
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,33 @@ def open_store(address: str, *, endpoint_url: str | None = None) -> Store:
 def put_target(store: Store, target: TargetFile, content: bytes) -> None:
     """Write a target under the name of its content; a damaged one that is there is put right."""
     path = f"targets/{target.get_prefixed_paths()[0]}"
-    while not store.create(path, content):
+    for _ in range(_ATTEMPTS):
+        if store.create(path, content):
+            return
         found = store.read(path, LARGEST)
         if found is not None and (found.content == content or store.replace(path, content, found.tag)):
             return
+    raise RepositoryUnavailable(
+        f"{store.address}/{path} could not be written: {_ATTEMPTS} times the store said that it was there, or changed",
+        remedy="Try again; if it stays so, the store does not do what it says: choose another one.",
+    )
+
+
+def check_conditions(store: Store, path: str) -> None:
+    """Raise RepositoryError if the store writes over a file that is there, whatever the condition.
+
+    Publishers at the same time would lose each other's work without a word. Nothing changes: what would be written is
+    what is there.
+    """
+    found = store.read(path, LARGEST)
+    if found is None:
+        raise RepositoryUnavailable(f"{store.address}/{path} was there, and is not any more")
+    if store.create(path, found.content) or store.replace(path, found.content, _NOBODYS_TAG):
+        raise RepositoryError(
+            f"{store.address} does not know conditional writes: publishers would lose each other's work",
+            remedy="Choose a store that heeds If-None-Match and If-Match on PUT, as S3 does; or publish to a folder, "
+            "and copy it there, timestamp.json last.",
+        )
 
 
 class FolderStore:
