@@ -3,7 +3,7 @@
     Model("wake-word").predict(x)               always the active release (`model`)
     update(enrolled()), status(enrolled())      what `edgeship device` does (`updating`, `reading`)
 
-- `config`, `state`, `seen`, `slots`, `durable`: what lies on the disk, and how it survives a power cut.
+- `config`, `closed`, `state`, `seen`, `slots`, `durable`: what lies on the disk, and how it survives a power cut.
 - `network`, `clock`, `trust`, `download`, `fetching`: what a repository says, believed only once it is verified.
 - `selftest`, `trial`, `probation`: a release must show that it works before it runs, and while it does.
 - `engine`, `inputs`, `telemetry`: predictions, what goes into them, and what is counted about them.

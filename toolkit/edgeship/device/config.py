@@ -6,12 +6,13 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgeship.codec import from_json, to_json
-from edgeship.device import durable
+from edgeship.device import closed, durable
 from edgeship.errors import InputError
 from edgeship.releases.choice import Member
 from edgeship.releases.names import Line, check_channel, check_model, check_variant, line
@@ -173,7 +174,7 @@ def base(given: Path | None = None) -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named)
-    if os.geteuid() == 0 or SYSTEM_FOLDER.is_dir():
+    if os.geteuid() == 0 or os.path.lexists(SYSTEM_FOLDER):
         return SYSTEM_FOLDER
     import platformdirs
 
@@ -181,17 +182,30 @@ def base(given: Path | None = None) -> Path:
 
 
 def names(folder: Path | None = None) -> tuple[str, ...]:
-    """Of all enrolments, sorted. Raises InputError where there is none."""
+    """Of all enrolments that this user may look at, sorted. Raises InputError where there is none."""
     where = base(folder)
-    # Either file is enough: without the other one the model serves, and an update says what to do.
-    found = sorted({file.parent.name for kind in ("config", "root") for file in where.glob(f"*/{kind}.json")})
+    places, found = [], []
+    refused: InputError | None = None
+    # Not glob(), which takes a folder that is closed to us for an empty one.
+    with closed.readable(where), suppress(FileNotFoundError, NotADirectoryError):
+        places = [Place(each) for each in sorted(where.iterdir())]
+    for place in places:
+        try:
+            with closed.readable(place.folder):
+                if _is_enrolment(place):
+                    found.append(place.folder.name)
+        except InputError as error:
+            refused = error
     if not found:
-        raise InputError(f"no model is enrolled in {where}", remedy=_ENROL)
+        raise refused or InputError(f"no model is enrolled in {where}", remedy=_ENROL)
     return tuple(found)
 
 
 def enrolled(name: str | None = None, folder: Path | None = None) -> Place:
-    """The enrolment of that name, or the only one. Raises InputError where there is none, or more than one."""
+    """The enrolment of that name, or the only one.
+
+    Raises InputError where there is none, or more than one, or it is in a folder that another user keeps closed.
+    """
     where = base(folder)
     if name is None:
         found = names(folder)
@@ -199,10 +213,17 @@ def enrolled(name: str | None = None, folder: Path | None = None) -> Place:
             raise InputError(f"{len(found)} models are enrolled in {where}", remedy=f"Name one of {', '.join(found)}.")
         name = found[0]
     place = Place(where / check_model(name))
-    if not place.config.is_file() and not place.root.is_file():
+    with closed.readable(place.folder):
+        there = _is_enrolment(place)
+    if not there:
         known = ", ".join(names(folder))
         raise InputError(f"{name} is not enrolled in {where}", remedy=f"{_ENROL} Enrolled is {known}.")
     return place
+
+
+def _is_enrolment(place: Place) -> bool:
+    """Either file is enough: without the other one the model serves, and an update says what to do."""
+    return closed.is_there(place.config) or closed.is_there(place.root)
 
 
 _ENROL = "Enrol it: edgeship device init --repo URL --root root.json --line MODEL/v1"

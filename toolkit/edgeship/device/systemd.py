@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import grp
 import os
-import pwd
 import re
 import shutil
 import stat
@@ -18,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 
 from edgeship.device import durable
+from edgeship.device.closed import user_name
 from edgeship.device.config import FOLDER_VARIABLE, SYSTEM_FOLDER
 from edgeship.errors import InputError
 
@@ -103,17 +103,10 @@ def _rights(place: Path, owner: int | None) -> list[str]:
     """As whom the service runs (None: as a user that exists only for it), and where its state is."""
     where = f"Environment={FOLDER_VARIABLE}={place.parent}"
     if owner is not None:
-        return [f"User={_named(owner)}", f"ReadWritePaths={place}", where]
+        return [f"User={user_name(owner)}", f"ReadWritePaths={place}", where]
     # A user's name has no dots and at most 31 characters.
     user = f"edgeship-{place.name.replace('.', '-')}"[:31]
     return ["DynamicUser=yes", f"User={user}", f"StateDirectory={place.relative_to(_STATE)}", where]
-
-
-def _named(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _text_rights(folder: Path, owner: int | None) -> list[str]:
