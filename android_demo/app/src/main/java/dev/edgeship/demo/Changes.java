@@ -37,6 +37,7 @@ final class Changes {
     private static String state;
     private static boolean canGoBack;
     private static int running;
+    private static int ended;
     private static int percent = -1;
     private static volatile int told = -1;
     private static Screen screen;
@@ -73,7 +74,10 @@ final class Changes {
         screen = by;
         by.show();
         Context app = context.getApplicationContext();
-        Work.start(app, models -> new Found(models, null), (found, error) -> end(app, found, error));
+        int before = ended;
+        Work.start(app, models -> new Found(models, null), (found, error) -> {
+            if (before == ended) end(app, found, error); // else a job has said something newer
+        });
     }
 
     /** This screen is not seen any more. */
@@ -106,6 +110,7 @@ final class Changes {
             }
         }, (found, error) -> {
             running--;
+            ended++;
             end(app, found, error);
         });
     }
