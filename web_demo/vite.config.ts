@@ -12,9 +12,6 @@ function serviceWorker(): Plugin {
   };
 }
 
-/** The package's files have their digest in their names, by which its service worker knows what it need not keep. */
-const NAMED_BY_CONTENT = /-[0-9a-f]{20}\.\w+$/;
-
 export default defineConfig({
   base: "./",
   plugins: [serviceWorker()],
@@ -23,8 +20,5 @@ export default defineConfig({
     target: "es2022",
     // Files as `data:` addresses are what the policy of the page forbids.
     assetsInlineLimit: 0,
-    rolldownOptions: {
-      output: { assetFileNames: ({ names: [name] }) => `assets/[name]${NAMED_BY_CONTENT.test(name ?? "") ? "" : "-[hash]"}[extname]` },
-    },
   },
 });

@@ -98,7 +98,7 @@ async function offline({ notices }: Info): Promise<void> {
   }
   if (!import.meta.env.PROD) return;
   try {
-    await keepOffline("./sw.js");
+    await keepOffline("./sw.js", ["./updates.json"]);
     say(place, "Page and model are kept: they start without a network.");
   } catch (error) {
     const { what, remedy } = modelTrouble(error);

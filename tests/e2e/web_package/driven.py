@@ -36,7 +36,7 @@ class Fault:
     """What happens to requests whose path contains a word.
 
     `kind`: `404`, `page` (a web page with status 200), `flip` (one bit), `cut` (the first half, and no more), `reset`
-    (the connection ends in the middle), `type` (text/html in its header), `prefix` (text before the content).
+    (the connection ends in the middle), `type` (text/html in its header), `prefix` (text before the content), `no-store` (in its header).
     """
 
     word: str
@@ -68,7 +68,7 @@ class Site:
             content, kind = _spoiled(fault, content, kind)
         cut = len(content) // 2 if fault and fault.kind == "reset" else None
         self.sent[path] = len(content)
-        self._send(handler, 200, kind, content, cut)
+        self._send(handler, 200, kind, content, cut, "no-store" if fault and fault.kind == "no-store" else "no-cache")
 
     def _file(self, path: str) -> Path | None:
         _, first, *rest = path.split("/")
@@ -79,13 +79,19 @@ class Site:
         return found if found is not None and found.is_file() else None
 
     def _send(
-        self, handler: BaseHTTPRequestHandler, status: int, kind: str, content: bytes, cut: int | None = None
+        self,
+        handler: BaseHTTPRequestHandler,
+        status: int,
+        kind: str,
+        content: bytes,
+        cut: int | None = None,
+        cache: str = "no-cache",
     ) -> None:
         handler.send_response(status)
         handler.send_header("content-type", kind)
         handler.send_header("content-length", str(len(content)))
         handler.send_header("content-security-policy", POLICIES[self.policy])
-        handler.send_header("cache-control", "no-cache")
+        handler.send_header("cache-control", cache)
         handler.end_headers()
         with suppress(ConnectionError):
             handler.wfile.write(content[:cut])

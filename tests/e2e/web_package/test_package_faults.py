@@ -150,12 +150,51 @@ def test_a_start_without_a_network(browser: Driven) -> None:
     browser.fresh()
     browser.do("load", pkg="digits")
     expected = browser.do("predict", count=SIZE)
-    browser.do("offline", pkg="digits")
+    assert browser.do("offline", pkg="digits") == {}
     browser.down()
     browser.go()
     info = browser.do("load", pkg="digits")["info"]
     assert info["thread"] == "worker"
     assert browser.do("predict", count=SIZE) == expected
+
+
+def test_a_start_of_a_further_runtime_without_a_network(browser: Driven) -> None:
+    """Its module is loaded by the worker: the page does not see it."""
+    browser.fresh()
+    browser.do("load", pkg="both", options={"runtime": "litert-wasm"})
+    expected = browser.do("predict", count=SIZE)
+    assert browser.do("offline", pkg="both") == {}
+    browser.down()
+    browser.go()
+    assert browser.do("load", pkg="both", options={"runtime": "litert-wasm"})["info"]["thread"] == "worker"
+    assert browser.do("predict", count=SIZE) == expected
+
+
+def test_pages_are_kept_and_what_they_ask_for_is_not(browser: Driven) -> None:
+    browser.fresh("strict", Fault("floats/decoder.js", "no-store"))
+    browser.do("load", pkg="digits")
+    assert browser.do("offline", pkg="digits", more=["../data/0.png"]) == {}
+    kept = set(browser.do("kept"))
+    assert kept >= {"/site/page.html", "/site/page.js", "/packages/digits/worker.js", "/data/0.png"}
+    assert not [path for path in kept if "/assets/" in path]
+    # Now the worker sees what is asked for: a script is kept, not a script that says no, nor data.
+    browser.go()
+    assert browser.do("ask", paths=["/data/1.png", "/packages/digits/manifest.json"]) == [200, 200]
+    browser.do("script", path="/packages/floats/decoder.js")
+    browser.do("script", path="/packages/digits/updates.js")
+    found = set(browser.do("kept", path="/packages/digits/updates.js"))
+    assert found == kept | {"/packages/digits/updates.js"}
+    # What a page is no longer made of goes.
+    assert browser.do("offline", pkg="digits") == {}
+    assert "/data/0.png" not in browser.do("kept")
+
+
+def test_a_service_worker_that_cannot_serve_the_page(browser: Driven) -> None:
+    browser.fresh()
+    for script in ("/packages/digits/sw.js", "/nothing.js"):
+        found = browser.do("offline", pkg="digits", script=script)
+        assert (found["name"], found["code"]) == ("ModelError", "worker-blocked")
+        assert found["remedy"]
 
 
 def test_files_of_another_release(browser: Driven) -> None:

@@ -136,11 +136,18 @@ const SCENARIOS = {
   },
   predict: async ({ count, fill = 0.5 }) => [...Object.values((await held.model.predict(new Float32Array(count).fill(fill))).outputs)[0].values],
   dispose: () => held.model.dispose() ?? {},
-  offline: async ({ pkg }) => {
+  offline: async ({ pkg, script = '/sw.js', more = [] }) => {
     const { keepOffline } = await package_(pkg);
-    await keepOffline('/sw.js');
-    return {};
+    return keepOffline(script, more).then(() => ({}), ({ name, code, remedy }) => ({ name, code, remedy }));
   },
+  /** What the service worker keeps, once it has kept a path that it keeps in any case. */
+  kept: async ({ path }) => {
+    const cache = await caches.open('edgeship pages');
+    while (path && !(await cache.match(path))) await new Promise((done) => setTimeout(done, 20));
+    return (await cache.keys()).map(({ url }) => new URL(url).pathname);
+  },
+  ask: async ({ paths }) => (await Promise.all(paths.map(async (path) => (await fetch(path)).status))),
+  script: async ({ path }) => import(path).then(() => ({})),
 };
 
 for (;;) {

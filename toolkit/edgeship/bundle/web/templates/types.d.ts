@@ -36,7 +36,10 @@ export interface Model {
 
 export function load(options?: LoadOptions): Promise<Model>;
 
-/** In browsers: register the package's sw.js, which keeps this page for starts without a network. After `load`. */
+/**
+ * In browsers: register the package's sw.js, which keeps this page for starts without a network. Call it after `load`.
+ * `more`: addresses that the page needs beyond what it has loaded by elements and imports, such as what it asks for by `fetch`.
+ */
 export function keepOffline(script: string | URL, more?: readonly string[]): Promise<void>;
 
 export const description: {

@@ -4,16 +4,23 @@ import type { LoadOptions } from "../public.ts";
 import type { Session } from "../runtime/session.ts";
 import { InPage, InWorker } from "./channel.ts";
 import { loadOn, type Model } from "./model.ts";
+import { keepOffline as keepPage } from "./offline.ts";
 import type { Host } from "./starting.ts";
 
 export { ModelError } from "../runtime/errors.ts";
-export { keepOffline } from "./offline.ts";
 export { DESCRIPTION as description } from "./description.ts";
 
 declare const edgeshipImport: (url: string) => Promise<{ readonly Session: new () => Session }>;
 
+/** What workers load, which the page does not see. */
+const scripts = new Set<string>();
+
 const HOST: Host = {
-  urls: (base) => Object.fromEntries(Object.entries(ADDRESSES).map(([path, literal]) => [path, base === null ? literal() : new URL(path, base).href])),
+  urls: (base) => {
+    const found = Object.fromEntries(Object.entries(ADDRESSES).map(([path, literal]) => [path, base === null ? literal() : new URL(path, base).href]));
+    for (const [path, url] of Object.entries(found)) if (path.endsWith(".js")) scripts.add(url);
+    return found;
+  },
   worker: (base) =>
     new InWorker(() => {
       if (base === null) return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
@@ -26,6 +33,8 @@ const HOST: Host = {
     return new InPage(new Session());
   },
 };
+
+export const keepOffline = (script: string | URL, more: readonly string[] = []): Promise<void> => keepPage(script, [...scripts, ...more]);
 
 export function load(options: LoadOptions = {}): Promise<Model> {
   return loadOn(HOST, options);
