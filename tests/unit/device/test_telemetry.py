@@ -18,7 +18,7 @@ from tests.device_repository import Published, Server, X
 from tests.enrolled_device import Device
 
 from edgeship.codec import to_json
-from edgeship.device import telemetry
+from edgeship.device import durable, roll_back, telemetry
 from edgeship.device.config import Probation, Telemetry
 from edgeship.device.telemetry import Histogram
 from edgeship.errors import InputError
@@ -188,3 +188,54 @@ def test_counters_that_cannot_be_written_are_a_problem(device: Device, tmp_path:
     assert f"the counters cannot be written into {tmp_path}/missing" in device.status().problems
     (tmp_path / "missing").mkdir()
     assert not any("counters" in problem for problem in device.status().problems)
+
+
+@pytest.fixture
+def counting(device: Device, published: Published, tmp_path: Path) -> Device:
+    """1.1.0 is in probation, 1.0.0 to go back to; rollbacks and checks are counted in a file."""
+    device.set(probation=Probation(starts=0, minutes=0), telemetry=Telemetry(textfile=tmp_path / "points.prom"))
+    device.update()
+    device.update()
+    device.set(probation=Probation(starts=1, minutes=60, failures=2))
+    published.release("1.1.0", 2)
+    published.rollout("1.1.0")
+    device.update()
+    return device
+
+
+@pytest.mark.parametrize("by", ["hand", "votes"])
+def test_rollbacks_are_counted(counting: Device, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    count = telemetry.count_rollback
+
+    def checked(*args: Any) -> None:
+        with durable.locked(counting.place.folder / "state.lock", wait=False):
+            count(*args)
+
+    monkeypatch.setattr("edgeship.device.telemetry.count_rollback", checked)
+    if by == "hand":
+        roll_back(counting.place, "by hand")
+    else:
+        with counting.model() as model:
+            model.report(ok=False)
+            assert "rolled_back" not in telemetry.read(counting.place).updates
+            model.report(ok=False)
+    text = (counting.config.telemetry.textfile or Path()).read_text()
+    assert 'edgeship_updates_total{model="points",outcome="rolled_back"} 1\n' in text
+    assert 'edgeship_active_release{model="points",version="1.0.0"} 1\n' in text
+    counting.update()
+    assert telemetry.read(counting.place).updates["rolled_back"] == 1
+
+
+def test_a_rollback_that_cannot_be_counted_is_one(counting: Device) -> None:
+    counting.place.config.write_text("damaged")
+    roll_back(counting.place, "by hand")
+    with counting.model() as model:
+        assert model.version == "1.0.0"
+
+
+def test_no_receiver_is_waited_for_while_a_model_goes_back(counting: Device, receiver: Receiver) -> None:
+    counting.set(telemetry=Telemetry(otlp=f"http://127.0.0.1:{receiver.server_port}/v1/metrics"))
+    roll_back(counting.place, "by hand")
+    assert receiver.got == []
+    counting.update()
+    assert '"rolled_back"' in json.dumps(receiver.got[-1][2])

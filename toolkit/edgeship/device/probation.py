@@ -15,11 +15,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from edgeship.device import clock, slots, state
+from edgeship.device import clock, slots, state, telemetry
+from edgeship.device import config as configs
 from edgeship.device.config import Config, Place
 from edgeship.device.seen import Seen, read_seen
 from edgeship.device.state import Release, State, Trial
-from edgeship.errors import InputError, UpdateRefused
+from edgeship.errors import EdgeshipError, InputError, UpdateRefused
 from edgeship.files import sync_folder
 from edgeship.releases.moments import moment_of
 from edgeship.releases.names import version
@@ -57,9 +58,30 @@ def _settle(
         for file in counted:
             file.unlink(missing_ok=True)
 
-    after = state.change(place, step, forget)  # on a full disk they are counted another time
+    return _change(place, step, forget)  # on a full disk they are counted another time
+
+
+def _change(place: Place, step: Callable[[State], State], then: Callable[[], None] = lambda: None) -> State:
+    """Change the state; that it goes back to the release before is counted, and what it leaves may not run."""
+    before: list[str | None] = []
+
+    def noting(found: State) -> State:
+        before.append(found.active)
+        return step(found)
+
+    after = state.change(place, noting, then)
     _retire_failed(place, after)
+    if [after.active] != before:
+        _count_rollback(place, after)
     return after
+
+
+def _count_rollback(place: Place, after: State) -> None:
+    held = state.release(place, after.active)
+    try:
+        telemetry.count_rollback(place, configs.read(place), "" if held is None else held.version)
+    except EdgeshipError:
+        pass  # that it went back matters more
 
 
 class Start:
@@ -163,9 +185,7 @@ def roll_back(place: Place, reason: str) -> State:
             raise UpdateRefused(f"{held.version} may not run any more: it is revoked or below the floor")
         return _left(place, found, reason)
 
-    after = state.change(place, back)
-    _retire_failed(place, after)
-    return after
+    return _change(place, back)
 
 
 _MEND = "It is fetched again by: edgeship device update"

@@ -56,7 +56,7 @@ class Totals:
 
     Attributes:
         began: when, in seconds since 1970.
-        updates: outcome -> checks that ended so.
+        updates: outcome -> checks that ended so; `rolled_back`: releases that came back.
         active: the release that runs; empty: none.
         releases: release -> name of a histogram -> its counts; newest last.
     """
@@ -92,14 +92,22 @@ class Recorder:
 
 def count_update(place: Place, config: Config, outcome: str, active: str) -> None:
     """Count how a check for updates ended, and tell whom the config names."""
-    if not config.telemetry.on:
-        return
+    if config.telemetry.on:
+        _send(config, _count(place, config, outcome, active))
 
+
+def count_rollback(place: Place, config: Config, active: str) -> None:
+    """Count that a release came back; who asked for a prediction does not wait until that is sent, with a check."""
+    if config.telemetry.on:
+        _count(place, config, "rolled_back", active)
+
+
+def _count(place: Place, config: Config, outcome: str, active: str) -> Totals:
     def step(found: Totals) -> Totals:
         updates = {**found.updates, outcome: found.updates.get(outcome, 0) + 1}
         return Totals(found.began, updates, active, found.releases)
 
-    _send(config, _change(place, config, step))
+    return _change(place, config, step)
 
 
 def count_predictions(place: Place, config: Config, release: str, counted: Mapping[str, Histogram]) -> None:
@@ -161,7 +169,7 @@ def _write_textfile(config: Config, totals: Totals) -> None:
 
 def prometheus(model: str, totals: Totals) -> str:
     """The counters in Prometheus's text format."""
-    lines = [f"# HELP {_UPDATES} Checks for updates by outcome.", f"# TYPE {_UPDATES} counter"]
+    lines = [f"# HELP {_UPDATES} Checks for updates, and rollbacks, by outcome.", f"# TYPE {_UPDATES} counter"]
     lines += [f'{_UPDATES}{{model="{model}",outcome="{name}"}} {n}' for name, n in sorted(totals.updates.items())]
     lines += [f"# HELP {_ACTIVE} The release that runs.", f"# TYPE {_ACTIVE} gauge"]
     if totals.active:
