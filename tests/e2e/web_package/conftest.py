@@ -65,10 +65,16 @@ def data(demo: Demo, shared: Shared) -> Path:
                 np.save(folder / f"{artifact.format}-{artifact.variant}.npy", values)
         for k, size in enumerate(((32, 32), (97, 61), (20, 45))):
             rng = np.random.default_rng(k)
-            enlarged = Image.fromarray(images[k, :, :, 0].astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+            enlarged = Image.fromarray((images[k, :, :, 0] * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
             noise = rng.integers(0, 40, (size[1], size[0], 3))
             colors = np.clip(np.asarray(enlarged)[..., None].astype(int) + noise, 0, 255).astype(np.uint8)
             Image.fromarray(colors).save(folder / f"{k}.png")
+        ink = Image.fromarray((images[3, :, :, 0] * 255).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC)
+        shades = np.linspace(0, 200, 64 * 64 * 3).astype(np.uint8).reshape(64, 64, 3)
+        Image.fromarray(np.dstack([shades, np.asarray(ink)])).save(folder / "transparent.png")
+        lying = Image.Exif()
+        lying[0x0112] = 6  # the camera's left is up
+        ink.convert("RGB").transpose(Image.Transpose.ROTATE_90).save(folder / "lying.jpg", quality=95, exif=lying)
         shutil.copytree(demo.build / "artifacts/tfjs/uint8", folder / "release")
 
     return shared("web data", make)

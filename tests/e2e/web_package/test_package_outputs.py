@@ -67,6 +67,22 @@ def test_images_are_prepared_as_in_python(browser: Driven, data: Path, demo: Dem
         assert answer["classes"][0]["confidence"] == pytest.approx(scores[0].value, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("transparent.png", 0.01),  # canvases keep colors multiplied by their alpha
+        ("lying.jpg", 0.02),  # decoders differ a little
+    ],
+)
+def test_pictures_look_the_same_in_python(browser: Driven, data: Path, demo: Demo, name: str, most: float) -> None:
+    browser.fresh()
+    (answer,) = browser.do("images", pkg="floats", options={}, urls=[f"/data/{name}"])
+    (scores,) = predict(demo.build / "artifacts/tflite/float32", data / name, None, 10).samples
+    expected = {int(score.label): score.value for score in scores}
+    for kind, values in answer["results"].items():
+        assert values == pytest.approx([expected[i] for i in range(10)], abs=most), kind
+
+
 def test_wrong_inputs_are_typed_errors(browser: Driven) -> None:
     browser.fresh()
     codes = browser.do("inputs", pkg="digits")

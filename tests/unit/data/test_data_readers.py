@@ -193,6 +193,33 @@ def test_broken_and_gigantic_images(tmp_path: Path) -> None:
         decode_image(tmp_path / "deep.png", (6, 8, 1))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (8, 6), (0, 0, 0, 0))  # black where nobody sees it
+    image.paste((200, 200, 200, 255), (4, 0, 8, 6))
+    image.convert(mode).save(tmp_path / "a.png")
+    for channels in (1, 3):
+        found = decode_image(tmp_path / "a.png", (6, 8, channels))
+        assert np.all(found[:, :4] == 255)
+        assert np.all(found[:, 4:] == 200)
+    assert np.all(decode_image(tmp_path / "a.png", (6, 8, 4))[:, :4, 3] == 0)
+    Image.new("RGBA", (8, 6), (100, 0, 255, 128)).save(tmp_path / "half.png")
+    assert decode_image(tmp_path / "half.png", (6, 8, 3))[0, 0].tolist() == [177, 127, 255]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_pictures_are_upright(tmp_path: Path, suffix: str) -> None:
+    """As browsers show them: what the camera calls its left side is up."""
+    image = Image.new("L", (40, 20), 0)
+    image.paste(255, (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.convert("RGB").save(tmp_path / f"a.{suffix}", exif=exif)
+    found = decode_image(tmp_path / f"a.{suffix}", (40, 20, 1))[..., 0]
+    assert np.all(found[:15] > 250)
+    assert np.all(found[25:] < 5)
+
+
 def test_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sets_of_test.py").write_text(
         "import numpy as np\n"

@@ -143,7 +143,7 @@ def read_images(folder: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
 
     uint8 0..255, NHWC, grey, RGB or RGBA by the input's channels; resized with Pillow's BILINEAR (which averages when
     it shrinks). Classes are the folders' names, sorted (by number where all are numbers); an empty folder keeps its
-    place in the order. EXIF orientation is not applied, as in Keras.
+    place in the order. Files are read by `decode_image`.
 
     Raises:
         DataError: for a model whose input is not one image, no images, or a file that cannot be decoded.
@@ -198,11 +198,15 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def decode_image(file: Path, size: tuple[int, int, int]) -> Array:
-    """One image as uint8 (height, width, channels). Raises DataError for a broken or gigantic file."""
+    """One image as browsers show it, as uint8 (height, width, channels). Raises DataError for a broken or gigantic file.
+
+    It is upright, whatever way its camera was held (EXIF), and what is transparent is white, unless the model takes
+    alpha itself.
+    """
     import warnings
 
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError as error:
         raise MissingPackageError(
             f"reading the image {file.name} needs Pillow", remedy="Get it: pip install pillow"
@@ -217,7 +221,21 @@ def decode_image(file: Path, size: tuple[int, int, int]) -> Array:
                     raise DataError(f"{file} has {image.width}x{image.height} pixels; {_MAX_PIXELS:,} are allowed")
                 if image.mode.startswith(("I", "F")):
                     raise DataError(f"{file} has more than 8 bits per channel", remedy="Convert it to 8 bits first.")
-                resized = image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
+                upright = ImageOps.exif_transpose(image)
+                shown = upright if mode == "RGBA" else _on_white(upright)
+                resized = shown.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"{file} cannot be decoded: {error}", remedy="Replace or remove the file.") from error
     return np.asarray(resized, np.uint8).reshape(height, width, channels)
+
+
+def _on_white(image: Image) -> Image:
+    """An image without transparency; of one that has some the colors below it are shown by nobody."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    colors = image.convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(colors, mask=colors.getchannel("A"))
+    return paper

@@ -55,9 +55,10 @@ function ordered(bytes: Uint8Array, channels: number, swap: boolean): Uint8Array
 function colors(data: ArrayLike<number>): Uint8Array {
   const found = new Uint8Array((data.length / 4) * 3);
   for (let from = 0, to = 0; from < data.length; from += 4) {
-    found[to++] = data[from] ?? 0;
-    found[to++] = data[from + 1] ?? 0;
-    found[to++] = data[from + 2] ?? 0;
+    const alpha = data[from + 3] ?? 0;
+    found[to++] = onWhite(data[from] ?? 0, alpha);
+    found[to++] = onWhite(data[from + 1] ?? 0, alpha);
+    found[to++] = onWhite(data[from + 2] ?? 0, alpha);
   }
   return found;
 }
@@ -65,9 +66,16 @@ function colors(data: ArrayLike<number>): Uint8Array {
 /** ITU-R 601-2 luma, in the fixed point numbers of Pillow's `convert("L")`. */
 function grey(data: ArrayLike<number>): Uint8Array {
   return Uint8Array.from({ length: data.length / 4 }, (_, i) => {
-    const [red, green, blue] = [data[4 * i] ?? 0, data[4 * i + 1] ?? 0, data[4 * i + 2] ?? 0];
+    const alpha = data[4 * i + 3] ?? 0;
+    const [red, green, blue] = [onWhite(data[4 * i] ?? 0, alpha), onWhite(data[4 * i + 1] ?? 0, alpha), onWhite(data[4 * i + 2] ?? 0, alpha)];
     return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
   });
+}
+
+/** What is transparent is white, as a picture looks on paper; rounded as Pillow does. */
+function onWhite(value: number, alpha: number): number {
+  const sum = 255 * (255 - alpha) + value * alpha + 128;
+  return ((sum >> 8) + sum) >> 8;
 }
 
 /** Pillow resizes colors weighted by their alpha. */

@@ -10,7 +10,7 @@ interface Case {
   readonly image: ImagePreparation;
   readonly expected: number[];
 }
-/** Random images as Pillow 13 converts and resizes them. */
+/** Random images, the last ones transparent in parts, as Pillow 13 puts them on white, converts and resizes them. */
 const CASES = JSON.parse(readFileSync(new URL("pillow.json", import.meta.url), "utf8")) as Case[];
 
 describe("resizing", () => {
