@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from publishing import Site
+from tests.device_repository import Server
 
 from edgeship.cli import cli
 from edgeship.cli.failures import run
+from edgeship.publish.rotation import rotate
 from edgeship.publish.signing import LIFE
 
 
@@ -22,7 +24,7 @@ class Shell:
         self._capsys = capsys
 
     def __call__(self, *words: str, code: int = 0) -> tuple[str, str]:
-        found = run(cli, [*words, *self._where])
+        found = run(cli, [*words[:2], *self._where, *words[2:]])
         said = self._capsys.readouterr()
         assert found == code, said
         return said.out, said.err
@@ -53,6 +55,39 @@ def test_the_status_fails_where_metadata_have_expired(site: Site, shell: Shell) 
     site.later = timedelta()
     site.repository.refresh()
     shell("rollout", "status")
+
+
+def test_a_repository_that_is_whole_is_verified(shell: Shell, server: Server) -> None:
+    out, _ = shell("rollout", "verify")
+    assert "5 files, " in out
+    assert out.endswith("B: all as they were signed\n")
+    over_http = shell.json("rollout", "verify", "--repo", server.url)
+    assert (over_http["address"], over_http["files"], over_http["missing"]) == (server.url, 5, [])
+    assert "points/v1: running" in shell("rollout", "status", "--repo", server.url)[0]
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_missing_and_damaged_files_are_named(over_http: bool, site: Site, shell: Shell, server: Server) -> None:
+    where = ["--repo", server.url] if over_http else []
+    rotate(site.repository, "snapshot")
+    files = sorted(path for path in (site.folder / "repo" / "targets").rglob("*") if path.is_file())
+    names = [path.relative_to(site.folder / "repo").as_posix() for path in files]
+    files[0].unlink()
+    files[1].write_bytes(bytes(files[1].stat().st_size))
+    files[2].write_bytes(files[2].read_bytes() + b"x")
+    files[3].write_bytes(files[3].read_bytes()[:-1])
+    (site.folder / "repo" / "metadata" / "1.root.json").unlink()
+    found = shell.json("rollout", "verify", *where, code=1)
+    assert found["missing"] == ["metadata/1.root.json", names[0]]
+    assert sorted(found["damaged"]) == names[1:4]
+    out, _ = shell("rollout", "verify", *where, code=1)
+    assert f"missing: {names[0]}" in out
+    assert out.endswith("2 missing, 3 damaged\n")
+
+
+def test_a_server_without_a_repository_is_said(shell: Shell, server: Server) -> None:
+    shell("rollout", "verify", "--repo", f"{server.url}/elsewhere", code=2)
+    shell("publish", "--refresh", "--repo", server.url, code=2)
 
 
 def test_a_halted_release_that_a_channel_does_not_get_back_is_said(site: Site, shell: Shell) -> None:

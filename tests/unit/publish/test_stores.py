@@ -14,7 +14,8 @@ from publishing import Site, publish
 
 from edgeship.errors import InputError, OutputError, RepositoryError, RepositoryUnavailable
 from edgeship.publish.repository import Repository
-from edgeship.publish.stores import TIMESTAMP, FolderStore, Store, Stored, open_store
+from edgeship.publish.stores import TIMESTAMP, FolderStore, Store, Stored, open_store, target_path
+from edgeship.publish.verifying import verify
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +114,18 @@ def test_a_repository_in_a_store_is_published_and_read_again(store: Store, tmp_p
     assert made.change.signed == ("rollout", "targets", "snapshot", "timestamp")
     assert publish(repository, [site.bundle(1)]).change.signed == ()
     assert repository.read().targets.signed.version == 1
+
+
+def test_a_damaged_file_in_a_store_is_found(store: Store, tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    repository = Repository(store, site.keys)
+    publish(repository, [site.bundle(1)])
+    assert verify(repository).whole
+    path = target_path(next(iter(repository.read().targets.signed.targets.values())))
+    found = store.read(path, 1 << 20)
+    assert found is not None
+    store.replace(path, found.content[::-1], found.tag)
+    assert (verify(repository).missing, verify(repository).damaged) == ((), (path,))
 
 
 def test_files_in_a_bucket_have_the_headers_that_clients_need(aws: Any, bucket: str, s3: str, tmp_path: Path) -> None:

@@ -62,16 +62,24 @@ def passphrases(files: Sequence[Path]) -> list[str]:
 
 
 def open_repository(
-    address: str, endpoint_url: str | None, key_folders: Sequence[Path], files: Sequence[Path]
+    address: str,
+    endpoint_url: str | None,
+    key_folders: Sequence[Path],
+    files: Sequence[Path],
+    *,
+    reading: bool = False,
 ) -> Repository:
-    """The repository, with keys. Says so where keys to throw away are used for what others can reach."""
+    """The repository, with keys. Says so where keys to throw away are used for what others can reach.
+
+    With `reading` nothing will be signed: no passphrase is read, and the address may be that of a web server.
+    """
     from edgeship.publish import keys as key_folders_
     from edgeship.publish.repository import Repository
     from edgeship.publish.stores import FolderStore, open_store
 
-    store = open_store(address, endpoint_url=endpoint_url)
-    found = key_folders_.load(key_folders, passphrases(files))
-    if found.dev and not isinstance(store, FolderStore):
+    store = open_store(address, endpoint_url=endpoint_url, reading=reading)
+    found = key_folders_.load(key_folders, [] if reading else passphrases(files))
+    if found.dev and not reading and not isinstance(store, FolderStore):
         warn(f"these are --dev keys, not encrypted and to be thrown away: do not let real devices trust {address}")
     return Repository(store, found)
 

@@ -211,7 +211,7 @@ def status(line: str | None, as_json: bool, **given: Any) -> int:
     --passphrase-file is taken, so that options may be the same for all commands, and not read.
 
     Exits 1 where metadata have expired, or should have been signed anew: those of the online roles past half their
-    life, those of the offline ones in its last tenth.
+    life, those of the offline ones in its last tenth. Here --repo may be the address of a web server.
 
     \b
     Examples:
@@ -220,10 +220,41 @@ def status(line: str | None, as_json: bool, **given: Any) -> int:
     """
     from edgeship.publish.overview import status as read_status
 
-    repository = _open({**given, "passphrase_files": ()})
-    found = read_status(repository, repositories.read_line(line) if line else None)
+    found = read_status(_open(given, reading=True), repositories.read_line(line) if line else None)
     ui.emit(found, as_json, lambda: _show_status(found))
     return 1 if found.overdue else 0
+
+
+@rollout.command()
+@repositories.signing
+@ui.json_option
+def verify(as_json: bool, **given: Any) -> int:
+    """Read every file of a repository, or of a copy, and compare it with what was signed.
+
+    What was signed is told by the root in --keys; no private key is read. Here --repo may be the address of a web
+    server. Exits 1 where a file is missing or damaged.
+
+    \b
+    Examples:
+      edgeship rollout verify --repo updates --keys keys
+      edgeship rollout verify --repo https://models.example/updates --keys keys
+    """
+    from edgeship.publish.verifying import verify as read_all
+
+    repository = _open(given, reading=True)
+    with ui.progress_bars() as repository.progress:
+        found = read_all(repository)
+
+    def show() -> None:
+        for word, paths in (("missing", found.missing), ("damaged", found.damaged)):
+            for path in paths:
+                ui.say(f"{word}: {path}")
+        faults = f"{len(found.missing)} missing, {len(found.damaged)} damaged"
+        told = "all as they were signed" if found.whole else faults
+        ui.say(f"{found.address}: {found.files} files, {found.size_bytes:,} B: {told}")
+
+    ui.emit(found, as_json, show)
+    return 0 if found.whole else 1
 
 
 def _apply(line: str, given: dict[str, Any], as_json: bool, do: Callable[[Repository, Any], Rolled]) -> int:
@@ -255,9 +286,9 @@ def _rule(line: str, given: dict[str, Any], as_json: bool, do: Callable[[Reposit
     return 0
 
 
-def _open(given: dict[str, Any]) -> Repository:
+def _open(given: dict[str, Any], *, reading: bool = False) -> Repository:
     return repositories.open_repository(
-        given["repo"], given["endpoint_url"], given["key_folders"], given["passphrase_files"]
+        given["repo"], given["endpoint_url"], given["key_folders"], given["passphrase_files"], reading=reading
     )
 
 

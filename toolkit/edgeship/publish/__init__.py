@@ -10,7 +10,7 @@
     release.publish(repository, bundles: Sequence[Path], *, model=None, version: Version | None = None) -> Published
     policies.set_policy(repository, document: Policy) -> Change; policies.revoke, policies.set_floor
     rollout.set_rollout(repository, document: Rollout) -> Change; rollout.start, set_shares, halt, resume, finish
-    overview.status(repository) -> Status
+    overview.status(repository) -> Status; verifying.verify(repository) -> Verified
     rotation.rotate(repository, role: str, making=Making(), *, replaced: Sequence[str] = ()) -> (Repository, key ids)
 
 A repository that is not there yet is made by the first change.

@@ -61,12 +61,13 @@ class Store(Protocol):
         ...
 
 
-def open_store(address: str, *, endpoint_url: str | None = None) -> Store:
+def open_store(address: str, *, endpoint_url: str | None = None, reading: bool = False) -> Store:
     """A folder, or `s3://bucket/prefix`. Nothing is read or written yet.
 
     Args:
         address: of the repository.
         endpoint_url: of a store that speaks S3 and is not Amazon's; None: what the environment says.
+        reading: nothing will be written, so that it may be `https://...` too.
 
     Raises:
         InputError: it is neither.
@@ -77,14 +78,23 @@ def open_store(address: str, *, endpoint_url: str | None = None) -> Store:
         from edgeship.publish.s3 import S3Store
 
         return S3Store(address, endpoint_url)
+    if reading and scheme in ("http", "https"):
+        from edgeship.publish.web import WebStore
+
+        return WebStore(address)
     if separator and scheme != "file":
         raise InputError(f"nothing can be published to {address!r}", remedy="Give a folder, or s3://BUCKET/PREFIX.")
     return FolderStore(Path(address.removeprefix("file://")))
 
 
+def target_path(target: TargetFile) -> str:
+    """Where a target lies: under the name of its content."""
+    return f"targets/{target.get_prefixed_paths()[0]}"
+
+
 def put_target(store: Store, target: TargetFile, content: bytes) -> None:
     """Write a target under the name of its content; a damaged one that is there is put right."""
-    path = f"targets/{target.get_prefixed_paths()[0]}"
+    path = target_path(target)
     for _ in range(_ATTEMPTS):
         if store.create(path, content):
             return

@@ -14,7 +14,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from tuf.api.serialization import DeserializationError
 
 from edgeship.errors import RepositoryError
-from edgeship.publish.stores import TIMESTAMP, Store
+from edgeship.publish.stores import TIMESTAMP, Store, target_path
 
 #: Role -> bytes of its metadata at most.
 LIMITS = {"root": 512_000, "timestamp": 16_384, "snapshot": 2_000_000, "targets": 5_000_000, "rollout": 5_000_000}
@@ -106,7 +106,7 @@ def read(store: Store, roots: Sequence[Metadata[Root]]) -> State | None:
 
 def read_target(store: Store, target: TargetFile, limit_bytes: int) -> bytes:
     """A target's content. Raises RepositoryError if it is missing or not what was signed."""
-    path = f"targets/{target.get_prefixed_paths()[0]}"
+    path = target_path(target)
     if target.length > limit_bytes:
         raise RepositoryError(f"{target.path} has {target.length:,} bytes, {limit_bytes:,} are allowed")
     found = store.read(path, target.length)
