@@ -70,6 +70,7 @@ def test_a_release_that_crashes_the_runtime_is_refused(
     offered(published)
     runtime(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", monkeypatch)
     assert "died of SIGSEGV" in refused(updated)
+    assert updated.status().failed[0].until() is None
 
 
 def test_a_release_that_hangs_is_refused(
@@ -79,6 +80,7 @@ def test_a_release_that_hangs_is_refused(
     updated.set(limits=replace(LIMITS, test_seconds=1.0))
     runtime(tmp_path, "import threading; threading.Event().wait()", monkeypatch)
     assert "gave no sign for 1 s" in refused(updated)
+    assert updated.status().failed[0].until() is not None
 
 
 def test_a_release_that_eats_all_memory_is_refused(
@@ -88,6 +90,7 @@ def test_a_release_that_eats_all_memory_is_refused(
     updated.set(limits=replace(LIMITS, test_memory_mib=300))
     runtime(tmp_path, "eaten = [bytearray(1 << 20) for _ in range(1000)]", monkeypatch)
     assert "memory" in refused(updated)
+    assert updated.status().failed[0].until() is not None
 
 
 def test_a_device_without_litert_blames_no_release(

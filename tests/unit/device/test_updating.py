@@ -318,7 +318,7 @@ def test_a_release_that_is_withheld_is_named_with_the_reason(device: Device, pub
 
 
 def test_what_failed_here_is_said_and_tried_again_by_hand(device: Device, published: Published) -> None:
-    """A device that was too slow for a moment, say: nothing but a person knows."""
+    """A device that was too slow for a moment, say: a person knows more."""
     device.set(probation=Probation(starts=0, minutes=0))
     device.update()
     to_all(published, "1.1.0", 2, budget={"latency_ms": 1e-9})
@@ -326,7 +326,7 @@ def test_what_failed_here_is_said_and_tried_again_by_hand(device: Device, publis
     outcome = device.update()
     assert (outcome.result, outcome.reason, outcome.withheld[0].cause) == ("kept", "stable", "failed")
     assert "self-test" in outcome.message
-    assert "again: edgeship device update points --retry" in outcome.message
+    assert "or: edgeship device update points --retry" in outcome.message
     assert device.status().failed
     tried = device.update(retry=True)
     assert (tried.result, len(tried.refused), tried.withheld) == ("kept", 1, ())

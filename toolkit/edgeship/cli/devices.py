@@ -221,6 +221,8 @@ def rollback(name: str | None, folder: Path | None, as_json: bool) -> int:
 
 
 def _print_status(found: Status) -> None:
+    from edgeship.releases.moments import text_of
+
     rows = {
         "model": f"{found.line} from {found.repository}",
         "runs": _release(found.active) + (f", in slot {found.slot}" if found.slot else ""),
@@ -234,7 +236,9 @@ def _print_status(found: Status) -> None:
         if value:
             ui.say(f"{key:<13}{value}")
     for entry in found.failed:
-        ui.say(f"{'failed':<13}{entry.version} at {entry.when}: {entry.reason}")
+        until = entry.until()
+        again = "" if until is None else f"; tried again after {text_of(until)}"
+        ui.say(f"{'failed':<13}{entry.version} at {entry.when}: {entry.reason}{again}")
     for problem in found.problems:
         ui.say(f"{'problem':<13}{problem}")
 

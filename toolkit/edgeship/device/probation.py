@@ -183,7 +183,7 @@ def roll_back(place: Place, reason: str) -> State:
             raise InputError(f"{place.folder} holds no release to go back to")
         if not allowed(held.version, read_seen(place)):
             raise UpdateRefused(f"{held.version} may not run any more: it is revoked or below the floor")
-        return _left(place, found, reason)
+        return _left(place, found, reason, clock.system())
 
     return _change(place, back)
 
@@ -210,7 +210,7 @@ def _settled(place: Place, config: Config, found: State, now: datetime) -> tuple
     trial = replace(found.probation, failures=found.probation.failures + sum(map(_was_at_work, dead)))
     found = replace(found, probation=trial)
     if trial.failures >= limits.failures:
-        found = _back_if_possible(place, found, f"{trial.failures} processes failed with it")
+        found = _back_if_possible(place, found, f"{trial.failures} processes failed with it", now)
     elif trial.starts >= limits.starts and passed(trial, config, now):
         state.accept(place, found.active or "", replace(held, trusted=True))
         found = replace(found, probation=None)
@@ -228,9 +228,9 @@ def previous(place: Place, found: State) -> Release | None:
     return held if held is not None and allowed(held.version, read_seen(place)) else None
 
 
-def _back_if_possible(place: Place, found: State, reason: str) -> State:
+def _back_if_possible(place: Place, found: State, reason: str, now: datetime) -> State:
     """The release before, where there is one that may run; else what runs goes on, in probation."""
-    return found if previous(place, found) is None else _left(place, found, reason)
+    return found if previous(place, found) is None else _left(place, found, reason, now)
 
 
 def _before(place: Place, found: State) -> Release | None:
@@ -243,10 +243,10 @@ def _before(place: Place, found: State) -> Release | None:
     return held if slots.is_whole(place, previous) else None
 
 
-def _left(place: Place, found: State, reason: str) -> State:
+def _left(place: Place, found: State, reason: str, now: datetime) -> State:
     active = state.serving(place, found)
     leaving = state.release(place, active)
-    after = found if leaving is None else found.with_failed(leaving, reason)
+    after = found if leaving is None else found.with_failed(leaving, reason, now)
     return replace(after, active=state.other(active), probation=None)
 
 

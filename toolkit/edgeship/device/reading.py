@@ -30,7 +30,7 @@ class Status:
         probation: of the active release; None: it is trusted.
         probation_needs: what ends the probation, in words; empty without one.
         floor: no release below it may run; empty: never checked.
-        failed: releases that are not tried again.
+        failed: releases that are not tried again; some of them for a day only.
         last_check: None: never.
         problems: what is wrong, each with what to do.
     """

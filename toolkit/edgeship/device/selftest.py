@@ -12,7 +12,7 @@ from edgeship.child import Child, Limits
 from edgeship.codec import from_data
 from edgeship.device import slots
 from edgeship.device.config import Config, Place
-from edgeship.errors import ArtifactError, ChildError, DataError, UpdateRefused
+from edgeship.errors import ArtifactError, ChildError, ChildOutOfMemory, ChildTimeout, DataError, UpdateRefused
 from edgeship.types import Manifest, Tolerance
 from edgeship.types.manifests import Budget
 
@@ -42,6 +42,10 @@ class Examined:
     current_ms: tuple[float, ...] | None
 
 
+class TooMuch(UpdateRefused):
+    """It took too much time or memory, which a machine that is busy with something else may be to blame for."""
+
+
 def check(place: Place, config: Config, slot: str, manifest: Manifest, current: str | None) -> Examined:
     """Try the release that lies in `slot`.
 
@@ -53,8 +57,8 @@ def check(place: Place, config: Config, slot: str, manifest: Manifest, current: 
         current: the slot with what runs; None: nothing does.
 
     Raises:
-        UpdateRefused: it crashes, hangs, needs too much memory, gives other outputs than the golden ones, or is too
-            slow.
+        TooMuch: it hangs, is too slow, or needs too much memory.
+        UpdateRefused: it crashes, or gives other outputs than the golden ones.
         UnavailableError: this device cannot run any release (no LiteRT).
     """
     for attempt in range(1, _ATTEMPTS + 1):
@@ -62,7 +66,7 @@ def check(place: Place, config: Config, slot: str, manifest: Manifest, current: 
         check_outputs(found, manifest)
         try:
             check_speed(found, manifest.budget, config.limits.slowdown)
-        except UpdateRefused:
+        except TooMuch:
             if attempt == _ATTEMPTS:
                 raise
             continue
@@ -89,25 +93,21 @@ def check_outputs(found: Examined, manifest: Manifest) -> None:
 
 
 def check_speed(found: Examined, budget: Budget, slowdown: float) -> None:
-    """Raise UpdateRefused for a release that is slower than its manifest says, or than what runs by far."""
+    """Raise TooMuch for a release that is slower than its manifest says, or than what runs by far."""
     p95 = percentile(found.latency_ms, 0.95)
     if budget.latency_ms is not None and p95 > budget.latency_ms:
-        raise UpdateRefused(
-            f"self-test: {p95:.3g} ms in 95 of 100 inferences, the budget is {budget.latency_ms:.3g} ms"
-        )
+        raise TooMuch(f"self-test: {p95:.3g} ms in 95 of 100 inferences, the budget is {budget.latency_ms:.3g} ms")
     if found.current_ms is None:
         return
     new, old = statistics.median(found.latency_ms), statistics.median(found.current_ms)
     if new > slowdown * old + _SLACK_MS:
-        raise UpdateRefused(
-            f"self-test: {new:.3g} ms where what runs takes {old:.3g} ms; {slowdown:g} times is allowed"
-        )
+        raise TooMuch(f"self-test: {new:.3g} ms where what runs takes {old:.3g} ms; {slowdown:g} times is allowed")
 
 
 def check_memory(found: Examined, budget: Budget) -> None:
-    """Raise UpdateRefused for a release that takes more memory than its manifest says."""
+    """Raise TooMuch for a release that takes more memory than its manifest says."""
     if budget.memory_bytes is not None and found.memory_bytes is not None and found.memory_bytes > budget.memory_bytes:
-        raise UpdateRefused(f"self-test: it takes {found.memory_bytes:,} bytes, the budget is {budget.memory_bytes:,}")
+        raise TooMuch(f"self-test: it takes {found.memory_bytes:,} bytes, the budget is {budget.memory_bytes:,}")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -139,6 +139,8 @@ def _examine(place: Place, config: Config, slot: str, manifest: Manifest, curren
     try:
         with Child(command, name="the self-test", limits=limits) as child:
             return from_data(Examined, child.request(request))
+    except (ChildTimeout, ChildOutOfMemory) as error:
+        raise TooMuch(f"self-test: {error.message}", remedy=error.remedy) from error
     except (ChildError, ArtifactError, DataError) as error:
         raise UpdateRefused(f"self-test: {error.message}", remedy=error.remedy) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from edgeship import manifest as manifests
@@ -127,15 +127,15 @@ def fill(place: Place, slot: str, content: bytes, files: Mapping[str, Path], ser
             sync_folder(place.folder)
 
 
-def drop(place: Place, slot: str, entry: Release, reason: str) -> None:
+def drop(place: Place, slot: str, remember: Callable[[State], State]) -> None:
     """Empty a slot whose release failed its self-test, and remember that. Raises UnavailableError where it runs."""
 
-    def failed(found: State) -> State:
+    def step(found: State) -> State:
         if state.serving(place, found) == slot:
             raise rolled_back(place)
-        return found.with_failed(entry, reason)
+        return remember(found)
 
-    state.change(place, failed, lambda: state.clear(place, slot))
+    state.change(place, step, lambda: state.clear(place, slot))
 
 
 def rolled_back(place: Place) -> UnavailableError:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from edgeship.codec import from_json, to_json
@@ -25,6 +25,9 @@ from edgeship.releases.moments import moment_of, text_of
 SLOTS = ("a", "b")
 #: Failures that are remembered; an older one may be tried again.
 _MOST_FAILED = 64
+#: A release that took too much time or memory is tried so often, with so much time between.
+_MOST_TIMES = 3
+_PAUSE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,25 @@ class Trial:
 
 @dataclass(frozen=True)
 class Failed:
-    """A release that is not tried again here."""
+    """A release that is not tried again here; for a day only where it may be what else went on that made it fail.
+
+    Attributes:
+        manifest_sha256, version: of the release.
+        reason: of the last failure.
+        when: it was.
+        times: how often it took too much time or memory in its self-test, one day after the other; 0: it failed in
+            some other way, which is for good.
+    """
 
     manifest_sha256: str
     version: str
     reason: str
     when: str
+    times: int = 0
+
+    def until(self) -> datetime | None:
+        """When it may be tried again; None: never."""
+        return moment_of(self.when) + _PAUSE if 0 < self.times < _MOST_TIMES else None
 
 
 @dataclass(frozen=True)
@@ -84,14 +100,25 @@ class State:
     last_check: Check | None = None
 
     def has_failed(self, manifest_sha256: str) -> bool:
-        """Whether this release failed here."""
-        return any(found.manifest_sha256 == manifest_sha256 for found in self.failed)
+        """Whether this release failed here for good."""
+        return any(found.manifest_sha256 == manifest_sha256 and found.until() is None for found in self.failed)
 
-    def with_failed(self, release: Release, reason: str) -> State:
-        """That this release failed, too."""
-        entry = Failed(release.manifest_sha256, release.version, reason, text_of(datetime.now(UTC)))
+    def is_barred(self, manifest_sha256: str, now: datetime) -> bool:
+        """Whether this release is not to be tried now."""
+        ends = [found.until() for found in self.failed if found.manifest_sha256 == manifest_sha256]
+        return any(end is None or now < end for end in ends)
+
+    def with_failed(self, release: Release, reason: str, now: datetime, *, perhaps: bool = False) -> State:
+        """That this release failed, too; `perhaps`: it may pass on another day."""
+        before = [found.times for found in self.failed if found.manifest_sha256 == release.manifest_sha256]
+        times = 1 + sum(before) if perhaps else 0
+        entry = Failed(release.manifest_sha256, release.version, reason, text_of(now), times)
+        return replace(self, failed=(*self.without(release).failed, entry)[-_MOST_FAILED:])
+
+    def without(self, release: Release) -> State:
+        """That this release has not failed."""
         others = tuple(found for found in self.failed if found.manifest_sha256 != release.manifest_sha256)
-        return replace(self, failed=(*others, entry)[-_MOST_FAILED:])
+        return replace(self, failed=others)
 
 
 def read(place: Place) -> State:
@@ -109,6 +136,8 @@ def _checked(found: State) -> State:
         moment_of(found.probation.since)
     if found.last_check is not None:
         moment_of(found.last_check.when)
+    for entry in found.failed:
+        moment_of(entry.when)
     return found
 
 

@@ -148,7 +148,7 @@ class _Update:
 
     def _run(self, told: _Told, *, check_only: bool) -> Outcome:
         for candidate in self._candidates(told.wish):
-            if state.read(self._place).has_failed(candidate.manifest.sha256):
+            if state.read(self._place).is_barred(candidate.manifest.sha256, self._now):
                 continue
             outcome = self._take(candidate, told, check_only=check_only)
             if outcome is not None:
@@ -241,9 +241,9 @@ class _Update:
         try:
             selftest.check(self._place, self._config, slot, manifest, runs)
         except UpdateRefused as error:
-            entry, why = self._release(candidate), error.message
+            entry, why, perhaps = self._release(candidate), error.message, isinstance(error, selftest.TooMuch)
             self._refused.append(f"{candidate.release}: {why}")
-            slots.drop(self._place, slot, entry, why)
+            slots.drop(self._place, slot, lambda found: found.with_failed(entry, why, self._now, perhaps=perhaps))
             return False
         return True
 
@@ -261,9 +261,10 @@ class _Update:
         return other
 
     def _activate(self, candidate: _Candidate, slot: str, *, trusted: bool) -> None:
-        state.accept(self._place, slot, replace(self._release(candidate), trusted=trusted))
+        made = replace(self._release(candidate), trusted=trusted)
+        state.accept(self._place, slot, made)
         trial = None if trusted else Trial(text_of(self._now))
-        state.change(self._place, lambda found: replace(found, active=slot, probation=trial))
+        state.change(self._place, lambda found: replace(found.without(made), active=slot, probation=trial))
 
     def _release(self, candidate: _Candidate) -> Release:
         since, serial = text_of(self._now), state.next_serial(self._place)
@@ -294,8 +295,10 @@ class _Update:
             return Withheld(text, "variant", f"it is published as {', '.join(variants)}, and this device runs {runs}")
         for failed in state.read(self._place).failed:
             if failed.manifest_sha256 == candidate.manifest.sha256 and f"{text}: {failed.reason}" not in self._refused:
-                again = f"edgeship device update {self._place.folder.name} --retry"
-                return Withheld(text, "failed", f"it failed here at {failed.when}: {failed.reason}; again: {again}")
+                until = failed.until()
+                alone = "" if until is None else f" by itself after {text_of(until)}, or"
+                again = f"again{alone}: edgeship device update {self._place.folder.name} --retry"
+                return Withheld(text, "failed", f"it failed here at {failed.when}: {failed.reason}; {again}")
         return None
 
 
