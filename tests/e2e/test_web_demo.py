@@ -51,6 +51,11 @@ _INLINE = """new Promise((done) => {
 })"""
 _AXE = """axe.run({ resultTypes: ['violations'] }).then(({ violations, passes }) => (
   { passes: passes.length, violations: violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]) }))"""
+#: A camera that a person allows late, which is when a test says so.
+_LATE = """navigator.mediaDevices.getUserMedia = () => new Promise((allow) => {
+  window.stream = document.createElement('canvas').captureStream();
+  window.allow = () => allow(window.stream);
+})"""
 #: What a finger misses.
 _SMALL = """[...document.querySelectorAll('button, label')]
   .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)"""
@@ -244,6 +249,21 @@ def test_a_camera_or_none(page: Page, browser: str, made: Path) -> None:
         else:
             until(page, "document.querySelector('#camera-says').textContent.startsWith('No camera is there.')")
         assert site.violations == []
+
+
+def test_a_camera_that_is_allowed_too_late_ends(page: Page, made: Path) -> None:
+    with served(made) as site:
+        opened(page, site.url)
+        page.js(f"{_LATE}, 0")
+        page.js("document.querySelector('input[value=camera]').click()")
+        page.js("document.querySelector('#camera-toggle').click()")
+        page.js("document.querySelector('input[value=draw]').click()")
+        page.js("window.allow()")
+        until(page, "window.stream.getTracks().every((track) => track.readyState === 'ended')")
+        assert page.js("document.querySelector('#video').srcObject") is None
+        assert page.js("document.querySelector('#camera-toggle').textContent") == "Start the camera"
+        draw(page, *SEVEN)
+        until(page, f"{SAYS}.includes(' 7 (')")
 
 
 def test_a_missing_file_is_said_and_tried_again(page: Page, made: Path) -> None:

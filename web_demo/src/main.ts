@@ -41,9 +41,9 @@ async function read(): Promise<void> {
     const prediction = await runner.predict(pixels(shown));
     if (prediction === null || shown !== counts) return;
     answer.show(prediction.classes);
-    running.add(runner.model?.info.runtime ?? "", prediction.milliseconds);
+    running.add(prediction.runtime, prediction.milliseconds);
   } catch (error) {
-    show(modelTrouble(error), () => void start("auto"));
+    if (shown === counts) show(modelTrouble(error), () => void start("auto"));
   }
 }
 
@@ -55,12 +55,13 @@ function give(given: Uint8Array | null, otherwise: string): void {
 
 const pad = new Pad((strokes) => give(strokes.length ? counted(drawn(strokes)) : null, "Nothing is written yet."));
 const camera = new Camera((found) => give(found, "No digit is seen."));
-new PictureFile((found) => give(found, "No digit was found."));
+const picture = new PictureFile((found) => give(found, "No digit was found."));
 
 for (const mode of document.querySelectorAll<HTMLInputElement>("input[name=mode]")) {
   mode.addEventListener("change", () => {
     for (const name of ["draw", "picture", "camera"]) element(name, HTMLElement).hidden = name !== mode.value;
     camera.stop();
+    picture.stop();
     const { strokes } = pad;
     if (mode.value === "draw") give(strokes.length ? counted(drawn(strokes)) : null, "Nothing is written yet.");
     else give(null, mode.value === "picture" ? "No picture is chosen yet." : "The camera does not look yet.");
@@ -113,7 +114,7 @@ async function measure(): Promise<void> {
   try {
     for (let k = 0; k < RUNS; k++) {
       const prediction = await runner.predict(input);
-      if (prediction !== null) running.add(runner.model?.info.runtime ?? "", prediction.milliseconds);
+      if (prediction !== null) running.add(prediction.runtime, prediction.milliseconds);
     }
   } catch (error) {
     show(modelTrouble(error), () => void start("auto"));

@@ -26,6 +26,8 @@ export class PictureFile {
   readonly #says = element("picture-says", HTMLElement);
   readonly #shown = element("shown", HTMLCanvasElement);
   readonly #tell: Tell;
+  /** Files that were given; only the last one counts. */
+  #given = 0;
 
   constructor(tell: Tell) {
     this.#tell = tell;
@@ -47,17 +49,24 @@ export class PictureFile {
     });
   }
 
+  /** What is being opened is not wanted any more. */
+  stop(): void {
+    this.#given++;
+  }
+
   async #take(file: File | undefined): Promise<void> {
     if (file === undefined) return;
+    const given = ++this.#given;
     let bitmap;
     try {
       bitmap = await createImageBitmap(file);
     } catch {
-      say(this.#says, `${file.name} is no picture that this browser opens. Choose a PNG, JPEG or WebP file.`);
+      if (given === this.#given) say(this.#says, `${file.name} is no picture that this browser opens. Choose a PNG, JPEG or WebP file.`);
       return;
     }
     const pixels = squared(bitmap, bitmap.width, bitmap.height);
     bitmap.close();
+    if (given !== this.#given) return;
     Object.assign(this.#shown, { width: LOOKED_AT, height: LOOKED_AT, hidden: false });
     this.#shown.getContext("2d")?.putImageData(new ImageData(new Uint8ClampedArray(pixels.data), LOOKED_AT), 0, 0);
     element("drop-words", HTMLElement).classList.add("unseen");
@@ -67,6 +76,10 @@ export class PictureFile {
   }
 }
 
+function end(stream: MediaProvider | null): void {
+  if (stream instanceof MediaStream) for (const track of stream.getTracks()) track.stop();
+}
+
 /** The camera, while a person lets it look. */
 export class Camera {
   readonly #says = element("camera-says", HTMLElement);
@@ -74,6 +87,8 @@ export class Camera {
   readonly #video = element("video", HTMLVideoElement);
   readonly #tell: Tell;
   #timer = 0;
+  /** Starts and stops; a start that another one came after ends with nothing. */
+  #turns = 0;
 
   constructor(tell: Tell) {
     this.#tell = tell;
@@ -84,15 +99,23 @@ export class Camera {
   }
 
   async #start(): Promise<void> {
+    const turn = ++this.#turns;
     enable(this.#toggle, false);
     try {
       const camera = { facingMode: "environment", width: { ideal: 640 } };
-      this.#video.srcObject = await navigator.mediaDevices.getUserMedia({ video: camera });
+      const stream = await navigator.mediaDevices.getUserMedia({ video: camera });
+      if (turn !== this.#turns) {
+        end(stream);
+        return;
+      }
+      this.#video.srcObject = stream;
       await this.#video.play();
+      if (turn !== this.#turns) return;
       this.#timer = window.setInterval(() => this.#look(), 1000 / FRAMES_PER_SECOND);
       say(this.#toggle, "Stop the camera");
       say(this.#says, "The camera looks. Its pictures are read here and kept nowhere.");
     } catch (error) {
+      if (turn !== this.#turns) return;
       this.stop();
       const { what, remedy } = cameraTrouble(error);
       say(this.#says, `${what} ${remedy}`);
@@ -101,12 +124,13 @@ export class Camera {
   }
 
   stop(): void {
+    this.#turns++;
     clearInterval(this.#timer);
     this.#timer = 0;
-    const stream = this.#video.srcObject;
-    if (stream instanceof MediaStream) for (const track of stream.getTracks()) track.stop();
+    end(this.#video.srcObject);
     this.#video.srcObject = null;
     say(this.#toggle, "Start the camera");
+    enable(this.#toggle, true);
   }
 
   #look(): void {
