@@ -65,7 +65,9 @@ def data(demo: Demo, shared: Shared) -> Path:
                 np.save(folder / f"{artifact.format}-{artifact.variant}.npy", values)
         for k, size in enumerate(((32, 32), (97, 61), (20, 45))):
             rng = np.random.default_rng(k)
-            enlarged = Image.fromarray((images[k, :, :, 0] * 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+            enlarged = Image.fromarray((images[k, :, :, 0] * 255).astype(np.uint8)).resize(
+                size, Image.Resampling.BICUBIC
+            )
             noise = rng.integers(0, 40, (size[1], size[0], 3))
             colors = np.clip(np.asarray(enlarged)[..., None].astype(int) + noise, 0, 255).astype(np.uint8)
             Image.fromarray(colors).save(folder / f"{k}.png")

@@ -36,7 +36,8 @@ class Fault:
     """What happens to requests whose path contains a word.
 
     `kind`: `404`, `page` (a web page with status 200), `flip` (one bit), `cut` (the first half, and no more), `reset`
-    (the connection ends in the middle), `type` (text/html in its header), `prefix` (text before the content), `no-store` (in its header).
+    (the connection ends in the middle), `type` (text/html in its header), `prefix` (text before the content),
+    `no-store` (in its header).
     """
 
     word: str

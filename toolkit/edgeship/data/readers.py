@@ -18,6 +18,8 @@ from edgeship.references import is_reference, resolve
 from edgeship.types import Preprocessing, TensorSpec
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
     from edgeship.types import Array
 
 KEYS = (
@@ -198,7 +200,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def decode_image(file: Path, size: tuple[int, int, int]) -> Array:
-    """One image as browsers show it, as uint8 (height, width, channels). Raises DataError for a broken or gigantic file.
+    """One image as browsers show it, uint8 (height, width, channels). Raises DataError for a broken or gigantic file.
 
     It is upright, whatever way its camera was held (EXIF), and what is transparent is white, unless the model takes
     alpha itself.
@@ -229,7 +231,7 @@ def decode_image(file: Path, size: tuple[int, int, int]) -> Array:
     return np.asarray(resized, np.uint8).reshape(height, width, channels)
 
 
-def _on_white(image: Image) -> Image:
+def _on_white(image: Picture) -> Picture:
     """An image without transparency; of one that has some the colors below it are shown by nobody."""
     from PIL import Image
 
