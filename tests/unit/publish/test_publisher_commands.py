@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +89,32 @@ def test_missing_and_damaged_files_are_named(over_http: bool, site: Site, shell:
 def test_a_server_without_a_repository_is_said(shell: Shell, server: Server) -> None:
     shell("rollout", "verify", "--repo", f"{server.url}/elsewhere", code=2)
     shell("publish", "--refresh", "--repo", server.url, code=2)
+
+
+def test_a_dry_run_says_what_would_be_published(site: Site, shell: Shell, server: Server) -> None:
+    place, nothing = str(site.bundle(2)), site.files()
+    hidden = [path.rename(path.with_suffix(".away")) for path in (site.folder / "keys").glob("*.pem")]
+    seen = (site.folder / "keys" / "seen.json").read_bytes()
+    tried = shell.json("publish", place, "--dry-run")
+    over_http = shell.json("publish", place, "--dry-run", "--repo", server.url)
+    out, _ = shell("publish", place, "--dry-run")
+    assert "would be published: points 1.1.0 (tflite-float32), for no device yet; nothing was written" in out
+    assert (site.files(), (site.folder / "keys" / "seen.json").read_bytes()) == (nothing, seen)
+    for path in hidden:
+        path.rename(path.with_suffix(".pem"))
+    made = shell.json("publish", place)
+    for found in (tried, over_http):
+        assert found["change"]["attempts"] == 0
+        assert {**found, "change": 0} == {**made, "change": 0}
+    out, _ = shell("publish", place, "--dry-run")
+    assert "points 1.1.0 (tflite-float32) is published already; nothing was changed" in out
+
+
+def test_a_dry_run_of_the_first_release(site: Site, shell: Shell, tmp_path: Path) -> None:
+    out, _ = shell("publish", str(site.bundle(1)), "--dry-run", "--repo", str(tmp_path / "new"))
+    assert "would be published: points 1.0.0 (tflite-float32), for all devices; nothing was written" in out
+    assert not (tmp_path / "new").exists()
+    assert "--dry-run is for BUNDLES" in shell("publish", "--refresh", "--dry-run", code=2)[1]
 
 
 def test_a_halted_release_that_a_channel_does_not_get_back_is_said(site: Site, shell: Shell) -> None:

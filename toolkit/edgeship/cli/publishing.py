@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--name", "model", metavar="MODEL", help="Default: the name of the bundles.")
 @click.option("--version", "wanted", metavar="X.Y.Z", help="Default: the next one by the rule.")
 @click.option("--refresh", is_flag=True, help="Publish nothing, sign anew what expires.")
+@click.option("--dry-run", is_flag=True, help="Say what would be published; sign and write nothing.")
 @ui.json_option
 def publish(
     bundles: tuple[Path, ...],
@@ -31,6 +32,7 @@ def publish(
     model: str | None,
     wanted: str | None,
     refresh: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
     """Publish BUNDLES as one release, each as a variant of it.
@@ -44,29 +46,37 @@ def publish(
     from; patch with the files alone. What follows it and was probably not meant is warned of. Each file is run on the
     golden samples of its bundle before it is signed, where its runtime is installed.
 
+    With --dry-run everything is done but signing and writing: no private key is read, and --repo may be the address of
+    a web server.
+
     With --refresh the metadata are signed anew, for a timer to do: every 4 to 6 hours with the online keys, so that
     some runs may fail, as devices stop believing them after a day; twice a year with those of targets and root too.
 
     \b
     Examples:
       edgeship publish bundles/demo --repo updates --keys keys --name digits
+      edgeship publish bundles/demo --repo updates --keys keys --name digits --dry-run
       edgeship publish bundles/demo --repo s3://models/updates --keys offline --keys online
       edgeship publish --refresh --repo updates --keys online
     """
     if refresh == bool(bundles):
         raise click.UsageError("give BUNDLES to publish, or --refresh")
-    repository = repositories.open_repository(repo, endpoint_url, key_folders, passphrase_files)
+    if refresh and dry_run:
+        raise click.UsageError("--dry-run is for BUNDLES")
+    repository = repositories.open_repository(repo, endpoint_url, key_folders, passphrase_files, reading=dry_run)
     if refresh:
         return _refresh(repository, as_json)
     from edgeship.publish.release import publish as publish_release
     from edgeship.releases.names import version
 
     with ui.progress_bars() as repository.progress:
-        made = publish_release(repository, bundles, model=model, version=version(wanted) if wanted else None)
+        release = version(wanted) if wanted else None
+        made = publish_release(repository, bundles, model=model, version=release, dry_run=dry_run)
     ui.emit(made, as_json, lambda: _show(made, repository))
     for each in made.warnings:
         repositories.warn(each.message)
-    repositories.warn_after(made.change, repository)
+    if not dry_run:
+        repositories.warn_after(made.change, repository)
     return 0
 
 
@@ -93,13 +103,17 @@ def _show(made: Published, repository: Repository) -> None:
         ui.say(f"{made.model} {made.version} ({names}) is published already; nothing was changed")
         return
     where, keys = repository.store.address, " ".join(f"--keys {folder}" for folder in repository.keys.folders)
+    whom = "for all devices" if made.first else "for no device yet"
+    told = f"{made.model} {made.version} ({names}), {whom}"
+    if not made.change.attempts:
+        ui.say(f"would be published: {told}; nothing was written")
+        return
     then = (
         f"edgeship serve {where}"
         if made.first
         else f"edgeship rollout start {line} --version {made.version} --percent 1 --repo {where} {keys}"
     )
-    whom = "for all devices" if made.first else "for no device yet"
-    ui.say(f"published: {made.model} {made.version} ({names}), {whom}   next: {then}")
+    ui.say(f"published: {told}   next: {then}")
 
 
 @click.command()

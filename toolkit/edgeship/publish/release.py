@@ -79,6 +79,7 @@ def publish(
     model: str | None = None,
     version: Version | None = None,
     examine: Callable[[Bundle, Manifest], Caution | None] = run_golden_samples,
+    dry_run: bool = False,
 ) -> Published:
     """Publish bundles as the variants of one release.
 
@@ -88,6 +89,7 @@ def publish(
         model: name; None: that of the bundles.
         version: None: the next one by the rule (`edgeship.publish.versions`).
         examine: tries each bundle before it is signed; what it returns is warned of.
+        dry_run: do everything else, but sign and write nothing; no private key is needed.
 
     Raises:
         ArtifactError: a bundle is damaged, or fails its own golden samples.
@@ -110,7 +112,7 @@ def publish(
         release = version or _next_version(draft, name, variants)
         made.append(_add(draft, name, release, variants, deltas))
 
-    change = repository.change(edit)
+    change = repository.preview(edit) if dry_run else repository.change(edit)
     names = tuple(variant.name for variant in variants)
     last, told = made[-1], (*tried, *made[-1].warnings)
     return Published(name, str(last.release), names, last.new, last.first, last.deltas, change, told)

@@ -35,7 +35,7 @@ class Change:
 
     Attributes:
         signed: roles whose metadata is new; none: nothing was to be done.
-        attempts: 1, or more where others published at the same time.
+        attempts: 1, or more where others published at the same time; 0: it was only tried, and nothing written.
         expires: role -> until when its metadata is believed.
     """
 
@@ -115,6 +115,12 @@ class Repository:
             f"others published to {self.store.address} {_ATTEMPTS} times while this was tried",
             remedy="Nothing was lost; try again when they are done.",
         )
+
+    def preview(self, edit: Callable[[Draft], None]) -> Change:
+        """What `change` would sign, by the dates of today; nothing is signed or written. Raises as `read`."""
+        draft = Draft(self.store, self.read(), self.clock())
+        edit(draft)
+        return Change(draft.roles, 0, expiries(draft.state))
 
     def refresh(self) -> Change:
         """Sign the online metadata anew, and of the offline metadata what is past half its life and has keys here.
