@@ -126,6 +126,13 @@ def test_an_abort_ends_the_load(browser: Driven) -> None:
     assert found["name"] == "AbortError"
 
 
+def test_an_abort_ends_a_prediction_and_no_more(browser: Driven) -> None:
+    browser.fresh()
+    browser.do("load", pkg="digits")
+    assert browser.do("stopped") == ["AbortError", "AbortError"]
+    assert browser.do("predict", count=SIZE)
+
+
 def test_warm_starts_ask_for_nothing_but_scripts(browser: Driven) -> None:
     browser.fresh()
     browser.do("load", pkg="digits")

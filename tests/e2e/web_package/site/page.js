@@ -135,6 +135,15 @@ const SCENARIOS = {
     return { asked, values: [...Object.values(outputs)[0].values] };
   },
   predict: async ({ count, fill = 0.5 }) => [...Object.values((await held.model.predict(new Float32Array(count).fill(fill))).outputs)[0].values],
+  /** A prediction that is aborted while its picture is read, and one with a signal that came too late. */
+  stopped: async () => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 40, height: 40 });
+    canvas.getContext('2d').fillRect(0, 0, 40, 40);
+    const abort = new AbortController();
+    const under = held.model.predict(canvas, { signal: abort.signal });
+    abort.abort();
+    return Promise.all([under, held.model.predict(canvas, { signal: abort.signal })].map((each) => each.catch(({ name }) => name)));
+  },
   dispose: () => held.model.dispose() ?? {},
   offline: async ({ pkg, script = '/sw.js', more = [] }) => {
     const { keepOffline } = await package_(pkg);

@@ -16,11 +16,14 @@ declare const edgeshipImport: (url: string) => Promise<{ readonly Session: new (
 const scripts = new Set<string>();
 
 const HOST: Host = {
-  urls: (base) => {
-    const found = Object.fromEntries(Object.entries(ADDRESSES).map(([path, literal]) => [path, base === null ? literal() : new URL(path, base).href]));
-    for (const [path, url] of Object.entries(found)) if (path.endsWith(".js")) scripts.add(url);
-    return found;
-  },
+  urls: (base) =>
+    Object.fromEntries(
+      Object.entries(ADDRESSES).map(([path, literal]) => {
+        const url = base === null ? literal() : new URL(path, base).href;
+        if (path.endsWith(".js")) scripts.add(url);
+        return [path, url];
+      }),
+    ),
   worker: (base) =>
     new InWorker(() => {
       if (base === null) return new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
