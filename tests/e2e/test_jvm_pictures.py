@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from edgeship import preprocessing
+from edgeship.data.readers import _on_white
 from edgeship.types import Preprocessing
 from tests.sharing import Shared
 from tests.standins.android_app import classpath
@@ -29,12 +30,16 @@ _CASES: tuple[tuple[Any, ...], ...] = (
 
 
 def _picture(number: int, height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+    """Colors and alpha; every other picture is opaque."""
+    made = np.random.default_rng(number).integers(0, 256, (height, width, 4), np.uint8)
+    if number % 2:
+        made[..., 3] = 255
+    return made
 
 
 def _python(number: int, case: tuple[Any, ...]) -> bytes:
     (height, width), (to_height, to_width), channels, scale, mean, std, dtype, steps = case
-    image = Image.fromarray(_picture(number, height, width)).convert("L" if channels == "grey" else "RGB")
+    image = _on_white(Image.fromarray(_picture(number, height, width))).convert("L" if channels == "grey" else "RGB")
     raw = np.asarray(image.resize((to_width, to_height), Image.Resampling.BILINEAR)).reshape(1, to_height, to_width, -1)
     if dtype == "uint8" and steps is None:
         return raw.tobytes()
@@ -49,8 +54,8 @@ def _python(number: int, case: tuple[Any, ...]) -> bytes:
 
 def _told(number: int, case: tuple[Any, ...]) -> dict[str, Any]:
     (height, width), (to_height, to_width), channels, scale, mean, std, dtype, steps = case
-    pixels = np.full((height, width), 0xFF000000, np.uint32)
-    for shift, channel in zip((16, 8, 0), np.moveaxis(_picture(number, height, width), -1, 0), strict=True):
+    pixels = np.zeros((height, width), np.uint32)
+    for shift, channel in zip((16, 8, 0, 24), np.moveaxis(_picture(number, height, width), -1, 0), strict=True):
         pixels |= channel.astype(np.uint32) << shift
     prepared = {"resize": "bilinear", "channels": channels, "scale": scale, "mean": mean, "std": std}
     return {

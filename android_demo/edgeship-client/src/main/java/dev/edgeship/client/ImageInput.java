@@ -73,7 +73,7 @@ public final class ImageInput {
      * The input for a picture, as the file stores it.
      *
      * @param pixels as {@code Bitmap.getPixels} gives them: ARGB, rows from the top.
-     * @param pixelWidth columns of the picture; transparent pixels count with their color.
+     * @param pixelWidth columns of the picture; what is transparent is white, unless the model takes alpha itself.
      */
     public Tensor tensor(int[] pixels, int pixelWidth) {
         int depth = (int) (long) spec.shape().get(3);
@@ -114,9 +114,10 @@ public final class ImageInput {
         int at = 0;
         boolean swaps = channels.equals("BGR");
         for (int pixel : pixels) {
-            int red = pixel >> 16 & 255;
-            int green = pixel >> 8 & 255;
-            int blue = pixel & 255;
+            int alpha = depth == 4 ? 255 : pixel >>> 24;
+            int red = onWhite(pixel >> 16 & 255, alpha);
+            int green = onWhite(pixel >> 8 & 255, alpha);
+            int blue = onWhite(pixel & 255, alpha);
             if (depth == 1) {
                 made[at++] = (byte) (red * 19595 + green * 38470 + blue * 7471 + 0x8000 >> 16);
                 continue;
@@ -127,5 +128,11 @@ public final class ImageInput {
             if (depth == 4) made[at++] = (byte) (pixel >>> 24);
         }
         return made;
+    }
+
+    /** A color with what is transparent of it in white, rounded as Pillow does. */
+    private static int onWhite(int color, int alpha) {
+        int sum = 255 * (255 - alpha) + color * alpha + 128;
+        return (sum >> 8) + sum >> 8;
     }
 }
