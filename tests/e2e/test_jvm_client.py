@@ -198,6 +198,32 @@ def test_from_the_first_release_to_a_patch_and_back(published: Published, tmp_pa
         assert device.serves == "1.0.0"
 
 
+def test_going_back_during_an_update_leaves_a_release_to_go_back_to(
+    published: Published, tmp_path: Path, jvm: Jvm, classpath: str
+) -> None:
+    with served(published.folder / "repo") as server, closing(Jvm(classpath)) as other:
+        device = JvmDevice(jvm, server.url, tmp_path / "root.json", tmp_path / "device")
+        for version, seed in (("1.0.0", SEEDS["1.0.0"]), ("1.1.0", SEEDS["1.1.0"])):
+            if version != "1.0.0":
+                published.release(version, seed, padding=PADDING)
+                published.rollout(version)
+            assert device.ask("update").startswith(f"UPDATED {version}")
+        published.release("1.2.0", 9, padding=PADDING)
+        published.rollout("1.2.0")
+        said: list[str] = []
+
+        def back(request: Any) -> bool:
+            if "1.2.0" in request.path and not said:
+                said.append(replace(device, jvm=other).ask("rollback"))
+            return False
+
+        server.trick = back
+        assert device.ask("update").startswith("UPDATED 1.2.0")
+        assert said == ["ROLLED_BACK 1.0.0"]
+        assert device.ask("rollback") == "ROLLED_BACK 1.0.0"
+        assert device.serves == "1.0.0"
+
+
 def test_a_disk_that_takes_no_more_ends_the_update_and_nothing_else(
     published: Published, tmp_path: Path, jvm: Jvm, classpath: str
 ) -> None:

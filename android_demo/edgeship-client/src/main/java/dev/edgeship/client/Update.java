@@ -114,8 +114,9 @@ final class Update {
             fetching.get(steps);
             test(wanted, runs);
             change(copy -> {
+                // Somebody may have gone back meanwhile: then what is active now is what comes back, not what was left.
+                copy.previous = runs == null ? null : copy.hasFailed(runs.held.manifest) ? copy.active : runs.held;
                 copy.active = wanted;
-                copy.previous = runs == null ? null : runs.held;
                 copy.trial = new State.Trial(now, 0, 0);
             });
             return outcome(Outcome.Result.UPDATED, wanted, bytes);
