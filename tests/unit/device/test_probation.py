@@ -30,6 +30,8 @@ import numpy as np
 from edgeship.device import Model
 from edgeship.device.engine import Engine
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has children that ignore it
+
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
