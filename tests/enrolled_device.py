@@ -8,9 +8,9 @@ from typing import Any
 
 from edgeship.codec import to_json
 from edgeship.device import Model, Outcome, status, update
-from edgeship.device.config import Config, Limits, Place
+from edgeship.device.config import Config, Limits, Place, Probation
 from edgeship.device.reading import Status
-from tests.device_repository import NOW, at
+from tests.device_repository import NOW, Published, at
 
 #: Little patience, so that tests of slow servers are quick; and a self-test that a busy machine passes.
 LIMITS = Limits(seconds=2.0, bytes_per_second=1, slowdown=50.0)
@@ -41,3 +41,15 @@ class Device:
     def active(self) -> str | None:
         found = self.status().active
         return None if found is None else found.version
+
+
+def try_release(device: Device, published: Published) -> None:
+    """1.0.0 is trusted, 1.1.0 in probation: one start within an hour ends it, two failures take it back."""
+    device.set(probation=Probation(starts=0, minutes=0))
+    device.update()
+    device.update()
+    device.set(probation=Probation(starts=1, minutes=60, failures=2))
+    published.release("1.1.0", 2)
+    published.rollout("1.1.0")
+    device.update()
+    assert device.active == "1.1.0"

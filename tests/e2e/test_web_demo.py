@@ -284,7 +284,7 @@ def test_a_missing_file_is_said_and_tried_again(page: Page, made: Path) -> None:
 
 def test_blocked_storage_is_said(page: Page, made: Path) -> None:
     with served(made) as site:
-        for name in [name for name in site.files if "/worker-" in name]:
+        for name in [name for name in site.files if Path(name).name.startswith("worker-")]:
             blocked = b"caches.open = () => Promise.reject(new DOMException('no', 'SecurityError'));"
             site.files[name].content = blocked + site.files[name].content
         opened(page, site.url)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.device_repository import Published, X
-from tests.enrolled_device import Device
+from tests.enrolled_device import Device, try_release
 
 from edgeship.device import state
 from edgeship.device.config import Place, Probation
@@ -76,14 +76,7 @@ def run(device: Device, *words: str) -> str:
 @pytest.fixture
 def trying(device: Device, published: Published) -> Device:
     """1.0.0 is trusted, 1.1.0 in probation."""
-    device.set(probation=Probation(starts=0, minutes=0))
-    device.update()
-    device.update()
-    device.set(probation=Probation(starts=1, minutes=60, failures=2))
-    published.release("1.1.0", 2)
-    published.rollout("1.1.0")
-    device.update()
-    assert device.active == "1.1.0"
+    try_release(device, published)
     return device
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.device_repository import Published, Server, X
-from tests.enrolled_device import Device
+from tests.enrolled_device import Device, try_release
 
 from edgeship.codec import to_json
 from edgeship.device import durable, roll_back, telemetry
@@ -193,13 +193,8 @@ def test_counters_that_cannot_be_written_are_a_problem(device: Device, tmp_path:
 @pytest.fixture
 def counting(device: Device, published: Published, tmp_path: Path) -> Device:
     """1.1.0 is in probation, 1.0.0 to go back to; rollbacks and checks are counted in a file."""
-    device.set(probation=Probation(starts=0, minutes=0), telemetry=Telemetry(textfile=tmp_path / "points.prom"))
-    device.update()
-    device.update()
-    device.set(probation=Probation(starts=1, minutes=60, failures=2))
-    published.release("1.1.0", 2)
-    published.rollout("1.1.0")
-    device.update()
+    device.set(telemetry=Telemetry(textfile=tmp_path / "points.prom"))
+    try_release(device, published)
     return device
 
 
