@@ -44,8 +44,8 @@ final class Resize {
         int height = size[0];
         int width = size[1];
         int channels = size[2];
-        // What leaves less to do first, as Pillow 13 does it; it decides where bytes are rounded.
-        if ((long) width * toHeight < (long) toWidth * height) {
+        // Columns first where their height shrinks by far the most, as Pillow 13 does it; it decides where bytes are rounded.
+        if (height > toHeight && height - toHeight > 2L * (width - toWidth)) {
             byte[] columns = height == toHeight ? data : along(data, 1, height, toHeight, width * channels);
             return width == toWidth ? columns : along(columns, toHeight, width, toWidth, channels);
         }
