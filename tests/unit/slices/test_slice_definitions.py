@@ -46,6 +46,22 @@ def test_numbers_of_many_values_are_divided_at_their_quartiles() -> None:
     assert sum(int(part.mask.sum()) for part in slices_of({"age": holes}, parse("age"))) == 33
 
 
+def test_quartiles_of_close_large_numbers_keep_names_of_their_own() -> None:
+    times = np.arange(1.7e9, 1.7002e9, 100.0)  # seconds since 1970, of two days
+    parts = slices_of({"time": times}, parse("time"))
+    assert [int(part.mask.sum()) for part in parts] == [500] * 4
+    assert parts[0].name == "time=1.7e+09..1.70005e+09"
+    closest = np.nextafter(1.0, 2.0, dtype=np.float64) ** np.arange(16)
+    assert len({part.name for part in slices_of({"x": closest}, parse("x"))}) == 4
+
+
+def test_two_slices_of_one_name_are_refused_and_the_same_slice_comes_once() -> None:
+    columns = {"a": np.array(["1", "1 x b=2", "1", "2"]), "b": np.array(["2", "3", "3", "2"])}
+    assert names(columns, "a, a=2") == ["a=1", "a=1 x b=2", "a=2"]
+    with pytest.raises(DataError, match="two different slices are called 'a=1 x b=2'"):
+        names(columns, "a, a x b")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -73,7 +73,8 @@ def slices_of(columns: Mapping[str, Array], wanted: Sequence[Wanted]) -> tuple[S
         wanted: what of them.
 
     Raises:
-        DataError: for an unknown column, a condition that cannot be, or more slices than can be told apart.
+        DataError: for an unknown column, a condition that cannot be, two slices of one name, or more slices than can
+            be told apart.
     """
     found: dict[str, Slice] = {}
     for want in wanted:
@@ -86,10 +87,20 @@ def slices_of(columns: Mapping[str, Array], wanted: Sequence[Wanted]) -> tuple[S
             made = _values(want.column, columns[want.column])
             if want.other:
                 made = _pairs(made, _values(want.other, columns[want.other]))
-        found |= {part.name: part for part in made if part.mask.any()}
+        for part in made:
+            _add(found, part)
     if len(found) > MAX_SLICES:
         raise DataError(f"these are {len(found):,} slices; {MAX_SLICES:,} are allowed", remedy="Name fewer columns.")
     return tuple(found.values())
+
+
+def _add(found: dict[str, Slice], part: Slice) -> None:
+    """One more slice, unless it is empty or there already; two under one name could not be told apart."""
+    if not part.mask.any():
+        return
+    known = found.setdefault(part.name, part)
+    if not np.array_equal(known.mask, part.mask):
+        raise DataError(f"two different slices are called {part.name!r}", remedy="Rename a column, or its values.")
 
 
 def _condition(want: Wanted, values: Array) -> Slice:
@@ -127,9 +138,18 @@ def _quartiles(column: str, values: Array) -> list[Slice]:
     place = np.clip(np.searchsorted(edges, values, side="left"), 1, max(1, len(edges) - 1))
     known = ~np.isnan(values.astype(np.float64))
     return [
-        Slice(f"{column}={low:.4g}..{high:.4g}", known & (place == k))
-        for k, (low, high) in enumerate(itertools.pairwise(edges), start=1)
+        Slice(f"{column}={low}..{high}", known & (place == k))
+        for k, (low, high) in enumerate(itertools.pairwise(_texts(edges)), start=1)
     ]
+
+
+def _texts(numbers: Array) -> list[str]:
+    """Each of these different numbers with four digits, or as many as tell all of them apart: 17 do for any."""
+    for digits in range(4, 18):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
 
 
 def _pairs(first: Sequence[Slice], second: Sequence[Slice]) -> list[Slice]:
