@@ -143,12 +143,11 @@ class MeanSquaredError:
         return float(per_sample.mean())
 
 
-def _ranks(scores: Array) -> Array:
-    """Ranks from 1, ties get their mean rank; shape (N,)."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+def ranks(values: Array) -> Array:
+    """(N,): ranks from 1 of (N,) values; ties get their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    ranks: Array = (last - (counts - 1) / 2)[inverse]
-    return ranks
+    return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
 def _auc(scores: Array, positive: Array) -> float:
@@ -157,7 +156,7 @@ def _auc(scores: Array, positive: Array) -> float:
     n_negative = len(positive) - n_positive
     if n_positive == 0 or n_negative == 0:
         return float("nan")
-    rank_sum = float(_ranks(scores)[positive].sum())
+    rank_sum = float(ranks(scores)[positive].sum())
     return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
 
 

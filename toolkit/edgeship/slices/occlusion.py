@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeship.metrics import ranks
 from edgeship.slices.definitions import is_image
 from edgeship.slices.exhibits import TABLE
 from edgeship.types import Array, Occlusion, OcclusionCase
@@ -114,10 +115,4 @@ def _short(values: Array) -> tuple[float, ...]:
 
 def spearman(a: Array, b: Array) -> float:
     """Rank correlation of two arrays of the same length that are not constant; ties have their mean rank."""
-    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
-
-
-def _ranks(values: Array) -> Array:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse])
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
