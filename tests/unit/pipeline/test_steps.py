@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,8 @@ from edgeship import cache, plugins
 from edgeship.child import Limits, Worker
 from edgeship.contracts import Target
 from edgeship.data import DataOptions, from_arrays, load
-from edgeship.errors import ArtifactError
-from edgeship.pipeline import measuring, steps
+from edgeship.errors import ArtifactError, SourceError
+from edgeship.pipeline import measuring, snapshot, steps
 from edgeship.pipeline.exports import Export
 from edgeship.types import (
     Artifact,
@@ -154,6 +155,41 @@ def test_without_code_of_the_user_all_is_remembered(plain: Source, dataset: Data
     assert gap(steps.reference(NoWorker(), plain, dataset, quiet), first) == 0
     again = steps.open_source(NoWorker(), plain.path, (), allow_unsafe=False)
     assert again == plain
+
+
+def test_a_checkpoint_that_is_overwritten_during_a_build_is_used_as_it_was(
+    folder: Path, plain: Source, dataset: Dataset, worker: Worker, tmp_path: Path
+) -> None:
+    model = tmp_path / "checkpoint.keras"
+    shutil.copyfile(folder / "plain.keras", model)
+    source = steps.open_source(worker, model, (), allow_unsafe=False)
+    shutil.copyfile(folder / "aware.keras", model)  # as a callback of the training that goes on does
+    original = steps.reference(worker, source, dataset, quiet)
+    made = run(steps.convert(worker, source, Export("tflite", "float32", by_name=True), ConvertOptions()), dataset)
+    expected = steps.reference(worker, plain, dataset, quiet)
+    assert gap(original, expected) == 0
+    assert gap(made, expected) < 1e-5
+
+
+def test_a_model_that_changes_while_it_is_copied_is_refused(
+    folder: Path, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hash is taken first, and another one's content would be filed under it."""
+    model = tmp_path / "checkpoint.keras"
+    shutil.copyfile(folder / "plain.keras", model)
+    content = snapshot.content
+
+    def then_overwritten(place: Path) -> list[str]:
+        found = content(place)
+        if place == model:
+            shutil.copyfile(folder / "aware.keras", model)
+        return found
+
+    monkeypatch.setattr(snapshot, "content", then_overwritten)
+    with pytest.raises(SourceError, match=r"checkpoint\.keras was changed while it was read"):
+        steps.open_source(worker, model, (), allow_unsafe=False)
+    monkeypatch.undo()
+    assert steps.open_source(worker, model, (), allow_unsafe=False).fake_quantized
 
 
 def test_what_an_unsafe_model_runs_is_not_remembered(plain: Source, worker: Worker) -> None:

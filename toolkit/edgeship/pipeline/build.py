@@ -44,7 +44,7 @@ from edgeship.pipeline.conversions import convert_all
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.pipeline.request import Request, convert_options, provenance, request_key, slice_wishes, stated
 from edgeship.pipeline.validation import leading, open_validation
-from edgeship.source import why_not_trainable
+from edgeship.source import place_of, why_not_trainable
 from edgeship.types import (
     Artifact,
     Dataset,
@@ -268,7 +268,8 @@ def compose(request: Request, given: Results) -> Report:
     return Report(
         name=request.model.stem,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        source=made.source,
+        # The user's own, not the copy in the cache: nobody else knows that place.
+        source=replace(made.source, path=place_of(request.model).absolute()),
         dataset=base.dataset if request.data is not None else None,
         recipe=request.recipe.to_data(),
         metric=base.metric.name if base.metric is not None else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +18,17 @@ from edgeship.contracts import Runtime
 from edgeship.data import DataOptions, open_dataset
 from edgeship.data import load as load_split
 from edgeship.errors import SourceError
-from edgeship.pipeline import originals
+from edgeship.pipeline import originals, snapshot
 from edgeship.pipeline.baking import Baking
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.probe import probe_dataset
 from edgeship.pipeline.request import training_of
+from edgeship.pipeline.snapshot import file_sha256 as file_sha256  # noqa: PLC0414 - steps.file_sha256 is used outside
 from edgeship.recipe import QuantizeAware, Recipe
 from edgeship.references import is_reference
-from edgeship.source import files_of, inspect, place_of
+from edgeship.source import inspect, place_of
 from edgeship.source import predict as predict_source
-from edgeship.source.kinds import ALLOWED
+from edgeship.source.kinds import ALLOWED, kind_of
 from edgeship.types import (
     Array,
     Artifact,
@@ -42,17 +42,8 @@ from edgeship.verify import Outputs
 
 #: What keeps the fake quantization of quantization-aware training.
 _FAKE_QUANTIZED = ("tflite/int8", "tflite/int8-floatio")
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file, or of a folder with the names in it."""
-    digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        digest.update(file.relative_to(path.parent).as_posix().encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+#: The folder of a model's copy, in the entry that says what it is.
+_MODEL = "model"
 
 
 def check_model(path: Path) -> None:
@@ -71,21 +62,26 @@ def open_source(
 ) -> Source:
     """Look at the model; remembered by the bytes of the file. Raises SourceError and its kin.
 
-    The arguments are those of `edgeship.source.inspect`.
+    The arguments are those of `edgeship.source.inspect`. The Source lies in the cache, as a copy: whatever is made of
+    it later is made of the bytes that were looked at.
     """
     check_model(path)
+    given = place_of(path).absolute()
+    given = given.resolve() if given.name == ".." else given
+    kind_of(given)  # what is no model is refused before it is copied
     code = None if allow_unsafe else code_sha256(custom_objects)  # what an unsafe model imports, nobody knows
+    content = snapshot.content(given)
 
     def look(place: Path) -> None:
+        snapshot.copy(given, content, place / _MODEL)
         options: dict[str, Any] = {"custom_objects": custom_objects, "allow_unsafe": allow_unsafe}
-        found = worker.call(inspect, path=path, signature=signature, **options)
+        found = worker.call(inspect, path=place / _MODEL / given.name, signature=signature, **options)
         (place / "source.json").write_text(codec.to_json(found))
 
-    content = {"file": [file_sha256(file) for file in files_of(place_of(path))], "name": path.name}
-    key = cache.key_with_code("source", code, **content, custom_objects=custom_objects, signature=signature)
-    place = cache.entry("source", key, look)
+    parts = {"file": content, "name": given.name, "custom_objects": custom_objects, "signature": signature}
+    place = cache.entry("source", cache.key_with_code("source", code, **parts), look)
     found = codec.from_json(Source, (place / "source.json").read_text())
-    return replace(found, path=place_of(path).absolute(), code_sha256=code)
+    return replace(found, path=place / _MODEL / given.name, code_sha256=code)
 
 
 def open_data(worker: Worker, spec: str, source: Source, options: DataOptions) -> Dataset:
