@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -18,6 +20,7 @@ from edgeship.inspection import opening
 from edgeship.preprocessing import NAMED, affine
 from edgeship.types import Preprocessing, TensorSpec
 from edgeship.usage import Usage, read, tflite, usage
+from edgeship.usage.tables import encode
 from edgeship_converters import flatfile
 from edgeship_converters.tflite import slim
 
@@ -185,3 +188,42 @@ def test_every_damage_of_the_metadata_is_a_typed_error_or_nothing(tmp_path: Path
             assert isinstance(read("tflite", path), Usage)
         except ArtifactError as error:
             assert "broken" in error.message or "labels" in error.message  # noqa: PT017 - one of two right answers
+
+
+def test_tables_of_a_large_buffer_are_read_in_little_memory() -> None:
+    """Metadata of 1 MiB in which hundreds of inputs are described."""
+    raw = encode({tflite.SUBGRAPHS: [{tflite.INPUTS: [{0: "x"}] * 300}]}, tflite.MARK) + bytes(1 << 20)
+    tracemalloc.start()
+    assert len(tflite.tell(raw).descriptions) == 300
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 << 20
+
+
+def test_more_tables_than_any_model_has_are_not_read() -> None:
+    raw = encode({tflite.SUBGRAPHS: [{tflite.INPUTS: [{}] * 70_000}]}, tflite.MARK)
+    with pytest.raises(ValueError, match="more in it than fits"):
+        tflite.tell(raw)
+
+
+def test_a_text_that_many_tables_share_is_counted_each_time() -> None:
+    builder = flatbuffers.Builder(1 << 20)
+    name = builder.CreateString("x" * (1 << 16))
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(0, name, 0)
+    tensor = builder.EndObject()
+    builder.StartVector(4, 1000, 4)
+    for _ in range(1000):
+        builder.PrependUOffsetTRelative(tensor)
+    inputs = builder.EndVector()
+    builder.StartObject(tflite.INPUTS + 1)
+    builder.PrependUOffsetTRelativeSlot(tflite.INPUTS, inputs, 0)
+    graph = builder.EndObject()
+    builder.StartVector(4, 1, 4)
+    builder.PrependUOffsetTRelative(graph)
+    graphs = builder.EndVector()
+    builder.StartObject(tflite.SUBGRAPHS + 1)
+    builder.PrependUOffsetTRelativeSlot(tflite.SUBGRAPHS, graphs, 0)
+    builder.Finish(builder.EndObject(), tflite.MARK)
+    with pytest.raises(ValueError, match="more in it than fits"):
+        tflite.tell(bytes(builder.Output()))

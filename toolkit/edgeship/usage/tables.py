@@ -8,7 +8,7 @@ from typing import Any
 
 import flatbuffers  # type: ignore[import-untyped] # it ships no stubs
 
-from edgeship.inspection.bounds import Budget, text
+from edgeship.inspection.bounds import MAX_TEXT, Budget, text
 
 
 @dataclass(frozen=True)
@@ -57,24 +57,31 @@ def _offset(builder: Any, value: Any) -> int:
 
 
 class Table:
-    """A flatbuffer table that is read; what it spends is bounded by a budget."""
+    """A flatbuffer table that is read; what it spends is bounded by a budget.
 
-    def __init__(self, raw: bytes, position: int, budget: Budget) -> None:
-        self._raw, self._budget = raw, budget
-        self._table = flatbuffers.table.Table(bytearray(raw), position)
+    Fields of a damaged file may point to the same place again and again, so texts and tables are counted wherever they
+    lie, and none of them holds a copy of the whole.
+    """
+
+    def __init__(self, raw: bytes, position: int, budget: Budget, tables: Budget) -> None:
+        self._raw, self._budget, self._tables = raw, budget, tables
+        self._table = flatbuffers.table.Table(raw, position)
 
     @classmethod
     def root(cls, raw: bytes) -> Table:
         """The root table of a flatbuffer."""
-        return cls(raw, int.from_bytes(raw[:4], "little"), Budget(len(raw)))
+        return cls(raw, int.from_bytes(raw[:4], "little"), Budget(len(raw)), Budget(0))
 
     def _offset(self, number: int) -> int:
         return int(self._table.Offset(4 + 2 * number))
 
     def text(self, number: int) -> str:
-        """A text field; empty where it is not there."""
+        """A text field, cut where it is too long; empty where it is not there."""
         offset = self._offset(number)
-        return text(self._table.String(offset + self._table.Pos)) if offset else ""
+        if not offset:
+            return ""
+        start, length = self._table.Vector(offset), min(self._table.VectorLen(offset), MAX_TEXT)
+        return text(self._raw[start : start + self._budget.spend(length)])
 
     def byte(self, number: int) -> int:
         """A field of one byte; 0 where it is not there."""
@@ -99,8 +106,8 @@ class Table:
         offset = self._offset(number)
         if offset:
             start = self._table.Vector(offset)
-            for i in range(self._budget.spend(self._table.VectorLen(offset))):
+            for i in range(self._tables.spend(self._table.VectorLen(offset))):
                 yield self._at(self._table.Indirect(start + 4 * i))
 
     def _at(self, position: int) -> Table:
-        return Table(self._raw, int(position), self._budget)
+        return Table(self._raw, int(position), self._budget, self._tables)
