@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgeship.child import Child, Limits
+from edgeship.child import Child, Limits, limits_in_force
 from edgeship.closing import Closing
 from edgeship.errors import ChildCrashed
 from edgeship.types import Energy, ProgressCallback, Throughput
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: How the Python agent is started on this machine.
 PYTHON_AGENT = (sys.executable, "-P", "-m", "edgeship_benchmarks.agent")
-
-_LIMITS = Limits()
 
 
 def _in_stage(name: str, progress: ProgressCallback) -> ProgressCallback:
@@ -84,7 +82,7 @@ class AgentSession(Closing):
     Args:
         command: how the agent is started.
         name: who is to blame in messages, for instance `tflite/int8 in litert`.
-        limits: of the process that the command starts.
+        limits: of the process that the command starts. None: those of the request that is worked on.
         files: where the agent reads and writes; the session closes it. None: on this machine.
         turns: shared by the sessions of which one at a time may have its agent. None: all have theirs.
     """
@@ -94,11 +92,11 @@ class AgentSession(Closing):
         command: Sequence[str] = PYTHON_AGENT,
         *,
         name: str = "agent",
-        limits: Limits = _LIMITS,
+        limits: Limits | None = None,
         files: Files | None = None,
         turns: Turns | None = None,
     ) -> None:
-        self._command, self._name, self._limits = command, name, limits
+        self._command, self._name, self._limits = command, name, limits or limits_in_force()
         self._files: Files = files or LocalFiles()
         self._turns = turns
         self._loaded: Loaded | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeship.child import Child, Limits, Worker
+from edgeship.child import Child, Limits, Worker, limited, limits_in_force
 from edgeship.errors import (
     ArtifactError,
     ChildCrashed,
@@ -26,6 +26,8 @@ from edgeship.errors import (
 )
 from edgeship.references import resolve
 from edgeship.types import Progress
+from edgeship_benchmarks import session
+from edgeship_benchmarks.runtimes.litert import LiteRTRuntime
 
 _SCRIPT = """
 import json, os, signal, subprocess, sys, time
@@ -357,3 +359,22 @@ def test_where_the_kernel_does_not_help_the_worker_watches_its_parent() -> None:
     )  # it ends once it has heard of its child
     done = subprocess.run([sys.executable, "-c", parent, watching], stdout=subprocess.PIPE, text=True, check=True)
     assert gone(int(done.stdout))
+
+
+def test_a_worker_starts_its_own_children_under_its_limits() -> None:
+    """A converter runs what it made, in a child of the worker's."""
+    given = Limits(seconds=77, memory_mib=3000)
+    with Worker(given) as worker:
+        assert worker.call(limits_in_force) == given
+    assert limits_in_force() == Limits()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces RLIMIT_DATA")
+def test_what_runs_files_is_held_to_the_limits_of_the_request() -> None:
+    import resource
+
+    with limited(Limits(memory_mib=1500)), session.AgentSession() as agent:
+        assert resource.prlimit(agent.pid, resource.RLIMIT_DATA) == (1500 << 20, 1500 << 20)
+    with limited(Limits(seconds=2)):
+        assert LiteRTRuntime().limits.seconds == 2
+    assert LiteRTRuntime().limits == Limits()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgeship import machines
+from edgeship.child import Limits, limited, limits_in_force
 
 
 def _place(name: str, machine: str | None = None) -> Any:
@@ -70,3 +71,9 @@ def test_an_interruption_ends_all_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         machines.each([_place("local"), _place("browser"), _place("emulated")], job)
     assert begun == ["local"]
+
+
+def test_every_machine_has_the_limits_of_the_request() -> None:
+    given = Limits(seconds=77)
+    with limited(given):
+        assert machines.each([_place("local"), _place("a", "a")], lambda _: limits_in_force()) == [given, given]

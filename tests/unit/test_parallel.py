@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeship import parallel
-from edgeship.child import Limits, Worker
+from edgeship.child import Limits, Worker, limited, limits_in_force
 from edgeship.errors import ArtifactError, ChildCrashed, StorageFullError
 from edgeship.parallel import room, run_jobs
 from edgeship.types import Progress, ProgressCallback
@@ -146,3 +146,15 @@ def test_there_is_room_for_one_at_least(monkeypatch: pytest.MonkeyPatch) -> None
     assert 1 <= room() <= (os.cpu_count() or 1)
     monkeypatch.setattr(parallel, "_free_mib", lambda: 100)
     assert room() == 1
+
+
+def test_jobs_have_the_limits_of_the_request_on_every_worker(first: Worker) -> None:
+    given = Limits(seconds=77)
+
+    def job(worker: Worker) -> tuple[int, Limits]:
+        return worker.call(pid_after, seconds=0.5), limits_in_force()
+
+    with limited(given):
+        found = run_jobs(first, [job] * 4, workers=2)
+    assert len({pid for pid, _ in found}) == 2
+    assert {limits for _, limits in found} == {given}

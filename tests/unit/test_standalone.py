@@ -14,8 +14,10 @@ from tests import tiny_tflite
 
 from edgeship import inspection, standalone
 from edgeship.artifact import hash_files, read_artifact, write_sidecar
+from edgeship.child import Limits
 from edgeship.errors import DataError, MissingPackageError
 from edgeship.types import Artifact, Preprocessing, Progress, TensorSpec
+from edgeship_benchmarks.session import AgentSession, Channel
 
 COLOURS = np.array([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [100, 110, 200]]], np.uint8)
 
@@ -119,3 +121,24 @@ def test_a_scale_that_is_none_is_refused_in_a_sidecar(tmp_path: Path) -> None:
     (folder / "artifact.json").write_text(text.replace('"scale": 0.5', '"scale": -1.0'))
     with pytest.raises(Exception, match="the scale of its preprocessing is"):
         read_artifact(folder)
+
+
+def test_a_request_runs_files_under_its_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "m.tflite"
+    path.write_bytes(tiny_tflite.model_bytes())
+    given = Limits(seconds=77, memory_mib=4000)
+    started: list[Limits] = []
+    start = AgentSession._start
+
+    def recorded(self: AgentSession) -> Channel:
+        started.append(self._limits)
+        return start(self)
+
+    monkeypatch.setattr(AgentSession, "_start", recorded)
+    gates, failures = standalone.verify(standalone.VerifyRequest((path,), path, limits=given), quiet)
+    assert gates
+    assert not failures
+    inspection.inspect(path, limits=given)
+    assert len(started) >= 3
+    assert set(started) == {given}

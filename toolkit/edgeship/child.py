@@ -8,6 +8,7 @@ which the last lines go into the error message. Whatever happens to it, the pare
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
@@ -17,25 +18,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, Concatenate, NoReturn, ParamSpec, Protocol, TypeVar, get_type_hints
 
 from edgeship.closing import Closing
-from edgeship.codec import from_data, to_data
+from edgeship.codec import from_data, from_json, to_data, to_json
 from edgeship.errors import (
     ChildCrashed,
     ChildError,
     ChildOutOfMemory,
     ChildTimeout,
     EdgeshipError,
+    InputError,
     TargetUnavailable,
     from_wire,
 )
 from edgeship.types import Progress, ProgressCallback
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 #: What Python prints on standard error, or the kernel sends, when memory runs out.
 _MEMORY_SIGNS = ("MemoryError", "std::bad_alloc", "OOM when allocating", "JavaScript heap out of memory")
@@ -55,6 +59,56 @@ class Limits:
 
     seconds: float = 900.0
     memory_mib: int | None = None
+
+
+#: How a worker is told under which limits it was started, for what it starts itself.
+_INHERITED = "EDGESHIP_CHILD_LIMITS"
+
+
+def _inherited() -> Limits:
+    try:
+        return from_json(Limits, os.environ.get(_INHERITED, "{}"))
+    except InputError:
+        return Limits()
+
+
+#: Where no request says otherwise.
+_OUTSIDE = _inherited()
+_IN_FORCE: ContextVar[Limits] = ContextVar("limits", default=_OUTSIDE)
+
+
+def limits_in_force() -> Limits:
+    """Those of the request that is worked on, for children that are started deep inside it."""
+    return _IN_FORCE.get()
+
+
+@contextmanager
+def limited(limits: Limits) -> Iterator[None]:
+    """Put limits in force for this block. A thread that is started in it has its own, unless it runs in our context."""
+    before = _IN_FORCE.set(limits)
+    try:
+        yield
+    finally:
+        _IN_FORCE.reset(before)
+
+
+class _Limiting(Protocol):
+    @property
+    def limits(self) -> Limits: ...
+
+
+R = TypeVar("R", bound=_Limiting)
+
+
+def under_its_limits(work: Callable[Concatenate[R, P], T]) -> Callable[Concatenate[R, P], T]:
+    """Work on a request with the limits that it names in force."""
+
+    @functools.wraps(work)
+    def limiting(request: R, /, *more: P.args, **named: P.kwargs) -> T:
+        with limited(request.limits):
+            return work(request, *more, **named)
+
+    return limiting
 
 
 def _physical_memory_bytes() -> int:
@@ -278,7 +332,8 @@ class Worker(Closing):
             self.close()
             # -P: nothing is imported from the working directory but what the user names (see edgeship.references).
             command = [sys.executable, "-P", "-m", "edgeship_converters.worker"]
-            self._child = Child(command, name="worker", limits=self.limits)
+            env = {_INHERITED: to_json(self.limits)}
+            self._child = Child(command, name="worker", limits=self.limits, env=env)
         if self._stopped:
             self.close()
             raise ChildCrashed("the worker was stopped")

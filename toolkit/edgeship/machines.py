@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import TypeVar
 
 from edgeship.contracts import Target
@@ -34,7 +35,10 @@ def each(places: Sequence[Target], job: Callable[[Target], T]) -> list[T]:
         by_machine.setdefault(getattr(place, "machine", ""), []).append(number)
     here = by_machine.pop("", [])
     # They are left alone when the process ends: a board cleans up when its connection goes.
-    threads = [threading.Thread(target=work, args=(numbers,), daemon=True) for numbers in by_machine.values()]
+    threads = [
+        threading.Thread(target=copy_context().run, args=(work, numbers), daemon=True)
+        for numbers in by_machine.values()
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -50,7 +51,11 @@ def run_jobs(first: Worker, jobs: Sequence[Job[T]], *, workers: int | None = Non
     """
     queue = _Queue(jobs)
     most = min(room() if workers is None else workers, len(jobs))
-    helpers = [threading.Thread(target=queue.help, args=(START_SECONDS * n, first.limits)) for n in range(1, most)]
+    # In our context, so that what a job starts is held to the same limits on every worker.
+    helpers = [
+        threading.Thread(target=copy_context().run, args=(queue.help, START_SECONDS * n, first.limits))
+        for n in range(1, most)
+    ]
     try:
         for helper in helpers:
             helper.start()

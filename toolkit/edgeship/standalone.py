@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeship import artifact as sidecar
 from edgeship import plugins
-from edgeship.child import Limits, Worker
+from edgeship.child import Limits, Worker, under_its_limits
 from edgeship.data import DataOptions
 from edgeship.data.readers import CHANNELS, decode_image
 from edgeship.errors import ArtifactError, DataError, InputError
@@ -90,6 +90,7 @@ class VerifyRequest:
     signature: str | None = None
 
 
+@under_its_limits
 def verify(request: VerifyRequest, progress: ProgressCallback) -> tuple[tuple[Gate, ...], tuple[Failure, ...]]:
     """Gates of each file against the model, and what could not be run. The files are left as they are."""
     if request.variant is not None:

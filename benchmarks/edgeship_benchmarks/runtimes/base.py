@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from edgeship.child import Limits
+from edgeship.child import Limits, limits_in_force
 from edgeship.errors import ArtifactError, MissingPackageError
 from edgeship.types import Artifact, ProgressCallback, TensorSpec
 
@@ -25,7 +25,6 @@ class AgentRuntime:
         sample_limit: how many samples are affordable when verifying; None = all.
         packages: import name -> distribution name of what must be installed.
         remedy: the command that installs them.
-        limits: of the agent's process.
     """
 
     name: str
@@ -33,7 +32,11 @@ class AgentRuntime:
     sample_limit: int | None = None
     packages: tuple[tuple[str, str], ...] = ()
     remedy: str = "pip install 'edgeship[all]'"
-    limits = Limits()
+
+    @property
+    def limits(self) -> Limits:
+        """Of the agent's process: those of the request that needs it."""
+        return limits_in_force()
 
     def missing(self) -> Sequence[str]:
         """Distributions to install before `run` can work; looks, imports nothing."""

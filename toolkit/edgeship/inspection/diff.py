@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edgeship.child import Limits, Worker
 from edgeship.inspection.description import Description, Op, Tensor
 from edgeship.inspection.opened import Opened
-from edgeship.inspection.opening import MEMORY_MIB, exported, opened
+from edgeship.inspection.opening import MEMORY_MIB, opened
 from edgeship.source.kinds import has_signatures
 
 if TYPE_CHECKING:
@@ -121,8 +121,6 @@ def difference(
     signature: str | None = None,
 ) -> Difference:
     """What differs between two model files, also of different formats. Arguments and errors as `inspect`."""
-    for path in (Path(first), Path(second)):
-        exported(path)
     with Worker(limits or Limits(memory_mib=MEMORY_MIB)) as worker:
         return worker.call(
             compare_files,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeship import artifact as sidecar
-from edgeship.child import Limits, Worker
+from edgeship.child import Limits, Worker, limited
 from edgeship.errors import ArtifactError, EdgeshipError
 from edgeship.inspection.description import Description
 from edgeship.inspection.opened import Opened
@@ -36,7 +36,7 @@ def inspect(
             SavedModel, or the folder of an exported file of ours.
         custom_objects: `module:name` references to the user's own layers, for .keras and .h5.
         allow_unsafe: load .keras, .h5, SavedModels and graphs that carry code.
-        limits: of the child that reads the file. Default: 15 minutes, 8 GiB.
+        limits: of the child that reads the file, and of those that run it. Default: 15 minutes, 8 GiB.
         ask: also say what runtimes and devices would do with it, by running it on zeros in each
             runtime that is installed.
         signature: of a SavedModel which one, of a frozen graph the names of its outputs, divided by commas.
@@ -50,17 +50,18 @@ def inspect(
     from edgeship.inspection.support import asked
 
     path = Path(path)
-    artifact = exported(path)
-    with Worker(limits or Limits(memory_mib=MEMORY_MIB)) as worker:
+    limits = limits or Limits(memory_mib=MEMORY_MIB)
+    with limited(limits), Worker(limits) as worker:
         opening: dict[str, Any] = {
             "custom_objects": custom_objects,
             "allow_unsafe": allow_unsafe,
             "signature": signature,
         }
         found = worker.call(describe, path=path, **opening)
-    if not ask or artifact is None:
-        return found
-    return replace(found, support=(*asked(found, artifact), *found.support))
+        artifact = worker.call(exported, path=path) if ask else None
+        if artifact is None:
+            return found
+        return replace(found, support=(*asked(found, artifact), *found.support))
 
 
 def describe(
@@ -105,7 +106,10 @@ def opened(
 
 
 def exported(path: Path) -> Artifact | None:
-    """The exported file at a path, with what its sidecar says; None for trained models. Raises ArtifactError."""
+    """The exported file at a path, with what its sidecar says [child]; None for trained models.
+
+    Raises ArtifactError.
+    """
     if path.is_dir() and (path / "artifacts").is_dir():
         names = sorted(str(p.parent.relative_to(path)) for p in (path / "artifacts").glob(f"*/*/{sidecar.SIDECAR}"))
         raise ArtifactError(f"{path} is a build folder", remedy=f"Give one of its files: {', '.join(names)}.")

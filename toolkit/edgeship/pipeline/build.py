@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeship import cache, machines, plugins, report
 from edgeship import recipe as recipe_module
-from edgeship.child import Worker
+from edgeship.child import Worker, under_its_limits
 from edgeship.contracts import Target
 from edgeship.errors import (
     ArtifactError,
@@ -69,6 +69,7 @@ def _quiet(_: Progress) -> None:
     """No progress wanted."""
 
 
+@under_its_limits
 def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     """Make, verify, measure and report every requested file; returns the report, which is also in `request.out`.
 
@@ -331,6 +332,7 @@ def environment() -> dict[str, str]:
 
 
 def compress_only(request: Request, progress: ProgressCallback = _quiet) -> tuple[Path, tuple[Stage, ...]]:
+@under_its_limits
     """Run only the training stages; writes `model.keras` into `request.out` and returns its path and the stages.
 
     Raises RecipeError for a recipe without training stages, and what `build` raises for unusable inputs.

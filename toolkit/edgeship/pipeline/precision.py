@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeship import cache, codec, plugins
-from edgeship.child import Limits, Worker
+from edgeship.child import Limits, Worker, under_its_limits
 from edgeship.data import DataOptions
 from edgeship.errors import DataError, EdgeshipError, OutputError, StorageFullError
 from edgeship.pipeline import steps
@@ -39,6 +39,7 @@ class SensitivityRequest:
     signature: str | None = None
 
 
+@under_its_limits
 def sensitivity(request: SensitivityRequest, progress: ProgressCallback) -> Sensitivity:
     """What each layer's precision does to a model, and which few to keep above int8.
 
