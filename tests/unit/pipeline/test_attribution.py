@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,6 +94,28 @@ def test_all_were_timed_side_by_side_and_are_kept(report: Report, out: Path, net
     assert len(list((out / "measurements" / "stages").glob("*.json"))) == 4
     again = pipeline.build(request_for(networks, "plain.keras", RECIPE, out, measured=True))
     assert again.stages == report.stages
+
+
+def test_a_target_is_held_while_it_is_measured(networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The build that a search chooses waits for the trials of other machines."""
+    now: list[str] = []
+    measured = []
+    measure = measuring.measure
+
+    @contextmanager
+    def turn(target: str) -> Iterator[None]:
+        now.append(target)
+        yield
+        now.remove(target)
+
+    def measure_held(out: Path, artifacts: object, target: str, *more: Any) -> object:
+        measured.append(target in now)
+        return measure(out, artifacts, target, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(measuring, "measure", measure_held)
+    request = request_for(networks, "plain.keras", RECIPE, tmp_path / "held", measured=True)
+    pipeline.build(replace(request, turn=turn))
+    assert measured == [True, True]  # the files, and the stages
 
 
 def test_what_a_build_measures_is_in_the_history_once(report: Report, out: Path, networks: Path) -> None:

@@ -9,10 +9,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import psycopg
 import pytest
 from tests import search_proxy
-from tests.postgres import SERVER, Postgres
 
 from edgeship.errors import InputError, StorageFullError
 from edgeship.searching.study import Study
@@ -120,6 +118,38 @@ def test_a_result_that_the_storage_never_got_is_told_when_it_is_back(tmp_path):
     assert proposal.number not in begun(tmp_path)
 
 
+def lose(folder, number):
+    """What another machine does with a trial of this one that gives no sign of life."""
+    with Study(search_proxy.setting(search_proxy.arguments([str(folder)]))) as other:
+        other._lost(next(t._trial_id for t in other._study.trials if t.number == number))
+
+
+def test_a_result_that_comes_after_its_trial_was_given_up_is_kept_once(tmp_path):
+    """A laptop slept for longer than three heartbeats, and another machine took its trial for lost."""
+    with Study(search_proxy.setting(search_proxy.arguments([str(tmp_path)]))) as study:
+        proposal = study.next()
+        found = search_proxy.trial(search_proxy.Job(proposal.number, proposal.recipe.to_data(), 5.0))
+        lose(tmp_path, proposal.number)
+        assert study.record(found)
+        (kept,) = study.trials()
+        assert (kept.recipe, kept.file) == (found.recipe, found.file)
+        assert study.next().recipe.name == "float16"  # the copy that waited is not tried again
+        assert study.count() == (1, 1)
+
+
+def test_a_late_result_is_not_kept_beside_that_of_who_began_the_trial_again(tmp_path):
+    with Study(search_proxy.setting(search_proxy.arguments([str(tmp_path)]))) as study:
+        proposal = study.next()
+        lose(tmp_path, proposal.number)
+        with Study(search_proxy.setting(search_proxy.arguments([str(tmp_path)]))) as other:
+            proposals = [other.next() for _ in range(2)]
+            again = next(p for p in proposals if p.recipe == proposal.recipe)
+            assert other.record(search_proxy.trial(search_proxy.Job(again.number, again.recipe.to_data(), 5.0)))
+        late = search_proxy.trial(search_proxy.Job(proposal.number, proposal.recipe.to_data(), 5.0))
+        assert not study.record(late)
+        assert [t.number for t in study.trials()] == [again.number]
+
+
 def test_what_the_storage_says_is_done_only_where_the_space_has_it(tmp_path):
     """Whoever can write the database must not choose what code runs."""
     asked = search_proxy.arguments([str(tmp_path)])
@@ -171,14 +201,6 @@ def test_other_storages_are_refused(tmp_path):
     for address in ("mysql://a/b", "sqlite:///x", "redis://h", "/etc/passwd"):
         with pytest.raises(InputError, match="no storage is addressed by"):
             done(tmp_path, "--storage", address)
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    if SERVER is None:
-        pytest.skip("needs PostgreSQL")
-    with Postgres() as server:
-        yield server
 
 
 def test_two_workers_share_a_postgresql_and_one_is_killed(tmp_path, postgres):
@@ -239,36 +261,3 @@ def test_a_storage_that_stays_away_is_an_error_and_the_search_goes_on_later(tmp_
     finished = {*begun(tmp_path)}
     run(tmp_path, *words[:-1], 60, "--trials", 9)
     assert finished <= {t.number for t in done(tmp_path, *words[:-1], 60)}
-
-
-def test_a_target_is_measured_by_one_machine_at_a_time(tmp_path, postgres, monkeypatch):
-    from edgeship.searching.turns import turn
-
-    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path))
-    with turn("ssh://pi", postgres.address), psycopg.connect(postgres.address) as other:
-        held = other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted").fetchone()
-        assert held == (1,)
-    with psycopg.connect(postgres.address) as other:
-        until(lambda: other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,))
-    with turn("local", postgres.address), psycopg.connect(postgres.address) as other:  # each machine has its own
-        assert other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
-
-
-def test_processes_of_one_machine_wait_for_their_turn(tmp_path, monkeypatch):
-    from edgeship.searching.turns import turn
-
-    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path))
-    code = (
-        "import fcntl, sys; f = open(sys.argv[1], 'a')\n"
-        "try: fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-        "except BlockingIOError: print('waits')\n"
-        "else: print('has it')"
-    )
-
-    def other():
-        (path,) = (tmp_path / "turns").glob("*.lock")
-        return subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout
-
-    with turn("local"):
-        assert other() == "waits\n"
-    assert other() == "has it\n"

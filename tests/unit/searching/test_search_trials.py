@@ -11,7 +11,9 @@ from click.testing import CliRunner
 import edgeship
 from edgeship.cli import cli
 from edgeship.errors import InputError, OutputError, RecipeError
+from edgeship.recipe import Recipe
 from edgeship.searching.default_space import derive
+from edgeship.searching.trials import Task
 from edgeship.types import Dataset, Source, TensorSpec
 
 SPACE = """
@@ -193,6 +195,13 @@ def test_the_command_prints_one_document(found, given):
     assert document["chosen"] == result.choice.number
     assert document["front"] == [trial.number for trial in result.front]
     assert len(document["trials"]) == 4
+
+
+def test_what_is_built_of_a_task_waits_for_its_turn_as_trials_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path))
+    request = Task(tmp_path / "m.keras", "d").request(Recipe("int8"), tmp_path / "out")
+    with request.turn("local"):
+        assert len(list((tmp_path / "turns").glob("*.lock"))) == 1
 
 
 def test_the_usual_space_has_what_applies():

@@ -8,6 +8,7 @@ costs is told apart from what training costs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,7 +108,13 @@ def _with_files(stages: Sequence[Stage], weighed: Sequence[tuple[int, Weighed]])
 
 
 def timed(
-    found: Attribution, out: Path, target: str, dataset: Dataset, plan: Plan, progress: ProgressCallback
+    found: Attribution,
+    out: Path,
+    target: str,
+    dataset: Dataset,
+    plan: Plan,
+    progress: ProgressCallback,
+    turn: measuring.Turn = nullcontext,
 ) -> Attribution:
     """The same with latencies, all taken side by side; a target that is not there, or a file it cannot run, is noted.
 
@@ -122,7 +129,8 @@ def timed(
         for number, w in found.weighed
     ]
     try:
-        rows = measuring.measure(out, artifacts, target, dataset, plan, progress, names)
+        with turn(target):
+            rows = measuring.measure(out, artifacts, target, dataset, plan, progress, names)
     except (ArtifactError, ChildError, UnavailableError) as error:
         return replace(found, notes=(*found.notes, f"stages were not timed on {target}: {error.message}"))
     # Of several runtimes the first: all stages are compared in one.

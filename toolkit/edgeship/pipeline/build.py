@@ -90,7 +90,7 @@ def build(request: Request, progress: ProgressCallback = _quiet) -> Report:
     if request.targets:
         # Stages are compared by milliseconds, which this machine always has.
         place = "local" if "local" in request.targets else request.targets[0]
-        stages = timed(stages, request.out, place, made.base.dataset, request.plan, progress)
+        stages = timed(stages, request.out, place, made.base.dataset, request.plan, progress, request.turn)
     failures = (*made.failures, *(f for c in checked for f in c.failures), *results.failures(rows))
     of = {artifact.id: artifact for artifact in artifacts}
     studies, unseen = looking.studies(request, made.source, made.base, checked, progress)
@@ -242,7 +242,8 @@ def measure_all(
 
     def measure(place: Target) -> list[Result | NotMeasured]:
         try:
-            rows = measuring.measure(request.out, verified, place.name, dataset, request.plan, progress)
+            with request.turn(place.name):
+                rows = measuring.measure(request.out, verified, place.name, dataset, request.plan, progress)
         except (ArtifactError, ChildError, UnavailableError) as error:
             why = (place.name, "", error.message, error.remedy, type(error).__name__)
             return [NotMeasured(artifact.id, *why) for artifact in verified]

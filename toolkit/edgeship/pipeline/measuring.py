@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,9 @@ class _Kept:
     results: tuple[Result, ...]
     unmeasured: tuple[NotMeasured, ...]
 
+
+#: Holds the target of an address while it is measured.
+Turn = Callable[[str], AbstractContextManager[object]]
 
 Rows = tuple[Result | NotMeasured, ...]
 

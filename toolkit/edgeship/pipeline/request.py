@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from edgeship import cache
 from edgeship.child import Limits
 from edgeship.data import DataOptions
 from edgeship.errors import ArtifactError, DataError
+from edgeship.pipeline.measuring import Turn
 from edgeship.pipeline.slicing import Wishes
 from edgeship.preprocessing import changes
 from edgeship.recipe import Recipe
@@ -42,6 +44,7 @@ class Request:
         occlusion: look whether each file looks at the same parts of its inputs as the original.
         exhibits: whether the report shows samples that changed sides.
         script: the user's program that asked, for the lineage; None: the command line did.
+        turn: holds a target while it is measured, where others measure it too.
         snap_to: float32 files that devices have, one of a format; each gets a `float32-snapped` one (`snapping`).
     """
 
@@ -70,6 +73,7 @@ class Request:
     exhibits: bool = True
     snap_to: tuple[Path, ...] = ()
     script: Path | None = None
+    turn: Turn = nullcontext
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:

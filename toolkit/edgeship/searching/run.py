@@ -120,7 +120,8 @@ def search(
     database.require()
     database.check_address(options.storage)
     targets = tuple(dict.fromkeys((*task.targets, *limits.targets)))
-    task = replace(task, targets=targets, max_slice_drop=limits.max_slice_drop, queue=options.storage or "")
+    task = replace(task, targets=targets, max_slice_drop=limits.max_slice_drop)
+    task = replace(task, queue=options.storage or "", queue_seconds=options.patience_seconds)
     wanted = objectives(minimize, targets)
     _check(task, options)
     given = load(space) if space is not None else None
@@ -168,7 +169,7 @@ def _check(task: Task, options: Options) -> None:
             raise InputError(f"{name} is {getattr(options, name)}", remedy=f"Allowed: {low} to 10000.")
     if options.sampler not in SAMPLERS:
         raise InputError(f"no sampler is called {options.sampler!r}", remedy=f"Allowed: {', '.join(SAMPLERS)}.")
-    remote = [t for t in task.targets if t.partition(":")[0] in ("ssh", "coral", "adb")]
+    remote = [t for t in task.targets if getattr(plugins.target(t), "machine", "")]
     if options.executor != "local" and remote and not options.storage:
         raise InputError(
             f"workers on several machines would measure {remote[0]} at once",

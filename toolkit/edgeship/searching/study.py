@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeship import codec
@@ -31,6 +31,8 @@ _RETRIES = 3
 _MOST_REPEATS = 50
 #: What a limit counts that cannot be kept at all; databases have no infinity.
 _NEVER = 1e6
+#: Outcomes after which a recipe is not tried again.
+_TRIED = ("finished", "stopped")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Proposal:
 
     number: int
     recipe: Recipe
+
+
+class _Exhausted(Exception):
+    """The space has nothing open, and all else was tried."""
 
 
 class Study:
@@ -108,36 +114,50 @@ class Study:
 
         What was tried before is not tried again. None where nothing new is found.
         """
+        from optuna.exceptions import UpdateFinishedTrialError
+
         for _ in range(_MOST_REPEATS):
             trial = self._patiently(self._ask)
-            told = trial.user_attrs
             try:
-                if told.get("tries", 1) > _RETRIES:
-                    raise ChildCrashed(f"it was begun {_RETRIES} times, and each time who did it was lost")
-                recipe = self._recipe(trial)
-            except EdgeshipError as error:
-                if isinstance(error, UnavailableError):
-                    raise
-                named = told.get("recipe", {"name": told.get("entry", "?"), "stages": []})
-                failed = Trial("failed", named, trial.number, error.message, type(error).__name__, error.remedy)
-                self._end(trial, failed)
-                continue
-            if recipe is None:
-                self._patiently(lambda trial=trial: self._tell(trial, "FAIL"))  # type: ignore[misc] # bound now
-                self._forget(trial.number)
+                found = self._begun(trial)
+            except _Exhausted:
                 return None
-            digest = same(recipe)
-            if digest in self._digests.values():  # it runs here just now
-                self._patiently(lambda trial=trial: self._tell(trial, "FAIL"))  # type: ignore[misc] # bound now
+            except UpdateFinishedTrialError:  # others gave it up for lost meanwhile
                 self._forget(trial.number)
                 continue
-            known = self._known(digest)
-            if known is None:
-                self._claim(trial, recipe)
-                self._digests[trial.number] = digest
-                return Proposal(trial.number, recipe)
-            self._end(trial, known, same_as=known.number)
+            if found is not None:
+                return found
         return None
+
+    def _begun(self, trial: optuna.Trial) -> Proposal | None:
+        """None for what is no recipe of the space, and for what was tried before or runs here just now."""
+        try:
+            recipe = self._recipe(trial)
+        except UnavailableError:
+            raise
+        except EdgeshipError as error:
+            told = trial.user_attrs
+            named = told.get("recipe", {"name": told.get("entry", "?"), "stages": []})
+            self._end(trial, Trial("failed", named, trial.number, error.message, type(error).__name__, error.remedy))
+            return None
+        if recipe is None:
+            self._drop(trial)
+            raise _Exhausted
+        digest = same(recipe)
+        if digest in self._digests.values():
+            self._drop(trial)
+            return None
+        known = self._known(digest)
+        if known is not None:
+            self._end(trial, known, same_as=known.number)
+            return None
+        self._claim(trial, recipe)
+        self._digests[trial.number] = digest
+        return Proposal(trial.number, recipe)
+
+    def _drop(self, trial: optuna.Trial) -> None:
+        self._patiently(lambda: self._tell(trial, "FAIL"))
+        self._forget(trial.number)
 
     def _forget(self, number: int) -> optuna.Trial | None:
         self._digests.pop(number, None)
@@ -156,6 +176,8 @@ class Study:
     def _recipe(self, trial: optuna.Trial) -> Recipe | None:
         """What a trial stands for; None where the space has nothing open."""
         space, told = self.setting.space, trial.user_attrs
+        if told.get("tries", 1) > _RETRIES:
+            raise ChildCrashed(f"it was begun {_RETRIES} times, and each time who did it was lost")
         if "recipe" in told:
             recipe = parse(told["recipe"], f"trial {trial.number}")
             if not any(entry.holds(recipe) is not None for entry in space.entries):
@@ -175,8 +197,7 @@ class Study:
 
     def _known(self, digest: str) -> Trial | None:
         for trial in self.trials():
-            tried = trial.outcome in ("finished", "stopped")
-            if tried and same(parse(dict(trial.recipe), "trial")) == digest:
+            if trial.outcome in _TRIED and same(parse(dict(trial.recipe), "trial")) == digest:
                 return trial
         return None
 
@@ -187,12 +208,33 @@ class Study:
     # What came of it
 
     def record(self, found: Trial) -> bool:
-        """Keep the result of a trial; False where it had been given up for lost, and another has it."""
+        """Keep the result of a trial; False where it had been given up for lost, and another has it.
+
+        Where nobody has it yet, it is kept under a number of its own: who begins that trial again finds it there.
+        """
         with self._lock:
             trial = self._running.get(found.number)
         if trial is None:
             return False
-        return self._end(trial, found)
+        if self._end(trial, found):
+            return True
+        if found.outcome not in _TRIED or self._known(same(parse(dict(found.recipe), "trial"))) is not None:
+            return False
+        late = self._patiently(lambda: self._added(trial))
+        return self._end(late, replace(found, number=late.number))
+
+    def _added(self, lost: optuna.Trial) -> optuna.Trial:
+        """A new trial with the settings of one that was given up."""
+        import optuna
+
+        old = self._storage.get_trial(lost._trial_id)
+        new = optuna.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=old.params,
+            distributions=old.distributions,
+            user_attrs={key: value for key, value in old.user_attrs.items() if key in ("recipe", "owner")},
+        )
+        return optuna.Trial(self._study, self._storage.create_new_trial(self._study._study_id, template_trial=new))
 
     def again(self, number: int) -> None:
         """Let a trial that was cut, or whose worker is lost, wait for somebody who has time."""
@@ -201,6 +243,16 @@ class Study:
             self._patiently(lambda: self._lost(trial._trial_id, more=0))
 
     def _end(self, trial: optuna.Trial, found: Trial, same_as: int | None = None) -> bool:
+        """Tell what came of a trial; False where others had given it up before."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        told = False
+        with suppress(UpdateFinishedTrialError):
+            told = self._told(trial, found, same_as)
+        self._forget(trial.number)
+        return told
+
+    def _told(self, trial: optuna.Trial, found: Trial, same_as: int | None) -> bool:
         text, limits = codec.to_json(found), self.setting.limits
         self._patiently(lambda: trial.set_user_attr("trial", text))
         if same_as is not None:
@@ -212,9 +264,7 @@ class Study:
             self._patiently(lambda name=name, value=value: _constrain(trial, name, min(value, _NEVER)))  # type: ignore[misc] # bound now
         states = {"finished": "COMPLETE", "stopped": "PRUNED"}
         values = [value_of(found, objective) for objective in self.setting.objectives]
-        told = self._patiently(lambda: self._tell(trial, states.get(found.outcome, "FAIL"), values))
-        self._forget(trial.number)
-        return told
+        return self._patiently(lambda: self._tell(trial, states.get(found.outcome, "FAIL"), values))
 
     def _tell(self, trial: optuna.Trial, state: str, values: Sequence[float] | None = None) -> bool:
         """False where the trial had come to an end before; a second try after a lost answer is none of that."""
@@ -248,8 +298,10 @@ class Study:
         return len(mine)
 
     def revive(self) -> None:
-        """Let trials wait again whose machines give no sign of life."""
+        """Let trials wait again whose machines give no sign of life; ours do, however long this machine slept."""
         import optuna
+
+        self._sign()
 
         def look() -> None:
             with quiet():
@@ -269,11 +321,14 @@ class Study:
 
     def _beat(self) -> None:
         while not self._ended.wait(self.setting.heartbeat_seconds):
-            with self._lock:
-                ids = [trial._trial_id for trial in self._running.values()]
-            for trial_id in ids:
-                with suppress(Exception):  # the next beat tries again; a trial that misses too many is begun elsewhere
-                    self._storage.record_heartbeat(trial_id)
+            self._sign()
+
+    def _sign(self) -> None:
+        with self._lock:
+            ids = [trial._trial_id for trial in self._running.values()]
+        for trial_id in ids:
+            with suppress(Exception):  # the next beat tries again; a trial that misses too many is begun elsewhere
+                self._storage.record_heartbeat(trial_id)
 
     # The database
 

@@ -39,7 +39,6 @@ from edgeship.pipeline.request import Request, convert_options, slice_wishes
 from edgeship.pipeline.validation import SPLIT, Validation, Weighed, leading, open_validation, weigh
 from edgeship.recipe import Cluster, Recipe, parse
 from edgeship.searching.trials import Job, Outcome, Task, Timing, Trial, WorstSlice
-from edgeship.searching.turns import turn
 from edgeship.types import Artifact, Dataset, Measurement, NotMeasured, Progress, ProgressCallback, Source
 
 #: A trial whose worker was killed is begun again, so often in all.
@@ -168,7 +167,7 @@ def look(task: Task, recipe: Recipe, worker: Worker) -> tuple[Source, Dataset, M
     plain = _plain(opened)
     measured = {}
     for target in task.targets:
-        with turn(target, task.queue):
+        with task.turn(target):
             rows = _measure(opened, (plain,), target, _quiet)[0]
         measured[target] = min(_median(row) for row in rows)
     return opened.source, opened.dataset, measured
@@ -278,7 +277,7 @@ def _timings(opened: _Opened, artifact: Artifact, progress: ProgressCallback) ->
         return ()
     plain, found = _plain(opened), []
     for target in task.targets:
-        with turn(target, task.queue):
+        with task.turn(target):
             rows = _measure(opened, (artifact, plain), target, progress)
         found.append(_fastest(target, *rows))
     return tuple(found)

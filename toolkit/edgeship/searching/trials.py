@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from edgeship.child import Limits as ChildLimits
 from edgeship.data import DataOptions
 from edgeship.pipeline import Request
 from edgeship.recipe import Recipe
+from edgeship.searching.turns import turn
 from edgeship.types import Plan, Stage, StageFile, on_the_wire
 
 #: How a trial's files are timed: beside the yardstick, for so long.
@@ -26,8 +28,9 @@ class Task:
         format: of the file that is searched for.
         targets: where each file is measured.
         slices, max_slice_drop, min_slice: as in `Request`.
-        queue: address of a PostgreSQL database in which machines wait for their turn on a target; empty: only those of
-            this machine do.
+        queue: address of a PostgreSQL database in which machines wait for their turn on a target, with its password if
+            it has one: a worker elsewhere needs it. Empty: only processes of this machine wait.
+        queue_seconds: how long a database that does not answer is waited for.
     """
 
     model: Path
@@ -45,6 +48,7 @@ class Task:
     max_slice_drop: float | None = None
     min_slice: int = 30
     queue: str = ""
+    queue_seconds: float = 60.0
 
     def request(self, recipe: Recipe, out: Path) -> Request:
         """The build that this recipe is."""
@@ -64,7 +68,12 @@ class Task:
             slices=self.slices,
             max_slice_drop=self.max_slice_drop,
             min_slice=self.min_slice,
+            turn=self.turn,
         )
+
+    def turn(self, target: str) -> AbstractContextManager[None]:
+        """A turn on the machine of a target, to be waited for and held."""
+        return turn(target, self.queue, self.queue_seconds)
 
 
 @dataclass(frozen=True)
