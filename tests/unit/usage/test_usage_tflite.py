@@ -16,7 +16,7 @@ from tests.tiny_tflite import image_model_bytes, model_bytes
 
 from edgeship.artifact import read_artifact
 from edgeship.errors import ArtifactError
-from edgeship.inspection import opening
+from edgeship.inspection import difference, opening
 from edgeship.preprocessing import NAMED, affine
 from edgeship.types import Preprocessing, TensorSpec
 from edgeship.usage import Usage, read, tflite, usage
@@ -227,3 +227,14 @@ def test_a_text_that_many_tables_share_is_counted_each_time() -> None:
     builder.Finish(builder.EndObject(), tflite.MARK)
     with pytest.raises(ValueError, match="more in it than fits"):
         tflite.tell(bytes(builder.Output()))
+
+
+def test_only_the_child_reads_a_file_that_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = delivered(tmp_path, usage(LABELS, FULL))
+
+    def here(path: Path) -> None:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(opening.sidecar, "read_artifact", here)
+    assert opening.inspect(path).labels == LABELS
+    assert difference(path, path).same

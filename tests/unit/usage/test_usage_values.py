@@ -137,3 +137,18 @@ def test_a_tfjs_model(tmp_path: Path) -> None:
 
 def test_formats_that_hold_neither(tmp_path: Path) -> None:
     assert read("micro", tmp_path / "x") == Usage()
+
+
+def test_a_python_text_that_takes_seconds_to_parse_is_no_list_of_labels() -> None:
+    said = str({index: f"name {index}" for index in range(5000)})
+    assert values.labels_of_text(said) == ()
+    assert len(values.labels_of_text(str({index: f"name {index}" for index in range(1000)}))) == 1000
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "savedmodel"])
+def test_more_fields_than_any_model_has_are_not_walked(tmp_path: Path, format_name: str) -> None:
+    path = tmp_path / "model"
+    many = b"\x08\x01" * 70_000
+    path.write_bytes(many if format_name == "onnx" else b"\x12\xe0\xc5\x08" + many)  # a meta graph of 140,000 bytes
+    with pytest.raises(ArtifactError, match="more in it than fits"):
+        read(format_name, path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgeship.errors import ArtifactError
+from edgeship.inspection.bounds import Budget
 from edgeship.preprocessing import NAMED
 from edgeship.types import Preprocessing
 from edgeship.usage.values import MAX_TEXT, Usage, labels_of_text, preprocessing_of, to_data
@@ -71,10 +72,11 @@ def read(path: Path) -> Usage:
 
 def _props(content: mmap.mmap) -> Iterator[tuple[str, str]]:
     found = 0
-    for number, start, end in fields(content, 0, len(content)):
+    budget = Budget(0)  # the graph is one field, whatever its size
+    for number, start, end in fields(content, 0, len(content), budget):
         if number == _METADATA_PROPS:
             found += 1
             if found > _MAX_PROPS:
                 raise ValueError(f"it has more than {_MAX_PROPS:,} entries of metadata")
-            entry = {n: content[a : min(b, a + MAX_TEXT)] for n, a, b in fields(content, start, end)}
+            entry = {n: content[a : min(b, a + MAX_TEXT)] for n, a, b in fields(content, start, end, budget)}
             yield (entry.get(_KEY, b"").decode("utf-8", "replace"), entry.get(_VALUE, b"").decode("utf-8", "replace"))

@@ -10,6 +10,7 @@ import mmap
 from pathlib import Path
 
 from edgeship.errors import ArtifactError
+from edgeship.inspection.bounds import Budget
 from edgeship.usage.values import MAX_TEXT, Usage, from_data, to_data
 from edgeship.usage.wire import fields
 
@@ -39,29 +40,30 @@ def read(path: Path) -> Usage:
 def _collections(content: mmap.mmap) -> dict[str, object]:
     found: dict[str, object] = {}
     count = 0
-    for graph, start, end in fields(content, 0, len(content)):
+    budget = Budget(0)  # a graph is one field, whatever its size
+    for graph, start, end in fields(content, 0, len(content), budget):
         if graph != _META_GRAPHS:
             continue
-        for number, first, last in fields(content, start, end):
+        for number, first, last in fields(content, start, end, budget):
             if number != _COLLECTIONS:
                 continue
             count += 1
             if count > _MAX_COLLECTIONS:
                 raise ValueError(f"it has more than {_MAX_COLLECTIONS:,} collections")
-            entry = {n: (a, b) for n, a, b in fields(content, first, last)}
+            entry = {n: (a, b) for n, a, b in fields(content, first, last, budget)}
             key = content[slice(*entry.get(_KEY, (0, 0)))].decode("utf-8", "replace")
             if key in _KEYS and _VALUE in entry:
-                for text in _texts(content, *entry[_VALUE])[:1]:
+                for text in _texts(content, *entry[_VALUE], budget)[:1]:
                     found[key] = json.loads(text)
     return found
 
 
-def _texts(content: mmap.mmap, start: int, end: int) -> list[bytes]:
+def _texts(content: mmap.mmap, start: int, end: int, budget: Budget) -> list[bytes]:
     """The values of a collection of bytes, as far as they are not too long."""
     return [
         content[a:b]
-        for kind, first, last in fields(content, start, end)
+        for kind, first, last in fields(content, start, end, budget)
         if kind == _BYTES_LIST
-        for number, a, b in fields(content, first, last)
+        for number, a, b in fields(content, first, last, budget)
         if number == _BYTES and b - a <= MAX_TEXT
     ]

@@ -17,6 +17,8 @@ from edgeship.types import Preprocessing
 MAX_LABELS = 100_000
 MAX_LABEL = 500
 MAX_TEXT = 8 << 20
+#: Python's parser takes seconds for a megabyte; the names of thousands of classes are shorter.
+_MAX_PYTHON = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def labels_of_text(said: str) -> tuple[str, ...]:
     """Names from a text: JSON, a Python dict (as Ultralytics writes), one name a line, or names between commas."""
     if not said or len(said) > MAX_TEXT:
         return ()
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (json.loads, *((ast.literal_eval,) if len(said) <= _MAX_PYTHON else ())):
         try:
             value = parse(said)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from mmap import mmap
 
+from edgeship.inspection.bounds import Budget
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 #: Bytes of a number of 64 bits.
 _LONGEST = 10
 
 
-def fields(content: mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def fields(content: mmap, start: int, end: int, budget: Budget) -> Iterator[tuple[int, int, int]]:
     """(number, first byte, byte after the last) of the fields with a length in a message; others are passed over.
 
-    Raises ValueError, IndexError for what is no message.
+    Raises ValueError, IndexError for what is no message, or has more fields than the budget.
     """
     while start < end:
+        budget.spend(1)
         tag, start = _varint(content, start)
         kind = tag & 7
         if kind == _BYTES:
