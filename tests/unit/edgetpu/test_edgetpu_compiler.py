@@ -244,3 +244,26 @@ def test_emulated_a_compiled_file_is_not_compiled_again(emulated: Emulated, tmp_
     assert predict(path).basis == "compiled"
     with pytest.raises(ArtifactError, match="compiled already"):
         compiler.compile_file(path, tmp_path / "out", LIMITS)
+
+
+def test_emulated_a_log_that_is_there_is_kept(emulated: Emulated, model: Path, tmp_path: Path) -> None:
+    emulated.set(made=made_file())
+    (tmp_path / "net_edgetpu.log").write_text("mine")
+    (tmp_path / "net_edgetpu.part").write_text("mine too")
+    with pytest.raises(OutputError, match=r"net_edgetpu\.log exists"):
+        compiler.compile_file(model, tmp_path, LIMITS)
+    assert (tmp_path / "net_edgetpu.log").read_text() == "mine"
+    (tmp_path / "net_edgetpu.log").unlink()
+    compiler.compile_file(model, tmp_path, LIMITS)
+    assert (tmp_path / "net_edgetpu.part").read_text() == "mine too"
+
+
+def test_emulated_a_child_reads_what_goes_in_and_what_comes_out(
+    emulated: Emulated, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(path: Path) -> None:
+        raise AssertionError(path)
+
+    monkeypatch.setattr(sys.modules["edgeship.edgetpu.predict"], "read_graph", here)
+    emulated.set(made=made_file())
+    assert compiler.compile_file(model, tmp_path / "out", LIMITS).hits == 3

@@ -59,10 +59,10 @@ def run(file: Path, given: Mapping[str, Any]) -> int:
 
         file = read_artifact(file).entry
     limits = options.running_values(given)["limits"]
-    # The file may come from anywhere: a child with limits reads it first.
-    with Worker(limits) as worker:
-        report = worker.call(predict, path=file)
     if given["compile_to"] is None:
+        # The file may come from anywhere: a child with limits reads it.
+        with Worker(limits) as worker:
+            report = worker.call(predict, path=file)
         ui.emit(report, given["as_json"], lambda: show(report))
         return 0
     from edgeship.edgetpu.compiler import compile_file

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeship.child import Limits
+from edgeship.child import Limits, Worker
 from edgeship.edgetpu.placement import Placement, Report
 from edgeship.edgetpu.predict import SUFFIX, predict
 from edgeship.errors import (
@@ -29,7 +29,7 @@ from edgeship.errors import (
     TargetUnavailable,
     UnsupportedModelError,
 )
-from edgeship.files import storage_errors
+from edgeship.files import storage_errors, write_text
 
 PROGRAM = "edgetpu_compiler"
 REMEDY = "It runs on Linux with an x86-64 processor: https://coral.ai/docs/edgetpu/compiler/ says how to install it."
@@ -101,26 +101,35 @@ def compile_file(path: Path, out_dir: Path, limits: Limits) -> Compiled:
     program = find()
     if program is None:
         raise TargetUnavailable(f"{PROGRAM} is not on the PATH", remedy=REMEDY)
-    predicted = predict(path)
-    if predicted.basis != "predicted":
-        raise ArtifactError(f"{path} has been compiled already", remedy="Give the file that it was made from.")
     target = out_dir / f"{path.stem}{SUFFIX}.tflite"
-    if target.exists():
-        raise OutputError(f"{target} exists", remedy="Give another folder, or remove the file.")
-    with tempfile.TemporaryDirectory(prefix="edgeship-edgetpu-") as folder:
+    # The file may come from anywhere, and what is made of it too: a child with limits reads both.
+    with tempfile.TemporaryDirectory(prefix="edgeship-edgetpu-") as folder, Worker(limits) as worker:
+        predicted = worker.call(predict, path=path)
+        if predicted.basis != "predicted":
+            raise ArtifactError(f"{path} has been compiled already", remedy="Give the file that it was made from.")
+        for wanted in (target, target.with_suffix(".log")):
+            if wanted.exists():
+                raise OutputError(f"{wanted} exists", remedy="Give another folder, or remove the file.")
         place = Path(folder)
         # A name of our own: the user's may begin with a dash.
         given = place / "model.tflite"
         shutil.copyfile(path, given)
         output = _run([program, "--show_operations", "--out_dir", str(place), str(given)], limits)
         made = place / f"model{SUFFIX}.tflite"
-        report = _checked(path, made, output)
-        with storage_errors(target):
-            out_dir.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made, target.with_suffix(".part"))
-            target.with_suffix(".part").replace(target)
-            target.with_suffix(".log").write_text(output, encoding="utf-8")
+        report = _checked(worker, path, made, output)
+        _keep(made, target, output)
     return _described(target, report, output, predicted, path)
+
+
+def _keep(made: Path, target: Path, output: str) -> None:
+    """The compiled file, whole or not at all, and the compiler's log."""
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".edgeship-", dir=target.parent) as folder:
+            part = Path(folder) / target.name
+            shutil.copyfile(made, part)
+            part.replace(target)
+    write_text(target.with_suffix(".log"), output)
 
 
 def _described(target: Path, report: Report, output: str, predicted: Report, original: Path) -> Compiled:
@@ -156,7 +165,7 @@ def statuses(output: str) -> tuple[Status, ...]:
     return tuple(Status(kind, int(count), status) for kind, count, status in _ROW.findall(output))
 
 
-def _checked(path: Path, made: Path, output: str) -> Report:
+def _checked(worker: Worker, path: Path, made: Path, output: str) -> Report:
     """Where each operator went, if the compiler left a file that is what it says. Raises UnsupportedModelError."""
     if not made.is_file():
         words = "; ".join(dict.fromkeys(_COMPLAINTS.findall(output))) or "it does not say why"
@@ -164,7 +173,7 @@ def _checked(path: Path, made: Path, output: str) -> Report:
             f"{PROGRAM} refuses {path.name}: {words}", remedy="edgeship inspect FILE --edgetpu says what to change."
         )
     try:
-        report = predict(made)
+        report = worker.call(predict, path=made)
     except ArtifactError as error:
         raise ChildCrashed(f"{PROGRAM} left a file that cannot be read: {error.message}") from error
     if report.basis == "predicted":
