@@ -18,6 +18,7 @@ from edgeship import pipeline
 from edgeship import recipe as recipes
 from edgeship.data import DataOptions
 from edgeship.errors import DataError, InputError
+from edgeship.masking import masked
 from edgeship.types import Array, ProgressCallback, Report
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _code(value: Any, name: str) -> str:
     if name == "data" and isinstance(value, tuple) and len(value) in _TUPLES:
         return f"({', '.join(_TUPLES[len(value)])})"
     if isinstance(value, (str, Path)):
-        return repr(str(value))
+        return repr(masked(str(value)))
     plain = value is None or isinstance(value, (int, float, tuple, list)) or is_dataclass(value)
     return repr(value) if plain else name
 

@@ -43,6 +43,22 @@ def test_bugs_cannot_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -
     Path(shown.split("Please attach ")[1].strip()).unlink()
 
 
+def test_a_crash_report_has_no_password(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "postgresql://me:s3cret@db/searches"
+
+    @click.command()
+    def failing() -> None:
+        raise RuntimeError(f"cannot reach {address}")
+
+    monkeypatch.setattr(sys, "argv", ["edgeship", "search", "m.keras", "--storage", address, f"--storage={address}"])
+    assert failures.run(failing, []) == 4
+    path = Path(capsys.readouterr().err.split("Please attach ")[1].strip())
+    text = path.read_text()
+    path.unlink()
+    assert "s3cret" not in text
+    assert text.count("postgresql://me:***@db/searches") == 3
+
+
 def test_tables_and_notes_cannot_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     made = ui.table("name")
     ui.row(made, ATTACK)

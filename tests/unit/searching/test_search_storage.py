@@ -201,6 +201,10 @@ def test_other_storages_are_refused(tmp_path):
     for address in ("mysql://a/b", "sqlite:///x", "redis://h", "/etc/passwd"):
         with pytest.raises(InputError, match="no storage is addressed by"):
             done(tmp_path, "--storage", address)
+    for address in ("postgresql://me:s3cret@db:54 32/x", "postgresql://me:s3%zzcret@db/x", "postgresql://me@db:1a/x"):
+        with pytest.raises(InputError, match="cannot be read") as found:
+            done(tmp_path, "--storage", address)
+        assert "cret" not in str(found.value)
 
 
 def test_two_workers_share_a_postgresql_and_one_is_killed(tmp_path, postgres):

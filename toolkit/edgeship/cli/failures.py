@@ -53,8 +53,11 @@ def _show(message: str, remedy: str) -> None:
 
 def _crash_report() -> Path:
     from edgeship.cache import versions
+    from edgeship.masking import masked
 
-    text = f"command: {sys.argv[1:]}\npython: {sys.version}\nversions: {versions()}\n\n{traceback.format_exc()}"
+    command = [masked(word) for word in sys.argv[1:]]
+    said = masked(traceback.format_exc())
+    text = f"command: {command}\npython: {sys.version}\nversions: {versions()}\n\n{said}"
     with tempfile.NamedTemporaryFile("w", prefix="edgeship-crash-", suffix=".txt", delete=False) as file:
         file.write(text)
     return Path(file.name)

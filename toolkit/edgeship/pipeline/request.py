@@ -11,6 +11,7 @@ from edgeship import cache
 from edgeship.child import Limits
 from edgeship.data import DataOptions
 from edgeship.errors import ArtifactError, DataError
+from edgeship.masking import masked
 from edgeship.pipeline.measuring import Turn
 from edgeship.pipeline.slicing import Wishes
 from edgeship.preprocessing import changes
@@ -34,7 +35,7 @@ class Request:
         targets: where to measure; empty for no measuring.
         signature: of a SavedModel, or the outputs of a frozen graph (see `edgeship.source.inspect`).
         out: the build folder.
-        command: how to reproduce it, for the report.
+        command: how to reproduce it, for the report; passwords in addresses are masked.
         labels: class names to deliver with the files; empty for those of the data.
         bake_preprocessing: exported files take raw values, and do themselves what was done to the samples.
         opset: version of ONNX's operator set; None for that which the converter writes unasked.
@@ -74,6 +75,10 @@ class Request:
     snap_to: tuple[Path, ...] = ()
     script: Path | None = None
     turn: Turn = nullcontext
+
+    def __post_init__(self) -> None:
+        # All records of a build have the command from here.
+        object.__setattr__(self, "command", tuple(map(masked, self.command)))
 
 
 def request_key(request: Request, source: Source, dataset: Dataset) -> str:

@@ -46,12 +46,21 @@ def require() -> None:
 
 
 def check_address(address: str | None) -> None:
-    """Raise InputError for a storage that is none of ours."""
-    if address is not None and not address.startswith("postgresql://"):
-        raise InputError(
-            f"no storage is addressed by {address.partition('://')[0][:50]!r}",
-            remedy="Allowed: postgresql://USER@HOST/DATABASE; without --storage, SQLite in the folder of the search.",
-        )
+    """Raise InputError for a storage that is none of ours, or whose address cannot be read."""
+    if address is None:
+        return
+    remedy = "Allowed: postgresql://USER@HOST/DATABASE; without --storage, SQLite in the folder of the search."
+    if not address.startswith("postgresql://"):
+        raise InputError(f"no storage is addressed by {address.partition('://')[0][:50]!r}", remedy=remedy)
+    import psycopg
+    import sqlalchemy
+
+    try:
+        sqlalchemy.make_url(address)  # as Optuna reads it
+        psycopg.conninfo.conninfo_to_dict(address)  # as turns do
+    except (sqlalchemy.exc.ArgumentError, psycopg.Error, ValueError):
+        # What they say has parts of the address, maybe of its password.
+        raise InputError("the address of the storage cannot be read", remedy=remedy) from None
 
 
 @dataclass(frozen=True)
