@@ -257,3 +257,11 @@ def test_labels_gate_names_what_differs() -> None:
     assert not swapped.accepted
     assert swapped.detail == "1: 'b' for 'c'; 2: 'c' for 'b'"
     assert not verify.labels_gate(replace(ARTIFACT, labels=()), ("a",)).accepted
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64])
+def test_an_output_of_no_values_costs_no_error_but_could_not_fail(kind: Any) -> None:
+    nothing = np.zeros((N, 0, 4), kind)
+    made = gates(nothing, nothing)
+    assert not made.pop("sensitivity").accepted
+    assert all(gate.accepted for gate in made.values())
