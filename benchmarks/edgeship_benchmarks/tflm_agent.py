@@ -77,8 +77,8 @@ class TFLM:
         tensor.alias = alias
         return tensor
 
-    def _open(self, arena_bytes: int) -> Any:
-        return self._runtime.Interpreter.from_bytes(self._content, arena_size=arena_bytes)
+    def _open(self, arena_bytes: int, content: bytes = b"") -> Any:
+        return self._runtime.Interpreter.from_bytes(content or self._content, arena_size=arena_bytes)
 
     def _smallest_arena(self, file: str, bound: int) -> int:
         """By bisection, in steps of the 16 bytes that TFLM aligns to; raises Fault where no arena is large enough."""
@@ -88,6 +88,8 @@ class TFLM:
             bound = min(4 * bound, _MAX_ARENA_BYTES)
             reason = self._trial(bound)
         if reason:
+            if "Node " not in reason and "missing:" not in reason:  # it did not come to say where
+                reason = f"{reason} at {self._culprit(bound)}"
             remedy = "Choose another variant or replace the layer; the message is TensorFlow Lite Micro's own."
             raise Fault("ArtifactError", f"TensorFlow Lite Micro cannot run {file}: {reason}", remedy)
         low, high = 0, bound // 16
@@ -99,8 +101,25 @@ class TFLM:
                 high = middle
         return 16 * high
 
-    def _trial(self, arena_bytes: int) -> str:
-        """Why the file does not run in an arena, or nothing: opened and run once in a copy of this process.
+    def _culprit(self, arena_bytes: int) -> str:
+        """The first operator with which the file does not run, in the words of TFLM: `Node NAME (number N)`."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        model = schema.ModelT.InitFromPackedBuf(self._content, 0)
+        operators = list(model.subgraphs[0].operators)
+        runs, fails = 0, len(operators)
+        while fails - runs > 1:
+            count = (runs + fails) // 2
+            if self._trial(arena_bytes, _beginning(model, operators[:count])):
+                fails = count
+            else:
+                runs = count
+        code = model.operatorCodes[operators[fails - 1].opcodeIndex]
+        named = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+        return f"Node {named.get(max(code.builtinCode, code.deprecatedBuiltinCode), 'CUSTOM')} (number {fails - 1})"
+
+    def _trial(self, arena_bytes: int, content: bytes = b"") -> str:
+        """Why the file (or `content`) does not run in an arena, or nothing: opened, run once in a copy of this process.
 
         In a copy, because TFLM crashes where memory lacks or a file is broken.
         """
@@ -113,7 +132,7 @@ class TFLM:
                 os.dup2(said.fileno(), 2)
                 status = 1
                 try:
-                    self._open(arena_bytes).invoke()
+                    self._open(arena_bytes, content).invoke()
                     status = 0
                 except Exception as error:  # noqa: BLE001 - the end of a child: it tells its parent
                     os.write(2, str(error).encode())
@@ -144,6 +163,18 @@ class TFLM:
             self._tflm.set_input(feed, index)
         self._tflm.invoke()
         return [np.array(self._tflm.get_output(index)) for index in range(len(self.outputs))]
+
+
+def _beginning(model: Any, operators: Sequence[Any]) -> bytes:
+    """A file with the first operators of a model (ModelT) alone, which gives what the last of them gives."""
+    import flatbuffers
+
+    model.subgraphs[0].operators = operators
+    model.subgraphs[0].outputs = list(operators[-1].outputs)
+    model.signatureDefs = []
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _arena_bound(model: Any) -> int:

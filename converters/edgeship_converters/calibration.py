@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from edgeship.errors import DataError
 from edgeship.types import Dataset, TensorSpec
 from edgeship_converters.flatfile import SIGNATURE
 
@@ -22,6 +23,9 @@ def batches(calibration: Dataset, inputs: tuple[TensorSpec, ...], default: int) 
 
     They come in batches of the model's own batch size (what is left over then is not used), or of `default` where the
     model takes any.
+
+    Raises:
+        DataError: there are fewer than one batch of the model's own size.
     """
     from edgeship.data import load
 
@@ -29,6 +33,11 @@ def batches(calibration: Dataset, inputs: tuple[TensorSpec, ...], default: int) 
     fixed = inputs[0].shape[0]
     batch = fixed or default
     count = len(arrays[inputs[0].name])
+    if fixed and count < batch:
+        raise DataError(
+            f"the model takes batches of {batch}, and there are {count} samples to calibrate with",
+            remedy=f"Give at least {batch} calibration samples, or a model whose batch size is not fixed.",
+        )
 
     def generate() -> Iterator[dict[str, Array]]:
         for start in range(0, count - batch + 1 if fixed else count, batch):

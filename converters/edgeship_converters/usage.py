@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edgeship.archives import check_zip
-from edgeship.errors import SourceError
+from edgeship.errors import SourceError, first_line
 from edgeship.types import ConvertOptions, Source, TensorSpec
 from edgeship.usage import Usage, usage
-from edgeship.usage.onnx import to_props
+from edgeship.usage.onnx import from_props, to_props
 from edgeship.usage.savedmodel import to_collections
 from edgeship.usage.values import MAX_TEXT
 from edgeship_converters import flatfile
@@ -50,20 +53,29 @@ def _ends(model: Any) -> tuple[list[TensorSpec], list[TensorSpec]]:
     return sides[0], sides[1]
 
 
-def keep_files(delivered: bytes, source: Source) -> bytes:
+def keep_files(delivered: bytes, source: Source) -> tuple[bytes, tuple[str, ...]]:
     """A file made of another .tflite with the files behind that one (labels), which its metadata still names.
 
-    Raises SourceError for an archive that is not safe to unpack, or larger than labels are.
+    Returns:
+        The file, and a note where those are left out: they cannot be unpacked safely, or are larger than labels are.
     """
     if source.kind != "tflite" or zipfile.is_zipfile(io.BytesIO(delivered)) or not zipfile.is_zipfile(source.path):
-        return delivered
+        return delivered, ()
     from edgeship.usage import tflite  # loads NumPy
 
-    members = check_zip(source.path, SourceError)
+    try:
+        return tflite.with_files(delivered, _files(source.path)), ()
+    # What zipfile raises: BadZipFile for a checksum, RuntimeError for a password, NotImplementedError for a method.
+    except (SourceError, zipfile.BadZipFile, RuntimeError, OSError, zlib.error, EOFError) as error:
+        return delivered, (f"the files behind {source.path.name} (labels) are left out: {first_line(error)}",)
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    members = check_zip(path, SourceError)
     if sum(member.file_size for member in members) > MAX_TEXT:
-        raise SourceError(f"the files in {source.path.name} have more than {MAX_TEXT:,} bytes")
-    with zipfile.ZipFile(source.path) as archive:
-        return tflite.with_files(delivered, {member.filename: archive.read(member) for member in members})
+        raise SourceError(f"they have more than {MAX_TEXT:,} bytes")
+    with zipfile.ZipFile(path) as archive:
+        return {member.filename: archive.read(member) for member in members}
 
 
 def add_collections(message: Any, options: ConvertOptions) -> None:
@@ -72,8 +84,9 @@ def add_collections(message: Any, options: ConvertOptions) -> None:
         message.meta_graphs[0].collection_def[key].bytes_list.value.append(value)
 
 
-def add_props(model: Any, options: ConvertOptions) -> None:
-    """Write labels and preprocessing into an ONNX ModelProto."""
-    for key, value in to_props(usage(options.labels, options.preprocessing)).items():
+def add_props(model: Any, options: ConvertOptions, kept: Mapping[str, str]) -> None:
+    """Write labels and preprocessing into an ONNX ModelProto, and of `kept` what speaks of neither."""
+    others = {key: value for key, value in kept.items() if not from_props({key: value})}
+    for key, value in (others | to_props(usage(options.labels, options.preprocessing))).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from edgeship import errors
-from edgeship.errors import EdgeshipError, from_wire, to_wire
+from edgeship.errors import EdgeshipError, first_line, from_wire, to_wire
 
 _CLASSES = sorted(
     (c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, EdgeshipError)), key=lambda c: c.__name__
@@ -25,6 +25,11 @@ def test_crosses_a_process_boundary_unchanged(cls: type[EdgeshipError]) -> None:
 def test_the_drawing_shows_the_class_with_its_exit_code(cls: type[EdgeshipError]) -> None:
     (line,) = [text for text in (errors.__doc__ or "").splitlines() if f" {cls.__name__} " in f" {text.strip()} "]
     assert str(cls.exit_code) in line.split(cls.__name__)[1].split()[0]
+
+
+def test_an_error_without_words_is_told_by_its_class() -> None:
+    assert first_line(AssertionError()) == "AssertionError"
+    assert first_line(ValueError("\n one \ntwo")) == "one"
 
 
 def test_errors_from_outside_the_tree() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeship import parallel
+from edgeship import parallel, resources
 from edgeship.child import Limits, Worker, limited, limits_in_force
-from edgeship.errors import ArtifactError, ChildCrashed, StorageFullError
+from edgeship.errors import ArtifactError, ChildCrashed, ChildOutOfMemory, StorageFullError
 from edgeship.parallel import room, run_jobs
 from edgeship.types import Progress, ProgressCallback
 
@@ -144,8 +144,9 @@ def test_an_error_of_a_job_keeps_its_type(first: Worker) -> None:
 
 def test_there_is_room_for_one_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 1 <= room() <= (os.cpu_count() or 1)
-    monkeypatch.setattr(parallel, "_free_mib", lambda: 100)
-    assert room() == 1
+    monkeypatch.setattr(resources, "cores", lambda: 64)
+    monkeypatch.setattr(resources, "free_mib", lambda: 8192)
+    assert (room(), room(6000), room(9000)) == (5, 2, 1)
 
 
 def test_jobs_have_the_limits_of_the_request_on_every_worker(first: Worker) -> None:
@@ -158,3 +159,45 @@ def test_jobs_have_the_limits_of_the_request_on_every_worker(first: Worker) -> N
         found = run_jobs(first, [job] * 4, workers=2)
     assert len({pid for pid, _ in found}) == 2
     assert {limits for _, limits in found} == {given}
+
+
+def test_what_had_too_little_memory_is_done_again_alone(first: Worker) -> None:
+    """The sizes of models are guesses, and others use the machine too."""
+    both = threading.Barrier(2, timeout=60)
+    tries: list[str] = []
+
+    def hungry(worker: Worker, name: str) -> str:
+        tries.append(name)
+        if tries.count(name) == 1:
+            both.wait()  # fails unless two are at it
+        if tries.count(name) == 1 or name == "too large":
+            raise ChildOutOfMemory(name)
+        assert worker is first
+        return name
+
+    found = run_jobs(first, [partial(hungry, name=name) for name in ("large", "too large")], workers=2)
+    assert found[0] == "large"
+    assert isinstance(found[1], ChildOutOfMemory)
+    assert sorted(tries) == ["large", "large", "too large", "too large"]
+
+
+def test_one_that_was_alone_anyway_is_not_done_again(first: Worker) -> None:
+    begun: list[Worker] = []
+
+    def hungry(worker: Worker) -> int:
+        begun.append(worker)
+        raise ChildOutOfMemory("no memory")
+
+    (found,) = run_jobs(first, [hungry], workers=1)
+    assert isinstance(found, ChildOutOfMemory)
+    assert len(begun) == 1
+
+
+def test_another_worker_starts_only_while_there_is_memory_for_it(
+    first: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was when the jobs began, before the first had loaded anything."""
+    free = iter([100_000])
+    monkeypatch.setattr(resources, "free_mib", lambda: next(free, 1000))
+    monkeypatch.setattr(resources, "cores", lambda: 4)
+    assert len(set(run_jobs(first, [partial(wait, seconds=0.4)] * 4))) == 1

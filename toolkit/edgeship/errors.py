@@ -164,6 +164,12 @@ class ChildOutOfMemory(ChildError):
     """The child ran past its memory limit."""
 
 
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of what an error says, at most `most` characters; its class where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:most] if lines else type(error).__name__
+
+
 def to_wire(error: BaseException) -> dict[str, str]:
     """Encode an error for another process. Errors from outside the tree become `EdgeshipError`."""
     if isinstance(error, EdgeshipError):

@@ -55,9 +55,7 @@ def _restore(nodes: Iterable[NodeDef]) -> list[str]:
 def _is_constant(tensor: str, named: dict[str, NodeDef]) -> bool:
     """Whether a tensor is a constant or made of one alone; then Keras means the bias for every batch."""
     node = named.get(_node(tensor))
-    while (
-        node is not None and len(node.input) and node.op in ("Reshape", "Cast", "Identity", "ExpandDims", "Transpose")
-    ):
+    while node is not None and len(node.input) and node.op in _RESHAPING:
         node = named.get(_node(node.input[0]))
     return node is not None and node.op == "Const"
 

@@ -3,7 +3,7 @@
 A rule takes the node and its inputs and returns the tensor that replaces its first output (a list: those that replace
 all of them), or None where it does not apply (a shape that it needs is not known); the converter then says of the
 operator what it always says. Rules for
-quantization are in `lowering_integer`.
+quantization are in `lowering.integer`.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class ONNXConverter:
     def convert(self, source: Source, variant: str, options: ConvertOptions, out_dir: Path) -> Artifact:
         """Write `model.onnx` (see `edgeship.contracts.Converter`).
 
-        float16 keeps float32 inputs and outputs, and numbers that float16 cannot hold (`onnx_float16`). int8 is static
-        QDQ, U8S8 (uint8 activations, int8 weights per channel), ranges from the calibration samples (`onnx_int8`).
+        float16 keeps float32 inputs and outputs, and numbers that float16 cannot hold (`onnx.float16`). int8 is static
+        QDQ, U8S8 (uint8 activations, int8 weights per channel), ranges from the calibration samples (`onnx.int8`).
 
         Raises:
             UnsupportedModelError: an operator has no ONNX form, or none in the operator set that was asked for; the
@@ -69,7 +69,7 @@ class ONNXConverter:
             assert options.calibration is not None
             model = onnx_int8.quantize(model, plain.inputs, options.calibration)
         model = canonical_model(model, plain.inputs, plain.outputs)
-        add_props(model, options)
+        add_props(model, options, plain.props)
         content = _check(model, variant)
         (out_dir / FILE).write_bytes(content)
         ours = source.kind == "onnx" and _keeps_its_graph(source)
@@ -81,11 +81,12 @@ class ONNXConverter:
 
 
 class _Exported(NamedTuple):
-    """A float32 model with its inputs and outputs in the order of the Source."""
+    """A float32 model with its inputs and outputs in the order of the Source, and what an .onnx file says beside it."""
 
     model: Any
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    props: Mapping[str, str]
 
 
 def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
@@ -98,8 +99,9 @@ def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
                 f"onnx/{variant}: {source.path.name} has a loop, inside which nothing can be made smaller",
                 remedy="Use float32, or give the model that it was made from.",
             )
+        said = {entry.key: entry.value for entry in model.metadata_props}
         model = canonical_model(model, source.inputs, source.outputs, rename=True)
-        return _Exported(model, source.inputs, source.outputs)
+        return _Exported(model, source.inputs, source.outputs, said)
     calibration = options.calibration if variant == "int8" else None
     prepare = functools.partial(corrected, source=source, calibration=calibration, activations=True)
     frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
@@ -108,7 +110,7 @@ def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
         # Neither quantizer reaches into the loop of an RNN.
         frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
         model = _from_graph(frozen, opset)
-    return _Exported(model, frozen.inputs, frozen.outputs)
+    return _Exported(model, frozen.inputs, frozen.outputs, {})
 
 
 def _keeps_its_graph(source: Source) -> bool:

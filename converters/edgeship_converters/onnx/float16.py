@@ -96,7 +96,10 @@ class _Halving:
         return kept
 
     def _can_be_half(self, node: NodeProto) -> bool:
-        if node.op_type in _KEPT or any(True for _ in bodies(node)):
+        import onnx
+
+        known = onnx.defs.has(node.op_type, node.domain)  # not those of a runtime (com.microsoft)
+        if not known or node.op_type in _KEPT or any(True for _ in bodies(node)):
             return False
         if node.op_type in ("Constant", "ConstantOfShape") and not any(a.t.data_type == _FLOAT for a in node.attribute):
             return False

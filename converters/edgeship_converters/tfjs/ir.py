@@ -70,6 +70,10 @@ class Graph:
             self._consumers.setdefault(tensor, {})[node.name] = None
         return node.name
 
+    def add_step(self, base: Node, op: str, inputs: tuple[str, ...], known: TensorType, **attrs: Any) -> str:
+        """Add a node named after the one that it helps to replace; returns its output."""
+        return self.add(Node(self.free_name(f"{base.name}/{op}"), op, inputs, attrs), known)
+
     def add_constant(self, name: str, array: Array, dtype: str) -> str:
         """Add a constant under a name like `name` that is still free; returns that name."""
         free = self.free_name(name)

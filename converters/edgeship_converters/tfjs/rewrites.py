@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -43,11 +43,6 @@ def rewrite(graph: Graph) -> None:
     graph.prune()
 
 
-def _step(graph: Graph, base: Node, op: str, inputs: tuple[str, ...], known: TensorType, **attrs: Any) -> str:
-    """A new node named after the one that it helps to replace; returns its output."""
-    return graph.add(Node(graph.free_name(f"{base.name}/{op}"), op, inputs, attrs), known)
-
-
 def _rename(_: Graph, node: Node) -> None:
     node.op = _RENAMED.get(node.op, node.op)
 
@@ -60,7 +55,9 @@ def _softsign(graph: Graph, node: Node) -> None:
     """Write it as x / (1 + |x|)."""
     if node.op == "Softsign":
         known, x = graph.types[node.name], node.inputs[0]
-        below = _step(graph, node, "AddV2", (_step(graph, node, "Abs", (x,), known), _scalar(graph, node, 1.0)), known)
+        below = graph.add_step(
+            node, "AddV2", (graph.add_step(node, "Abs", (x,), known), _scalar(graph, node, 1.0)), known
+        )
         node.op = "RealDiv"
         graph.set_inputs(node, (x, below))
 
@@ -68,7 +65,7 @@ def _softsign(graph: Graph, node: Node) -> None:
 def _erfc(graph: Graph, node: Node) -> None:
     """Write it as 1 - erf(x); in float32 it loses the relative precision of very small results only."""
     if node.op == "Erfc":
-        erf = _step(graph, node, "Erf", node.inputs, graph.types[node.name])
+        erf = graph.add_step(node, "Erf", node.inputs, graph.types[node.name])
         node.op = "Sub"
         graph.set_inputs(node, (_scalar(graph, node, 1.0), erf))
 
@@ -84,7 +81,7 @@ def _one_hot(graph: Graph, node: Node) -> None:
     values = [graph.add_constant(f"{node.name}/{v}", np.array(v, np.int32), "DT_INT32") for v in (1, 0)]
     whole = TensorType(known.shape, "DT_INT32")
     attrs = {**node.attrs, "T": "DT_INT32"}
-    counted = _step(graph, node, "OneHot", (*node.inputs[:2], *values), whole, **attrs)
+    counted = graph.add_step(node, "OneHot", (*node.inputs[:2], *values), whole, **attrs)
     node.op, node.attrs = "Cast", {"DstT": "DT_FLOAT"}
     graph.set_inputs(node, (counted,))
 
@@ -156,7 +153,7 @@ def _dilation(graph: Graph, node: Node) -> None:
     if any(padding):
         attrs.update(padding="EXPLICIT", explicit_paddings=padding)
     inputs = (spread.inputs[0], *convolution.inputs[1:])
-    graph.redirect(node.name, _step(graph, node, convolution.op, inputs, graph.types[node.name], **attrs))
+    graph.redirect(node.name, graph.add_step(node, convolution.op, inputs, graph.types[node.name], **attrs))
 
 
 def _groups(graph: Graph, node: Node) -> None:
@@ -183,5 +180,5 @@ def _groups(graph: Graph, node: Node) -> None:
     for index, piece in enumerate(np.split(weights, groups, axis=3)):
         own = graph.add_constant(node.inputs[1], piece, known.dtype)
         source = split.name if index == 0 else f"{split.name}:{index}"
-        results.append(_step(graph, node, "Conv2D", (source, own), result, **node.attrs))
-    graph.redirect(node.name, _step(graph, node, "ConcatV2", (*results, axis), known, N=groups))
+        results.append(graph.add_step(node, "Conv2D", (source, own), result, **node.attrs))
+    graph.redirect(node.name, graph.add_step(node, "ConcatV2", (*results, axis), known, N=groups))

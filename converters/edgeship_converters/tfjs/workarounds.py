@@ -31,11 +31,6 @@ def work_around(graph: Graph) -> None:
     graph.prune()
 
 
-def _step(graph: Graph, base: Node, op: str, inputs: tuple[str, ...], known: TensorType, **attrs: Any) -> str:
-    """A new node named after the one that it helps to replace; returns its output."""
-    return graph.add(Node(graph.free_name(f"{base.name}/{op}"), op, inputs, attrs), known)
-
-
 def _become(graph: Graph, node: Node, op: str, inputs: tuple[str, ...], **attrs: Any) -> None:
     node.op, node.attrs = op, attrs
     graph.set_inputs(node, inputs)
@@ -61,14 +56,14 @@ def _clip_integers(graph: Graph, node: Node) -> None:
     known = graph.types.get(node.name)
     if node.op == "ClipByValue" and known is not None and known.dtype != "DT_FLOAT":
         x, low, high = node.inputs
-        _become(graph, node, "Minimum", (_step(graph, node, "Maximum", (x, low), known), high))
+        _become(graph, node, "Minimum", (graph.add_step(node, "Maximum", (x, low), known), high))
 
 
 def _floor_division(graph: Graph, node: Node) -> None:
     """FloorDiv of floats: a result of integers in all but WebAssembly, and not the floor in WebGL."""
     known = graph.types.get(node.name)
     if node.op == "FloorDiv" and known is not None and known.dtype == "DT_FLOAT":
-        _become(graph, node, "Floor", (_step(graph, node, "RealDiv", node.inputs, known),))
+        _become(graph, node, "Floor", (graph.add_step(node, "RealDiv", node.inputs, known),))
 
 
 def _count_axis_from_the_front(graph: Graph, node: Node) -> None:
@@ -84,8 +79,8 @@ def _reverse_truth(graph: Graph, node: Node) -> None:
     known = graph.types.get(node.name)
     if node.op == "ReverseV2" and known is not None and known.dtype == "DT_BOOL":
         whole = TensorType(known.shape, "DT_INT32")
-        number = _step(graph, node, "Cast", (node.inputs[0],), whole, DstT="DT_INT32")
-        turned = _step(graph, node, "ReverseV2", (number, node.inputs[1]), whole)
+        number = graph.add_step(node, "Cast", (node.inputs[0],), whole, DstT="DT_INT32")
+        turned = graph.add_step(node, "ReverseV2", (number, node.inputs[1]), whole)
         _become(graph, node, "NotEqual", (turned, _constant(graph, node, "zero", 0, "DT_INT32")))
 
 
@@ -94,7 +89,7 @@ def _transpose_truth(graph: Graph, node: Node) -> None:
     known = graph.types.get(node.name)
     if node.op == "Transpose" and known is not None and known.dtype == "DT_BOOL":
         number = _as_floats(graph, node)
-        turned = _step(graph, node, "Transpose", (number, node.inputs[1]), TensorType(known.shape, "DT_FLOAT"))
+        turned = graph.add_step(node, "Transpose", (number, node.inputs[1]), TensorType(known.shape, "DT_FLOAT"))
         _become(graph, node, "NotEqual", (turned, _constant(graph, node, "zero", 0, "DT_FLOAT")))
 
 
@@ -108,7 +103,7 @@ def _floats_of_their_own(graph: Graph, node: Node) -> None:
     tensor, known = node.inputs[0], graph.types[node.inputs[0]]
     if known.dtype == "DT_FLOAT" and _was_cast(graph, tensor):
         one = _constant(graph, node, "one", 1, "DT_FLOAT")
-        graph.set_inputs(node, (_step(graph, node, "Mul", (tensor, one), known), *node.inputs[1:]))
+        graph.set_inputs(node, (graph.add_step(node, "Mul", (tensor, one), known), *node.inputs[1:]))
 
 
 def _was_cast(graph: Graph, tensor: str) -> bool:
@@ -133,14 +128,14 @@ def _reduce_truth(graph: Graph, node: Node) -> None:
     if node.op not in ("All", "Any") or known is None or along_last(graph, node):
         return
     op, inputs = "Min" if node.op == "All" else "Max", (_as_floats(graph, node), node.inputs[1])
-    found = _step(graph, node, op, inputs, TensorType(known.shape, "DT_FLOAT"), **node.attrs)
+    found = graph.add_step(node, op, inputs, TensorType(known.shape, "DT_FLOAT"), **node.attrs)
     _become(graph, node, "NotEqual", (found, _constant(graph, node, "zero", 0, "DT_FLOAT")))
 
 
 def _as_floats(graph: Graph, node: Node) -> str:
     known = TensorType(graph.shape(node.inputs[0]), "DT_FLOAT")
-    number = _step(graph, node, "Cast", node.inputs[:1], known, DstT="DT_FLOAT")
-    return _step(graph, node, "Relu", (number,), known)  # see `_floats_of_their_own`
+    number = graph.add_step(node, "Cast", node.inputs[:1], known, DstT="DT_FLOAT")
+    return graph.add_step(node, "Relu", (number,), known)  # see `_floats_of_their_own`
 
 
 def _select_truth(graph: Graph, node: Node) -> None:
@@ -148,8 +143,8 @@ def _select_truth(graph: Graph, node: Node) -> None:
     known = graph.types.get(node.name)
     if node.op == "SelectV2" and known is not None and known.dtype == "DT_BOOL":
         condition, yes, no = node.inputs
-        other = _step(graph, node, "LogicalNot", (condition,), graph.types[condition])
-        kept = (_step(graph, node, "LogicalAnd", pair, known) for pair in ((condition, yes), (other, no)))
+        other = graph.add_step(node, "LogicalNot", (condition,), graph.types[condition])
+        kept = (graph.add_step(node, "LogicalAnd", pair, known) for pair in ((condition, yes), (other, no)))
         _become(graph, node, "LogicalOr", tuple(kept))
 
 
@@ -163,7 +158,7 @@ def _keep_axes_of_products(graph: Graph, node: Node) -> None:
         return
     gone = {int(axis) % len(given) for axis in axes.flat}
     kept = tuple(size for axis, size in enumerate(known.shape) if axis not in gone)
-    product = _step(graph, node, "Prod", node.inputs, TensorType(kept, known.dtype))
+    product = graph.add_step(node, "Prod", node.inputs, TensorType(kept, known.dtype))
     graph.redirect(node.name, reshape(graph, product, known.shape, f"{node.name}/kept"))
 
 
@@ -182,7 +177,7 @@ def _pad_fewer_axes(graph: Graph, node: Node) -> None:
     shape = (*known.shape[:-2], (known.shape[-2] or 0) * channels)
     data = reshape(graph, node.inputs[0], flat, f"{node.name}/flat")
     inputs = (data, _constant(graph, node, "paddings", wider, "DT_INT32"), *node.inputs[2:])
-    found = _step(graph, node, node.op, inputs, TensorType(shape, known.dtype))
+    found = graph.add_step(node, node.op, inputs, TensorType(shape, known.dtype))
     graph.redirect(node.name, reshape(graph, found, known.shape, f"{node.name}/parted"))
 
 
@@ -203,7 +198,7 @@ def _repeat_factors(graph: Graph, node: Node) -> None:
         wide = reshape(graph, node.inputs[index], full, f"{node.name}/wide{index}")
         repeated = (*(n if size == 1 else size for size, n in zip(own, times, strict=True)), *full[-2:])
         counts = _constant(graph, node, f"times{index}", [*times, 1, 1], "DT_INT32")
-        name = _step(graph, node, "Tile", (wide, counts), TensorType(repeated, known.dtype))
+        name = graph.add_step(node, "Tile", (wide, counts), TensorType(repeated, known.dtype))
         graph.set_inputs(node, [name if i == index else tensor for i, tensor in enumerate(node.inputs)])
 
 
@@ -261,7 +256,7 @@ def _choose_by_number(graph: Graph, node: Node) -> None:
         shape[axis] = len(chosen)
         numbers = _constant(graph, node, f"chosen{axis}", chosen, "DT_INT32")
         where = _constant(graph, node, f"axis{axis}", axis, "DT_INT32")
-        data = _step(graph, node, "GatherV2", (data, numbers, where), TensorType(tuple(shape), known.dtype))
+        data = graph.add_step(node, "GatherV2", (data, numbers, where), TensorType(tuple(shape), known.dtype))
         begin[place], end[place], steps[place] = 0, len(chosen), 1
         for mask in ("begin_mask", "end_mask"):
             node.attrs[mask] = node.attrs.get(mask, 0) & ~(1 << place)

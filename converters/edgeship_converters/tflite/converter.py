@@ -89,16 +89,20 @@ class TFLiteConverter:
         return self.convert_with_names(source, variant, options, out_dir)[0]
 
     def convert_with_names(
-        self, source: Source, variant: str, options: ConvertOptions, out_dir: Path
+        self, source: Source, variant: str, options: ConvertOptions, out_dir: Path, *, loops: bool = True
     ) -> tuple[Artifact, bytes]:
-        """Like `convert`; beside it the same file with the names of tensors, which is not written (see `slim`)."""
+        """Like `convert`; beside it the same file with the names of tensors, which is not written (see `slim`).
+
+        Without `loops`, those of recurrent layers are unrolled where that is possible.
+        """
         calibrate = variant in _INTEGER and not _has_own_ranges(source, variant)
         if calibrate and options.calibration is None:
             raise DataError(
                 f"tflite/{variant} needs sample inputs to set the ranges of activations, and no data was given",
                 remedy="Add --data, or use --quantize dynamic.",
             )
-        made = _make(source, variant, options)
+        unroll = not loops and variant not in _INTEGER and _has_loops(source)  # integers never have any
+        made = _make(source, variant, options, unroll=unroll)
         return self._delivered((source, variant, options), out_dir, made), made.content
 
     def _delivered(self, asked: tuple[Source, str, ConvertOptions], out_dir: Path, made: _Made) -> Artifact:
@@ -108,32 +112,32 @@ class TFLiteConverter:
         source, variant, options = asked
         inputs, outputs = ([spec.name for spec in side] for side in made.ends)
         delivered = slim(made.content, (inputs, outputs), usage(options.labels, options.preprocessing))
-        delivered = keep_files(delivered, source)
+        delivered, notes = keep_files(delivered, source)
         specs = _read(delivered, made.ends, _INTEGER.get(variant))
         (out_dir / FILE).write_bytes(delivered)
         found = describe(out_dir, (self.format, variant), [FILE], specs, source, options, versions(*made.packages))
-        return replace(found, layers=tflite_layers(delivered, names=made.content), notes=made.notes)
+        return replace(found, layers=tflite_layers(delivered, names=made.content), notes=(*made.notes, *notes))
 
 
-def _make(source: Source, variant: str, options: ConvertOptions) -> _Made:
+def _make(source: Source, variant: str, options: ConvertOptions, *, unroll: bool) -> _Made:
     """The file as it is before `slim`; the one that a conversion shortly before has made, where it is the same."""
     if source.code_sha256 is None:
-        return _converted(source, variant, options)
+        return _converted(source, variant, options, unroll)
     # What only describes the file is no part of it yet.
     plain = replace(options, labels=(), preprocessing=Preprocessing(), name="", opset=None)
-    made = _remembered(source, variant, to_json(plain))
+    made = _remembered(source, variant, to_json(plain), unroll)
     if len(made.content) > _MOST_REMEMBERED_BYTES:
         _remembered.cache_clear()
     return made
 
 
 @functools.lru_cache(maxsize=8)
-def _remembered(source: Source, variant: str, options: str) -> _Made:
+def _remembered(source: Source, variant: str, options: str, unroll: bool) -> _Made:
     """`options` as JSON. A micro file holds that of the same variant, which takes longer to make than all else."""
-    return _converted(source, variant, from_json(ConvertOptions, options))
+    return _converted(source, variant, from_json(ConvertOptions, options), unroll)
 
 
-def _converted(source: Source, variant: str, options: ConvertOptions) -> _Made:
+def _converted(source: Source, variant: str, options: ConvertOptions, unroll: bool) -> _Made:
     if variant in _LOW_BIT:
         return _low_bit(source, variant, options)
     notes: tuple[str, ...] = ()
@@ -148,7 +152,7 @@ def _converted(source: Source, variant: str, options: ConvertOptions) -> _Made:
     elif _has_own_ranges(source, variant):
         content, ends = _from_own_ranges(source, variant)
     else:
-        content, ends, notes = _from_graph(source, variant, options)
+        content, ends, notes = _from_graph(source, variant, options, unroll)
         packages += ("ai-edge-quantizer",) if variant == "mixed" else ()
     if variant == "float16":
         from edgeship_converters.tflite.halves import check_range  # loads NumPy
@@ -226,7 +230,13 @@ def _lowered(frozen: FrozenGraph) -> FrozenGraph:
     return for_tflite(frozen)
 
 
-def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[bytes, _Ends, tuple[str, ...]]:
+def _has_loops(source: Source) -> bool:
+    return source.kind != "tflite" and _frozen(source, fake_quant=False).has_loops()
+
+
+def _from_graph(
+    source: Source, variant: str, options: ConvertOptions, unroll: bool
+) -> tuple[bytes, _Ends, tuple[str, ...]]:
     """Convert with TensorFlow a model whose activations are floats, or get their ranges from calibration samples."""
     integers = variant in tensorflow_lite.ENDS
     assert not integers or options.calibration is not None  # asked for before
@@ -238,7 +248,7 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
     frozen = _frozen(source, fake_quant=False, prepare=correct if integers else None)
     # TensorFlow's quantizer crashes on the loop of an RNN, and operators in a loop have no precision of their own.
     if variant in _INTEGER and frozen.has_loops():
-        frozen = _frozen(source, fake_quant=False, unroll=True)
+        frozen = _unrolled(source)
         correct.changed = False
     ends = (frozen.inputs, frozen.outputs)
     if integers:
@@ -252,14 +262,20 @@ def _from_graph(source: Source, variant: str, options: ConvertOptions) -> tuple[
         return made.content, ends, made.notes
     if variant == "mixed":  # quantized afterwards
         return _float(frozen), ends, ()
+    if unroll:
+        with contextlib.suppress(UnsupportedModelError):  # how often the loop runs does not follow from the model
+            return tensorflow_lite.convert(_lowered(_unrolled(source)), variant), ends, ()
     try:
         return tensorflow_lite.convert(_lowered(frozen), variant), ends, ()
     except UnsupportedModelError:
-        if not frozen.has_loops():
+        if unroll or not frozen.has_loops():
             raise
     # The converter takes most loops of recurrent layers, not all.
-    frozen = _frozen(source, fake_quant=False, unroll=True)
-    return tensorflow_lite.convert(_lowered(frozen), variant), ends, ()
+    return tensorflow_lite.convert(_lowered(_unrolled(source)), variant), ends, ()
+
+
+def _unrolled(source: Source) -> FrozenGraph:
+    return _frozen(source, fake_quant=False, unroll=True)
 
 
 def _folded(source: Source) -> FrozenGraph:

@@ -117,12 +117,16 @@ def _stored(content: bytes, bits: Mapping[str, int]) -> tuple[bytes, tuple[str, 
 
 def _nothing_smaller(content: bytes) -> UnsupportedModelError:
     """The error for a model of small layers: in fewer bits each would take as much, and the file is that of float32."""
-    small = [operator for *_, operator in described(read(content)) if operator.weights]
-    names = [f"{operator.name.partition(';')[0]} ({np.prod(operator.shape)})" for operator in small[:_NAMED]]
-    more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
-    layers = f" in a layer: {', '.join(names)}{more}" if small else ""
+    every = [operator for *_, operator in described(read(content))]
+    small = [operator for operator in every if operator.weights]
+    names = [
+        f"{one.name.partition(';')[0]} ({np.prod(one.shape) if small else 0})" for one in (small or every)[:_NAMED]
+    ]
+    count = len(small or every)
+    more = f" and {count - _NAMED} more" if count > _NAMED else ""
     return UnsupportedModelError(
-        f"tflite/int4: the model has no weights that can be made smaller, which takes {FEWEST} of them{layers}",
+        f"tflite/int4: the model has no weights that can be made smaller, which takes {FEWEST} of them in a layer: "
+        f"{', '.join(names)}{more}",
         remedy="Use float32, which is as small here, float16 or int8.",
     )
 

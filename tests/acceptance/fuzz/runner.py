@@ -200,7 +200,7 @@ def _failed(error: EdgeshipError, description: Description) -> Outcome:
     message = f"{type(error).__name__}: {error.message}"[:_MESSAGE]
     if isinstance(error, ChildError) or type(error) is EdgeshipError:
         return Outcome("broken", f"{message} {error.remedy}".replace(f"{ROOT}/", "")[:_MESSAGE])
-    names = {name for node in description.nodes for name in (node.name, node.layer)}
+    names = {name for node in description.nodes for name in (node.name, node.layer, node.group) if name}
     named = any(name in str(error) for name in names | {entry.name for entry in description.entries})
     typed = isinstance(error, UnsupportedModelError)
     return Outcome("refused" if typed and named else "unnamed", message)

@@ -17,7 +17,7 @@ from tests.tiny_tflite import model_bytes
 from edgeship.artifact import read_artifact, write_sidecar
 from edgeship.errors import ArtifactError, UnsupportedModelError
 from edgeship.source import inspect
-from edgeship.types import Artifact, ConvertOptions, Preprocessing, Quantization, TensorSpec
+from edgeship.types import Artifact, ConvertOptions, Dataset, Preprocessing, Quantization, TensorSpec
 from edgeship_benchmarks.runtimes.tflm import TFLMRuntime
 from edgeship_benchmarks.session import AgentSession
 from edgeship_converters.micro import MicroConverter, operators, sources
@@ -193,6 +193,32 @@ def test_what_micro_lacks_is_named(operation: Callable[[Any], Any], dtype: str, 
         MicroConverter().convert(inspect(tmp_path / "model.keras"), "float32", ConvertOptions(), tmp_path / "out")
     assert caught.value.message.startswith("micro/float32: ")
     assert caught.value.remedy
+
+
+def test_a_loop_is_unrolled(tmp_path: Path) -> None:
+    """Loops of TensorFlow Lite Micro compute something else, or never end."""
+    x = keras.Input((5, 3), name="x")
+    keras.Model(x, keras.layers.SimpleRNN(4, name="y")(x)).save(tmp_path / "m.keras")
+    made = MicroConverter().convert(inspect(tmp_path / "m.keras"), "float32", ConvertOptions(), tmp_path)
+    assert "WHILE" not in {name for name, _ in operators.operators(made.entry.read_bytes())}
+    given = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    (found,) = TFLMRuntime().run(made, {"x": given}).values()
+    expected = keras.saving.load_model(tmp_path / "m.keras").predict(given, verbose=0)
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_an_operator_that_ends_the_interpreter_is_named(tmp_path: Path) -> None:
+    x = keras.Input((2, 3, 4, 2), name="x")
+    y = keras.layers.Activation("elu", name="bend")(keras.layers.GlobalMaxPooling3D()(x))
+    keras.Model(x, y).save(tmp_path / "m.keras")
+    (tmp_path / "calibration" / "x").mkdir(parents=True)
+    np.save(tmp_path / "calibration" / "x" / "x.npy", np.random.default_rng(0).normal(size=(32, 2, 3, 4, 2)))
+    source = inspect(tmp_path / "m.keras")
+    options = ConvertOptions(Dataset(tmp_path, "c", "", "unlabelled", source.inputs, {"calibration": 32}))
+    with pytest.raises(
+        UnsupportedModelError, match=r"cannot run the file: it crashed .* at Node SUB \(number \d\) \(bend"
+    ):
+        MicroConverter().convert(source, "int8", options, tmp_path)
 
 
 def test_a_size_that_is_not_fixed_is_refused(tmp_path: Path) -> None:

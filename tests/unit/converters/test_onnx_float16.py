@@ -45,6 +45,19 @@ W = np.random.default_rng(1).normal(size=(6, 6)).astype(np.float32)
 FLOAT = (TensorProto.FLOAT, ["n", 6])
 
 
+def test_operators_of_a_runtime_stay_float32() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["scores"], "scores"),
+        helper.make_node("Gelu", ["scores"], ["y"], "y", domain="com.microsoft"),
+    ]
+    model = _model(nodes, {"x": FLOAT}, ["y"], w=W)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    half = to_float16(model)
+    (found,), (wanted,) = _run(half, x=X), _run(model, x=X)
+    assert np.allclose(found, wanted, atol=2e-2)
+    assert TensorProto.FLOAT16 in [tensor.data_type for tensor in half.graph.initializer]
+
+
 def test_a_mask_stays_float32_until_softmax() -> None:
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["scores"], "scores"),

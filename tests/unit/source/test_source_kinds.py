@@ -16,7 +16,7 @@ from source_models import RNG, run, small
 
 from edgeship import source
 from edgeship.codec import from_data, to_data
-from edgeship.errors import MissingPackageError
+from edgeship.errors import MissingPackageError, SourceError
 from edgeship.types import Source, TensorSpec
 
 
@@ -121,6 +121,17 @@ def test_without_tf_keras_nothing_of_keras_2_is_trusted(
     path = source.save_live(small(tf_keras, activation="hard_sigmoid"), tmp_path)
     monkeypatch.setitem(sys.modules, "tf_keras", None)
     with pytest.raises(MissingPackageError, match="needs tf-keras"):
+        source.inspect(path)
+
+
+def test_what_changed_its_meaning_is_refused_where_only_keras_3_can_read_it(keras: Any, tmp_path: Path) -> None:
+    layers = keras.layers
+    live = keras.Sequential([layers.Input((6,)), layers.Dense(4, "hard_sigmoid"), layers.RMSNormalization()])
+    path = source.save_live(live, tmp_path / "3").with_suffix(".h5")
+    live.save(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["keras_version"] = "2.15.0"
+    with pytest.raises(SourceError, match=r"hard_sigmoid is another function, and tf_keras cannot read it \("):
         source.inspect(path)
 
 

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edgeship.errors import SourceError
 from edgeship.source import inspect, load
-from edgeship.source.tflite import inspect_tflite
+from edgeship.source.tflite import _constants, _flatbuffer, _refuse_quantized, inspect_tflite
 from edgeship.types import TensorSpec
 
 
@@ -44,6 +46,23 @@ def test_quantized_files_are_refused(shared_data: Path, name: str, kind: str) ->
         inspect_tflite(shared_data / name)
 
 
+@pytest.mark.parametrize(("kind", "scaled"), [("INT2", "per tensor"), ("INT4", "by blocks"), ("UINT4", "per tensor")])
+def test_no_way_of_quantizing_is_taken_for_float(kind: str, scaled: str) -> None:
+    tensor, quantization = schema.TensorT(), schema.QuantizationParametersT()
+    tensor.type, tensor.quantization = getattr(schema.TensorType, kind), quantization
+    if scaled == "by blocks":
+        quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+        quantization.details = schema.BlockwiseQuantizationT()
+    else:
+        quantization.scale = [0.5]
+    graph, model = schema.SubGraphT(), schema.ModelT()
+    graph.tensors, model.subgraphs = [tensor], [graph]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with pytest.raises(SourceError, match=rf"is quantized \({kind.lower()}\)"):
+        _refuse_quantized(Path("m.tflite"), _flatbuffer(bytes(builder.Output())))
+
+
 def test_damaged_files_are_refused(shared_data: Path, tmp_path: Path) -> None:
     content = (shared_data / "tflm" / "hello_world_float.tflite").read_bytes()
     for number, broken in enumerate([content[:1000], content[:8] + b"\xff" * 500]):
@@ -55,8 +74,6 @@ def test_damaged_files_are_refused(shared_data: Path, tmp_path: Path) -> None:
 
 def test_nan_weights_are_refused(shared_data: Path, tmp_path: Path) -> None:
     content = (shared_data / "tflm" / "hello_world_float.tflite").read_bytes()
-    from edgeship.source.tflite import _constants, _flatbuffer
-
     _, values = next(item for item in _constants(_flatbuffer(content)) if item[1].size > 4)
     broken = values.copy()
     broken[2] = np.nan

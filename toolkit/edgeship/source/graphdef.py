@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeship.archives import implausible
-from edgeship.errors import SourceError
+from edgeship.errors import SourceError, first_line
 from edgeship.names import safe_names
 from edgeship.source.hashing import check_weights, hash_graph
 from edgeship.source.signature import Signature
@@ -192,7 +192,7 @@ def _imported(
         raise
     except Exception as error:
         raise SourceError(
-            f"{where} cannot be read by TensorFlow: {str(error).splitlines()[0][:300]}", remedy="Freeze it again."
+            f"{where} cannot be read by TensorFlow: {first_line(error)}", remedy="Freeze it again."
         ) from error
     _check_shapes(where, takes)
     names = [tensor.name.removesuffix(":0") for tensor in gives]

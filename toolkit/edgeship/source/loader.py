@@ -184,26 +184,34 @@ def save_live(model: Any, folder: Path, custom_objects: tuple[str, ...] = (), *,
     place, temporary = folder / f"model{suffix}", folder / f".saving{suffix}"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # tf_keras calls .h5 a legacy format
-                model.save(temporary)
-            temporary.replace(place)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:
-            exported = _exported(model, folder)
-            if exported is None:
-                raise SourceError(
-                    f"model {model.name!r} cannot be saved: {error}",
-                    remedy="Call it once on data, so that its inputs are known; or write get_config() for its classes.",
-                ) from error
-            return exported
-        finally:
-            temporary.unlink(missing_ok=True)
-        if allow_unsafe or _needs_nothing(place, custom_objects):
+        problem = _saved(model, temporary, place)
+        if problem is None and (allow_unsafe or _needs_nothing(place, custom_objects)):
             return place
-        return _exported(model, folder) or place
+        exported = _exported(model, folder)
+        if exported is not None:
+            return exported
+        if problem is None:
+            return place
+        raise SourceError(
+            f"model {model.name!r} cannot be saved: {problem}",
+            remedy="Call it once on data, so that its inputs are known; or write get_config() for its classes.",
+        ) from problem
+
+
+def _saved(model: Any, temporary: Path, place: Path) -> Exception | None:
+    """Save a model at `place`, whole or not at all; what the framework says where it cannot."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # tf_keras calls .h5 a legacy format
+            model.save(temporary)
+        temporary.replace(place)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - frameworks raise anything
+        return error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return None
 
 
 def _needs_nothing(file: Path, custom_objects: tuple[str, ...]) -> bool:

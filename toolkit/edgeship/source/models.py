@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeship.errors import MissingPackageError, SourceError
+from edgeship.errors import MissingPackageError, SourceError, first_line
 from edgeship.files import storage_errors
 from edgeship.names import safe_names
 from edgeship.references import resolve
@@ -25,6 +25,8 @@ from edgeship.source.signature import Signature
 from edgeship.types import TensorSpec
 
 _KERAS_3 = 3
+#: Functions of Keras 2 that Keras 3 reads under the same name and computes otherwise.
+_CHANGED = frozenset({"hard_sigmoid"})
 #: What TensorFlow takes for the name of a scope.
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 #: Arguments that Keras 2 wrote and Keras 3 does not know, with the value at which they do nothing.
@@ -183,11 +185,27 @@ def choose_loader(
     except Exception as error:
         failures["tf_keras"] = error
         if model is not None:
+            _refuse_changed(path, description, error)
             return model, "keras"
         raise _unreadable(path, failures) from error
     if model is not None and _agree(model, reference):
         return model, "keras"
     return reference, "tf_keras"
+
+
+def _refuse_changed(path: Path, description: Description, error: Exception) -> None:
+    """Raise SourceError where Keras 3 would silently compute something else than the Keras that wrote a file."""
+    stack: list[Any] = [description.config]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str) and value in _CHANGED:
+            raise SourceError(
+                f"{path.name} was not written by Keras 3, in which {value} is another function, and tf_keras cannot "
+                f"read it ({first_line(error)})",
+                remedy="Give classes for tf_keras as --custom-objects, or load it with the Keras that wrote it and "
+                "export a SavedModel.",
+            )
+        stack += value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
 
 
 def _major(version: str) -> int:
@@ -197,11 +215,7 @@ def _major(version: str) -> int:
 
 
 def _unreadable(path: Path, failures: Mapping[str, Exception]) -> SourceError:
-    def short(error: Exception) -> str:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        return lines[0][:300]
-
-    found = "; ".join(f"{framework}: {short(error)}" for framework, error in failures.items())
+    found = "; ".join(f"{framework}: {first_line(error)}" for framework, error in failures.items())
     return SourceError(
         f"{path.name} cannot be loaded ({found})",
         remedy="If it uses layers or functions of your own, name them: --custom-objects your_module:YourLayer",
@@ -291,7 +305,7 @@ def _called(model: Any, structure: Any) -> Any:
         return model(structure, training=False)
     except TypeError as error:
         raise SourceError(
-            f"model {model.name!r} cannot be called with the inputs it was built for: {str(error).splitlines()[0]}",
+            f"model {model.name!r} cannot be called with the inputs it was built for: {first_line(error)}",
             remedy="Let call() take one argument (a tensor, a list or a dict of them) beside training.",
         ) from error
 

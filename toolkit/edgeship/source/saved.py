@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeship.errors import SourceError
+from edgeship.errors import SourceError, first_line
 from edgeship.names import safe_names
 from edgeship.source.graphdef import float_constants
 from edgeship.source.hashing import check_weights, hash_graph
@@ -31,7 +31,7 @@ def load_saved_model(path: Path, *, allow_unsafe: bool) -> Any:
         raise
     except Exception as error:
         raise SourceError(
-            f"{path.name} cannot be loaded as a SavedModel: {str(error).splitlines()[0][:300]}",
+            f"{path.name} cannot be loaded as a SavedModel: {first_line(error)}",
             remedy="Copy the whole folder again (saved_model.pb and variables/).",
         ) from error
 
@@ -51,7 +51,7 @@ def inspect_saved_model(path: Path, allow_unsafe: bool, wanted: str | None) -> S
         frozen = convert_variables_to_constants_v2(function)
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         raise SourceError(
-            f"{path.name}: {key!r} changes variables when it runs: {str(error).splitlines()[0][:300]}",
+            f"{path.name}: {key!r} changes variables when it runs: {first_line(error)}",
             remedy="Export it without state: random numbers with a seed that counts, stateful layers.",
         ) from error
     weights: Iterable[tuple[str, Any]] = ((v.name, v.numpy()) for v in function.variables)

@@ -16,6 +16,9 @@ from edgeship.source.hashing import check_weights
 from edgeship.source.kinds import NO_SOURCES
 from edgeship.types import Source, TensorSpec
 
+#: Types of TFLite tensors that stand for real numbers where they have a scale.
+_QUANTIZED = frozenset({"INT2", "INT4", "UINT4", "INT8", "UINT8", "INT16"})
+
 
 def inspect_tflite(path: Path) -> Source:
     """Look at a float .tflite file; needs ai-edge-litert only.
@@ -88,7 +91,9 @@ def _refuse_quantized(path: Path, model: Any) -> None:
     for tensor in _tensors(model):
         kind = names.get(tensor.Type(), str(tensor.Type()))
         quantization = tensor.Quantization()
-        if kind in ("INT4", "INT8", "UINT8", "INT16") and quantization is not None and quantization.ScaleLength():
+        # Scales of blocks and custom ones lie in the details.
+        scaled = quantization is not None and (quantization.ScaleLength() or quantization.DetailsType())
+        if kind in _QUANTIZED and scaled:
             why, remedy = NO_SOURCES["quantized .tflite"]
             raise SourceError(f"{path.name} is quantized ({kind.lower()}): {why}", remedy=remedy)
 

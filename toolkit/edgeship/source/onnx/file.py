@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeship.archives import implausible
-from edgeship.errors import MissingPackageError, SourceError
+from edgeship.errors import MissingPackageError, SourceError, first_line
 from edgeship.names import safe_names
 from edgeship.source.hashing import check_weights
 from edgeship.source.kinds import NO_SOURCES
@@ -104,9 +104,7 @@ def read_onnx(path: Path) -> Any:
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise SourceError(
-            f"{path.name} is no valid ONNX model: {str(error).splitlines()[0][:300]}", remedy=_REMEDY
-        ) from error
+        raise SourceError(f"{path.name} is no valid ONNX model: {first_line(error)}", remedy=_REMEDY) from error
     for graph in _graphs(model.graph):
         _fill_in(path, graph)
     return model

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeship.errors import UnsupportedModelError
+from edgeship.errors import UnsupportedModelError, first_line
 from edgeship.source.onnx.file import fed
 from edgeship.source.onnx.values import Known, Tensor, Value, is_known, plain
 
@@ -124,7 +124,7 @@ def _run(call: Call) -> list[Value]:
     except UnsupportedModelError:
         raise
     except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:
-        raise _unsupported(node, str(error).splitlines()[0][:300] if str(error) else type(error).__name__) from error
+        raise _unsupported(node, first_line(error)) from error
 
 
 def _values(result: Result) -> list[Value]:
