@@ -1,6 +1,6 @@
 """Compare files of real models by slice, simulate how often that errs, and write docs/slices.md.
 
-python -m tests.acceptance.slices [--only simulated,resnet8,adult,autoencoder]
+python -m tests.acceptance.slices [--only simulated,limits,resnet8,adult,autoencoder]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeship.codec import to_data
 from edgeship.files import write_text
 from edgeship.metrics import AreaUnderCurve
 from edgeship.types import Report, SliceStudy
-from tests.acceptance.slices import adult, machine, others, page, simulated
+from tests.acceptance.slices import adult, limits, machine, others, page, simulated
 
 HERE = Path(__file__).parent
 RECORDS = HERE / "records"
@@ -31,6 +31,8 @@ _BASE = HERE.parents[3] / "shared" / "data" / "base" / "resnet8_cifar10_jpeg.ker
 _SIZES = (30, 50, 100, 200)
 #: Data sets of a simulation, and shares that break in the planted slice.
 _SETS, _PLANTED = 200, (0.06, 0.08, 0.10, 0.12, 0.15)
+#: Data sets of the simulation of a limit.
+_HELD = 500
 
 
 def simulate() -> dict[str, Any]:
@@ -111,6 +113,7 @@ def _short(study: SliceStudy) -> dict[str, Any]:
 
 TASKS: dict[str, Callable[[], dict[str, Any]]] = {
     "simulated": simulate,
+    "limits": lambda: limits.measure(_HELD),
     "resnet8": resnet8,
     "adult": adults,
     "autoencoder": autoencoder,

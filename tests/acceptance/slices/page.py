@@ -28,6 +28,7 @@ def tables(records: Record) -> str:
     """All that was measured, as Markdown."""
     parts = [
         *_rates(records["simulated"]),
+        *_limits(records["limits"]),
         *_resnet8(records["resnet8"]),
         *_adult(records["adult"]),
         *_machine(records["autoencoder"]),
@@ -93,6 +94,44 @@ def _others(found: Record) -> list[str]:
     for n, held in areas.items():
         lines.append(f"| auc | {n} | {_percent(held['percentile'], 1)} | {_percent(held['bca'], 1)} | |")
     return [*lines, ""]
+
+
+def _limits(found: Record) -> list[str]:
+    """How often the gate fails a file that exceeds nothing, and one that does."""
+    sets, slices = found["sets"], found["slices"]
+    shares = list(next(iter(found["exact"].values())))
+    smaller = ", ".join(f"{_percent(rate, 1)} with {n}" for n, rate in found["smaller"].items())
+    held = ", ".join(f"{_percent(r['fails'])} where it loses {points} points" for points, r in found["found"].items())
+    return [
+        "### How often the gate fails",
+        "",
+        (
+            f"{sets} simulated data sets of {slices} slices with {found['samples']} samples each ({sets // 5} of AUC); "
+            "2 % of the samples are fixed. No slice exceeds the limit: each `fail` is false. To compare: how often "
+            "some interval of 95 % lies beyond the limit."
+        ),
+        "",
+        "| What happens to all slices | The gate fails | Some interval is beyond the limit |",
+        "|---|--:|--:|",
+        *(f"| {name} | {_percent(r['fails'], 1)} | {_percent(r['beyond'])} |" for name, r in found["false"].items()),
+        "",
+        (
+            f"Where each of {slices} slices loses exactly the limit, the gate fails at these rates, exact over all "
+            "outcomes, by the share of samples that are fixed:"
+        ),
+        "",
+        f"| Limit, points | {' | '.join(f'{share} %' for share in shares)} |",
+        f"|--:{'|--:' * len(shares)}|",
+        *(
+            f"| {limit} | {' | '.join(_percent(rate, 1) for rate in rates.values())} |"
+            for limit, rates in found["exact"].items()
+        ),
+        "",
+        f"The largest rate of such a table for slices of fewer samples: {smaller}.",
+        "",
+        f"Where one slice of {slices} exceeds a limit of 3, the gate fails in {held}.",
+        "",
+    ]
 
 
 def _resnet8(found: Record) -> list[str]:

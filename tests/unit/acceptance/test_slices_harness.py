@@ -15,6 +15,8 @@ def test_the_page_is_made_of_the_records() -> None:
         assert rates["null called"] <= 0.05
         assert rates["another slice called"] <= 0.05
     assert records["simulated"]["rates"]["10"]["planted found"] >= 0.9
+    assert max(rates["fails"] for rates in records["limits"]["false"].values()) <= 0.05
+    assert max(max(rates.values()) for rates in records["limits"]["exact"].values()) <= 0.06
     assert {study["artifact"] for study in records["resnet8"]["studies"]} >= {"tflite/int8", "tflite/int4"}
     for name in ("resnet8", "adult"):
         assert not any("flips" in study for study in records[name]["studies"])  # no samples of others

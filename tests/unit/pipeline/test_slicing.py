@@ -16,6 +16,7 @@ from edgeship.metrics import get_metric
 from edgeship.pipeline import slicing
 from edgeship.pipeline.checks import Baseline
 from edgeship.pipeline.slicing import Found, Wishes
+from edgeship.report import slices
 from edgeship.types import Artifact, Dataset, TensorSpec
 from edgeship.verify import GatePolicy, Outputs
 
@@ -107,6 +108,23 @@ def test_outputs_that_are_no_numbers_count_as_wrong(tmp_path: Path) -> None:
     study, (gate,) = studied(dataset(tmp_path), np.full((N, 2), np.nan), Wishes(max_drop=5.0))
     assert study.overall.after == 0.0
     assert gate.status == "fail"
+
+
+def test_a_slice_whose_values_are_no_numbers_fails_the_gate(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
+    city = np.where(np.arange(N) < 40, "small", "large")
+    arrays = {"x_train": x, "x_test": x, "slice_train.city": city, "slice_test.city": city}
+    spec = (TensorSpec("x", (None, 4), "float32"),)
+    data = from_arrays(arrays, spec, spec, DataOptions(task="reconstruction"), tmp_path)
+    original, metric = Outputs({"x": x + 0.1}), get_metric(None, data)
+    base = Baseline(data, original, {}, metric, STRICT, prepared(Wishes(max_drop=5.0), data))
+    found = original.arrays["x"].copy()
+    found[7] = np.nan
+    study, (gate,) = slicing.study(base, Found(artifact(), "litert", metric.per_sample(found, x), found, False))
+    assert (gate.status, gate.n, gate.detail) == ("fail", 40, "city=small: not a number")
+    assert [row.slice for row in study.rows] == ["city=small", "city=large"]
+    assert slices.headline(study) == "2 slices tested: 1 lost significantly, city=small most (not a number)."
+    assert [worst.cells[5] for worst in slices.worst((study,))] == ["not a number"]
 
 
 def test_errors_of_a_reconstruction_show_what_became_worse(tmp_path: Path) -> None:

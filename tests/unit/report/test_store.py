@@ -209,6 +209,7 @@ LATER = {
     "Stage": {"macs", "files"},
     "Artifact": {"layers", "notes", "sources"},
     "Preprocessing": {"mean", "std", "value_range"},
+    "SliceRow": {"p_limit"},
     "Report": {"attempts", "emulations", "estimates", "unmeasured", "slices", "exhibits"},
     "Measurement": {"preprocessing_ms", "postprocessing_ms", "batch", "streaming", "energy", "repeats"}
     | {"group", "parity", "page", "profile"},

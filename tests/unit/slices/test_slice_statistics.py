@@ -11,12 +11,14 @@ from sklearn import metrics as sklearn_metrics
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
-from tests.acceptance.slices import simulated
+from tests.acceptance.slices import limits, simulated
 
 from edgeship import verify
 from edgeship.metrics import Accuracy, AreaUnderCurve, MeanIntersectionOverUnion, MeanSquaredError
 from edgeship.slices import compare
 from edgeship.slices.answers import answers, calibration
+from edgeship.slices.comparison import Settings, contrast
+from edgeship.slices.definitions import Slice
 from edgeship.slices.occlusion import spearman
 from edgeship.slices.statistics import estimate, excess, holm, mcnemar
 
@@ -133,6 +135,72 @@ def test_the_excess_is_over_the_change_of_all_samples() -> None:
     value, low, high = excess(part, rest)
     assert value == pytest.approx(part.delta - (found.mean() - base.mean()), **CLOSE)
     assert low < value < high
+
+
+def test_a_slice_that_stayed_lost_less_than_all_samples() -> None:
+    rng = np.random.default_rng(7)
+    base = rng.gamma(2, 1, 400)
+    first = np.arange(400) < 200
+    rows = contrast(MeanSquaredError(), base, np.where(first, base, base + 1), [Slice("first", first)], Settings()).rows
+    assert (rows[0].low, rows[0].high) == (0.0, 0.0)
+    assert rows[0].excess == pytest.approx(-0.5, **CLOSE)
+    assert rows[0].excess_low < 0
+    (exact,) = contrast(MeanSquaredError(), base, base, [Slice("first", first)], Settings(), exact=True).rows
+    assert (exact.excess, exact.excess_low, exact.excess_high) == (0.0, 0.0, 0.0)
+
+
+def test_a_slice_whose_metric_is_no_number_any_more_is_lost_however_few_its_samples() -> None:
+    base, part = np.ones(100), Slice("part", np.arange(100) < 10)
+    for bad in (np.nan, np.inf):
+        found = np.where(np.arange(100) < 3, bad, 1.0)
+        compared = contrast(MeanSquaredError(), base, found, [part, Slice("rest", ~part.mask)], Settings(limit=5.0))
+        row, rest = compared.rows
+        assert (row.slice, row.status, row.no_number, row.lost, row.broken) == ("part", "fail", True, True, 3)
+        assert (rest.status, rest.lost) == ("pass", False)
+        assert compared.small == ()
+    (undefined,) = contrast(MeanSquaredError(), found, base, [part], Settings(limit=5.0)).small
+    assert (undefined.note, undefined.status) == ("fewer than 30 samples", None)
+
+
+def test_the_test_of_a_limit_is_that_of_other_computations() -> None:
+    rng = np.random.default_rng(8)
+    before = np.ones(200)
+    after = before + rng.normal(0.1, 0.3, 200)
+    grown = estimate(MeanSquaredError(), before, after).spread
+    theirs = stats.ttest_1samp(100 * (after - before), 7.0, alternative="greater").pvalue
+    assert grown.above(7.0) == pytest.approx(theirs, **CLOSE)
+    assert estimate(MeanSquaredError(), np.ones(1), np.full(1, 2.0)).spread.above(0.0) == 1.0
+    certain = estimate(MeanSquaredError(), np.ones(5), np.full(5, 1.5)).spread
+    assert (certain.above(49.9), certain.above(50.0)) == (0.0, 1.0)
+
+    right = np.where(np.arange(200) < 24, 0.0, 1.0)
+    for metric, (one, other) in ((Accuracy(), (np.ones(200), right)), (Accuracy(), (right, np.ones(200)))):
+        found = estimate(metric, one, other)
+        # At either end of the interval of 95 %, a one-sided test has 2.5 %.
+        assert found.spread.above(found.drop.interval[0]) == pytest.approx(0.025, **CLOSE)
+        assert found.spread.above(found.drop.interval[1]) == pytest.approx(0.975, **CLOSE)
+
+    labels = rng.random(300) < 0.4
+    score = rng.normal(size=300) + 1.5 * labels
+    rows = [AreaUnderCurve().per_sample(s[:, None], labels.astype(int)) for s in (score, score + rng.normal(size=300))]
+    found = estimate(AreaUnderCurve(), *rows)
+    ends = [found.spread.above(end) for end in found.drop.interval]
+    assert ends == pytest.approx([0.025, 0.975], abs=0.01)  # of percentiles: nearly
+
+
+def test_a_slice_fails_its_limit_only_after_the_correction() -> None:
+    """Of 100 slices that lose exactly the limit, hardly any fails; without the correction, one does in most builds."""
+    rates = limits.failing(Accuracy(), limits.accuracies(1.0), 1.0, sets=40)
+    assert rates["beyond"] > 0.6
+    assert rates["fails"] <= 0.05
+    assert limits.failing(Accuracy(), limits.accuracies(0.0, 18.0), 3.0, sets=10)["fails"] >= 0.8
+
+
+def test_exactly_at_the_limit_the_gate_fails_at_its_level() -> None:
+    """Exact over all outcomes of 100 slices of 250 samples, where up to 30 % of the samples are fixed."""
+    for rates in limits.exact().values():
+        assert max(rates.values()) < 0.06
+        assert rates["10"] < 0.05
 
 
 def test_intervals_of_proportions_hold_the_truth_at_the_stated_rate() -> None:

@@ -35,12 +35,7 @@ class Worst:
 
 def worst(studies: Iterable[SliceStudy]) -> list[Worst]:
     """Of all files: slices that lost significantly, or fail their limit, the largest drop first."""
-    found = [
-        Worst(study, row)
-        for study in studies
-        for row in study.rows
-        if row.status == "fail" or (row.significant and row.drop is not None and row.drop.value > 0)
-    ]
+    found = [Worst(study, row) for study in studies for row in study.rows if row.status == "fail" or row.lost]
     return sorted(found, key=lambda w: (-w.row.drop.value if w.row.drop else -math.inf, w.row.slice))
 
 
@@ -51,7 +46,7 @@ def number(value: int | None) -> str:
 
 def drop_text(row: SliceRow) -> str:
     """`+4.20 [+1.10, +7.30]`; positive is worse."""
-    return change_text(row.drop) if row.drop is not None else DASH
+    return change_text(row.drop) if row.drop is not None else "not a number" if row.no_number else DASH
 
 
 def p_text(row: SliceRow) -> str:
@@ -87,7 +82,7 @@ def headline(study: SliceStudy) -> str:
     total = len(study.rows)
     if study.overall.drop is not None and study.overall.drop.interval == (0.0, 0.0) and not study.flips:
         return "each sample has the result that it had before."
-    lost = [row for row in study.rows if row.significant and row.drop is not None and row.drop.value > 0]
+    lost = [row for row in study.rows if row.lost]
     tested = f"{total} {'slice' if total == 1 else 'slices'} tested"
     if study.small:
         tested += f", {len(study.small)} not"
@@ -96,7 +91,8 @@ def headline(study: SliceStudy) -> str:
     if not lost:
         return f"{tested}: none lost significantly."
     first = lost[0]
-    return f"{tested}: {len(lost)} lost significantly, {first.slice} most ({drop_text(first)} {study.unit})."
+    drop = drop_text(first) if first.no_number else f"{drop_text(first)} {study.unit}"
+    return f"{tested}: {len(lost)} lost significantly, {first.slice} most ({drop})."
 
 
 def forest(study: SliceStudy) -> list[Chart]:

@@ -13,7 +13,7 @@ from edgeship.contracts import Metric
 from edgeship.errors import DataError
 from edgeship.metrics import Accuracy, AreaUnderCurve, MeanIntersectionOverUnion, MeanSquaredError
 from edgeship.slices.definitions import Slice, Wanted, slices_of
-from edgeship.slices.statistics import Estimate, estimate, excess, holm, is_mean
+from edgeship.slices.statistics import Estimate, estimate, excess, holm, is_mean, signs
 from edgeship.types import Array, GateStatus, SliceRow
 
 #: Fewer samples than this are not tested: with 30, a fifth of them must break before the test can notice.
@@ -53,6 +53,19 @@ class Compared:
     small: tuple[SliceRow, ...]
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """Two results of the same samples; `exact`: nothing changed and nothing can have."""
+
+    metric: Metric
+    base: Array
+    found: Array
+    exact: bool
+
+    def of(self, rows: Any) -> Estimate:
+        return estimate(self.metric, self.base[rows], self.found[rows])
+
+
 def compare(
     base: Any,
     compressed: Any,
@@ -84,21 +97,24 @@ def compare(
         p_adjusted, significant, excess (over the change of all samples). Significant losses first, then by loss.
 
     Raises:
-        DataError: for arrays that do not fit each other, or a metric that is not known.
+        DataError: for arrays that do not fit each other, two slices of one name, or a metric that is not known.
     """
-    if metric not in METRICS:
-        raise DataError(f"no metric is called {metric!r} here", remedy=f"Allowed: {', '.join(METRICS)}.")
-    before, after = (np.asarray(rows) for rows in (base, compressed))
+    before, after = _numbers(base), _numbers(compressed)
     columns = {str(name): np.asarray(values) for name, values in groups.items()}
     wanted = [*(Wanted(name) for name in columns), *(Wanted(*map(str, pair)) for pair in pairs)]
-    _check(before, after, columns)
-    if before.dtype.kind == "b":
-        before, after = before.astype(np.float64), after.astype(np.float64)
+    _check(metric, before, after, columns)
     found = contrast(METRICS[metric], before, after, slices_of(columns, wanted), Settings(min_n, level))
     return (*found.rows, *found.small)
 
 
-def _check(before: Array, after: Array, columns: Mapping[str, Array]) -> None:
+def _numbers(rows: Any) -> Array:
+    found = np.asarray(rows)
+    return found.astype(np.float64) if found.dtype.kind == "b" else found
+
+
+def _check(metric: str, before: Array, after: Array, columns: Mapping[str, Array]) -> None:
+    if metric not in METRICS:
+        raise DataError(f"no metric is called {metric!r} here", remedy=f"Allowed: {', '.join(METRICS)}.")
     if before.ndim not in (1, 2) or before.shape != after.shape or len(before) == 0:
         raise DataError(
             f"results of shape {before.shape} and {after.shape} are not of the same samples",
@@ -127,46 +143,60 @@ def contrast(
         settings: how.
         exact: nothing changed and nothing can have: intervals have no width (see `edgeship.verify.file_drop`).
     """
-    everything = estimate(metric, base, found)
-    tested: list[tuple[Slice, Estimate]] = []
+    pair = _Pair(metric, base, found, exact)
+    rows: list[SliceRow] = []
     small: list[SliceRow] = []
+    tested: list[Slice] = []
     for part in slices:
-        n = int(part.mask.sum())
-        if n < settings.min_n:
-            small.append(_untested(metric, base, found, part, f"fewer than {settings.min_n} samples"))
-            continue
-        measured = estimate(metric, base[part.mask], found[part.mask])
-        if measured.finite:
-            tested.append((part, measured))
+        row = _untested(pair, part)
+        if row.no_number:  # that is certain with one sample: it needs no test
+            rows.append(replace(row, status=None if settings.limit is None else "fail"))
+        elif row.n < settings.min_n:
+            small.append(replace(row, note=f"fewer than {settings.min_n} samples"))
+        elif row.before is None:
+            small.append(replace(row, note=f"{metric.name} is not defined here"))
         else:
-            small.append(_untested(metric, base, found, part, f"{metric.name} is not defined here"))
-    adjusted = holm([measured.p for _, measured in tested])
-    rows = [
-        _with_excess(
-            replace(_row(part.name, measured, settings, exact=exact), p_adjusted=p, significant=p < settings.level),
-            metric,
-            (base, found),
-            (part, measured, everything),
-        )
-        for (part, measured), p in zip(tested, adjusted, strict=True)
-    ]
+            tested.append(part)
+    everything = pair.of(slice(None))
+    rows += _tested(pair, tested, everything, settings)
     return Compared(
-        _row("all", everything, replace(settings, limit=None), exact=exact),
+        _row("all", everything, exact=exact),
         tuple(sorted(rows, key=_badness)),
         tuple(sorted(small, key=lambda row: (-row.n, row.slice))),
     )
 
 
-def _badness(row: SliceRow) -> tuple[bool, float, str]:
-    drop = row.drop.value if row.drop else 0.0
-    return (not (row.significant and drop > 0), -drop, row.slice)
+def _badness(row: SliceRow) -> tuple[bool, bool, float, str]:
+    return (not row.no_number, not row.lost, -row.drop.value if row.drop else 0.0, row.slice)
+
+
+def _untested(pair: _Pair, part: Slice) -> SliceRow:
+    base, found = pair.base[part.mask], pair.found[part.mask]
+    before, after = pair.metric.value(base), pair.metric.value(found)
+    broken, fixed = signs(pair.metric, base, found) if base.ndim == 1 else (None, None)
+    values = (_number(before), _number(after), _number(after - before))
+    return SliceRow(part.name, len(base), *values, broken=broken, fixed=fixed)
 
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _row(name: str, found: Estimate, settings: Settings, *, exact: bool) -> SliceRow:
+def _tested(pair: _Pair, parts: Sequence[Slice], everything: Estimate, settings: Settings) -> list[SliceRow]:
+    """Rows with intervals and both tests, of no change and of the limit; Holm's correction is over these slices."""
+    measured = [pair.of(part.mask) for part in parts]
+    adjusted = holm([one.p for one in measured])
+    limit = settings.limit
+    above = [None] * len(parts) if limit is None else holm([one.spread.above(limit) for one in measured])
+    rows = []
+    for part, one, p, p_limit in zip(parts, measured, adjusted, above, strict=True):
+        row = _with_excess(_row(part.name, one, exact=pair.exact), pair, part, (one, everything))
+        row = replace(row, p_adjusted=p, significant=p < settings.level, p_limit=p_limit)
+        rows.append(replace(row, status=_status(row, settings)))
+    return rows
+
+
+def _row(name: str, found: Estimate, *, exact: bool) -> SliceRow:
     low, high, drop = found.low, found.high, found.drop
     if exact:
         low = high = 0.0
@@ -184,37 +214,30 @@ def _row(name: str, found: Estimate, settings: Settings, *, exact: bool) -> Slic
         fixed=found.fixed,
         p=_number(found.p),
         drop=drop if known else None,
-        status=status(drop.interval, settings.limit) if known and settings.limit is not None else None,
     )
 
 
-def status(interval: tuple[float, float], limit: float) -> GateStatus:
-    """`pass`: all of the interval is within the limit; `fail`: none of it is; else `inconclusive`."""
-    low, high = interval
-    return "pass" if high <= limit else "fail" if low > limit else "inconclusive"
+def _status(row: SliceRow, settings: Settings) -> GateStatus | None:
+    """`pass`: all of the interval is within the limit. `fail`: none of it is, and that remains after the correction.
+
+    Of many intervals of 95 % each, some lie beyond a limit that no slice exceeds. A `pass` needs no correction: the
+    gate passes only where every slice does.
+    """
+    if settings.limit is None or row.drop is None or row.p_limit is None:
+        return None
+    low, high = row.drop.interval
+    if high <= settings.limit:
+        return "pass"
+    return "fail" if low > settings.limit and row.p_limit < settings.level else "inconclusive"
 
 
-def _with_excess(
-    row: SliceRow, metric: Metric, results: tuple[Array, Array], which: tuple[Slice, Estimate, Estimate]
-) -> SliceRow:
+def _with_excess(row: SliceRow, pair: _Pair, part: Slice, measured: tuple[Estimate, Estimate]) -> SliceRow:
     """The row with its excess over all samples; an interval only for means, and where others are left."""
-    base, found = results
-    part, measured, everything = which
-    others = ~part.mask
-    if row.low == row.high == 0:  # nothing changed, and nothing can have
+    if pair.exact:
         return replace(row, excess=0.0, excess_low=0.0, excess_high=0.0)
-    if not is_mean(metric, base) or others.sum() < 2:
-        return replace(row, excess=_number(measured.delta - everything.delta))
-    value, low, high = excess(measured, estimate(metric, base[others], found[others]))
+    mine, everything = measured
+    others = ~part.mask
+    if not is_mean(pair.metric, pair.base) or others.sum() < 2:
+        return replace(row, excess=_number(mine.delta - everything.delta))
+    value, low, high = excess(mine, pair.of(others))
     return replace(row, excess=_number(value), excess_low=_number(low), excess_high=_number(high))
-
-
-def _untested(metric: Metric, base: Array, found: Array, part: Slice, note: str) -> SliceRow:
-    a, b = base[part.mask], found[part.mask]
-    before, after = metric.value(a), metric.value(b)
-    down = up = None
-    if a.ndim == 1:
-        down, up = int((b < a).sum()), int((b > a).sum())
-        down, up = (down, up) if metric.direction == "maximize" else (up, down)
-    delta = _number(after - before)
-    return SliceRow(part.name, len(a), _number(before), _number(after), delta, broken=down, fixed=up, note=note)

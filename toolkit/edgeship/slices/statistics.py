@@ -41,15 +41,20 @@ def mcnemar(broken: int, fixed: int) -> float:
     return min(1.0, 2 * float(special.bdtr(min(broken, fixed), broken + fixed, 0.5)))
 
 
-def proportions_interval(broken: int, fixed: int, n: int) -> tuple[float, float]:
-    """95 % interval of the change of a share of right samples, of which `broken` fell and `fixed` rose.
+def proportions(broken: int, fixed: int, n: int) -> tuple[float, float]:
+    """Centre and standard error of the change of a share of right samples, of which `broken` fell and `fixed` rose.
 
-    The adjusted Wald interval for paired proportions (Bonett and Price, Journal of Educational and Behavioral
-    Statistics 37, 2012): one pseudo-sample more on each side. It has a width where nothing changed, too.
+    The adjusted Wald method for paired proportions (Bonett and Price, Journal of Educational and Behavioral Statistics
+    37, 2012): one pseudo-sample more on each side. It has a width where nothing changed, too.
     """
     down, up = (broken + 1) / (n + 2), (fixed + 1) / (n + 2)
-    half = Z95 * math.sqrt((down + up - (up - down) ** 2) / (n + 2))
-    return up - down - half, up - down + half
+    return up - down, math.sqrt((down + up - (up - down) ** 2) / (n + 2))
+
+
+def proportions_interval(broken: int, fixed: int, n: int) -> tuple[float, float]:
+    """95 % interval of that change."""
+    centre, error = proportions(broken, fixed, n)
+    return centre - Z95 * error, centre + Z95 * error
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -66,8 +71,25 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """What an estimate is distributed around: its centre, standard error, and Student's degrees of freedom."""
+
+    centre: float
+    error: float
+    freedom: float = math.inf
+
+    def above(self, limit: float) -> float:
+        """P of the one-sided test that the truth is at most `limit`; 1 where nothing is known."""
+        if not (math.isfinite(self.centre) and math.isfinite(self.error)):
+            return 1.0
+        if self.error == 0:
+            return 0.0 if self.centre > limit else 1.0
+        return float(_special().stdtr(self.freedom, (limit - self.centre) / self.error))
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """What became of a metric on some samples; fields as of `SliceRow`."""
+    """What became of a metric on some samples; fields as of `SliceRow`, and the `spread` of `drop`."""
 
     n: int
     before: float
@@ -79,6 +101,7 @@ class Estimate:
     fixed: int | None
     p: float
     drop: Change
+    spread: Spread
 
     @property
     def finite(self) -> bool:
@@ -92,7 +115,8 @@ def estimate(metric: Metric, base: Array, found: Array, seed: int = 0) -> Estima
     Right and wrong: `proportions_interval`, `mcnemar`. Other means of one number a sample: Student's t on the paired
     differences; the interval of a drop in % of the value before is that of a ratio of means (delta method). Other
     metrics: percentiles of the paired bootstrap over samples (Efron and Tibshirani, An Introduction to the Bootstrap,
-    1993, chapter 13), and the normal test with its standard error (chapter 6).
+    1993, chapter 13), and the normal test with its standard error (chapter 6). The spread of the drop is the one that
+    its interval is made of; of a bootstrap the normal one, because its percentiles end at one of `RESAMPLES`.
 
     Args:
         metric: computes the value from rows.
@@ -113,46 +137,57 @@ def is_mean(metric: Metric, rows: Array) -> bool:
     return math.isclose(metric.value(rows), float(rows.mean()), rel_tol=1e-9, abs_tol=1e-12)
 
 
-def _signs(metric: Metric, base: Array, found: Array) -> tuple[int, int]:
-    """How many samples became worse, and better."""
+def signs(metric: Metric, base: Array, found: Array) -> tuple[int, int]:
+    """How many samples became worse, and better; a result that is no number any more is worse."""
     down, up = int((found < base).sum()), int((found > base).sum())
-    return (down, up) if metric.direction == "maximize" else (up, down)
+    worse, better = (down, up) if metric.direction == "maximize" else (up, down)
+    return worse + int((np.isnan(found) & ~np.isnan(base)).sum()), better
 
 
 def _proportions(metric: Metric, base: Array, found: Array) -> Estimate:
-    n, (broken, fixed) = len(base), _signs(metric, base, found)
+    n, (broken, fixed) = len(base), signs(metric, base, found)
     before, after = float(base.mean()), float(found.mean())
     down, up = (broken, fixed) if metric.direction == "maximize" else (fixed, broken)
     low, high = proportions_interval(down, up, n)
     drop = _drop(metric, (before, after), (low, high))
-    return Estimate(n, before, after, after - before, low, high, broken, fixed, mcnemar(broken, fixed), drop)
+    better, error = proportions(broken, fixed, n)
+    spread = Spread(-100 * better, 100 * error)
+    return Estimate(n, before, after, after - before, low, high, broken, fixed, mcnemar(broken, fixed), drop, spread)
 
 
 def _means(metric: Metric, base: Array, found: Array) -> Estimate:
-    n, (broken, fixed) = len(base), _signs(metric, base, found)
+    n, (broken, fixed) = len(base), signs(metric, base, found)
     change = np.asarray(found, np.float64) - base
     before, after = float(np.mean(base)), float(np.mean(found))
     low, high, p = student(change)
     drop = _drop(metric, (before, after), (low, high))
-    if metric.unit == "%" and before != 0:
+    error = abs(worse_by(metric, before, before + standard_error(change)))
+    if metric.unit == "%" and before != 0 and math.isfinite(error):
         ratio = (after - before) / abs(before)
-        half = 100 * (student((change - ratio * np.asarray(base) * np.sign(before)) / abs(before))[1])
-        value = drop.value
+        rest = 100 * (change - ratio * np.asarray(base) * np.sign(before)) / abs(before)
+        value, half, error = drop.value, student(rest)[1], standard_error(rest)
         drop = Change(value, (value - half, value + half), metric.unit)
-    return Estimate(n, before, after, after - before, low, high, broken, fixed, p, drop)
+    spread = Spread(drop.value, error, n - 1)
+    return Estimate(n, before, after, after - before, low, high, broken, fixed, p, drop, spread)
+
+
+def standard_error(change: Array) -> float:
+    """Of the mean of (N,) values; infinite for a single one, and where some are no numbers."""
+    if len(change) < 2 or not np.isfinite(change).all():
+        return math.inf
+    return float(change.std(ddof=1)) / math.sqrt(len(change))
 
 
 def student(change: Array) -> tuple[float, float, float]:
     """95 % interval of a mean by Student's t, and the p of mean zero."""
-    n, mean = len(change), float(change.mean())
-    spread = float(change.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
-    if spread == 0:
+    n, mean, error = len(change), float(change.mean()), standard_error(change)
+    if error == 0:
         return mean, mean, 1.0 if mean == 0 else 0.0
-    if not math.isfinite(spread):
+    if not math.isfinite(error):
         return -math.inf, math.inf, 1.0
     special = _special()
-    half = float(special.stdtrit(n - 1, 0.975)) * spread
-    return mean - half, mean + half, 2 * float(special.stdtr(n - 1, -abs(mean) / spread))
+    half = float(special.stdtrit(n - 1, 0.975)) * error
+    return mean - half, mean + half, 2 * float(special.stdtr(n - 1, -abs(mean) / error))
 
 
 def _drop(metric: Metric, values: tuple[float, float], interval: tuple[float, float]) -> Change:
@@ -167,7 +202,9 @@ def _resampled(metric: Metric, base: Array, found: Array, seed: int) -> Estimate
     before, after = metric.value(base), metric.value(found)
     if not (math.isfinite(before) and math.isfinite(after)):
         nothing = Change(math.nan, (math.nan, math.nan), metric.unit)
-        return Estimate(n, before, after, math.nan, math.nan, math.nan, None, None, math.nan, nothing)
+        return Estimate(
+            n, before, after, math.nan, math.nan, math.nan, None, None, math.nan, nothing, Spread(math.nan, math.nan)
+        )
     rng = np.random.default_rng(seed)
     values = np.array(
         [(metric.value(base[r]), metric.value(found[r])) for r in (rng.integers(0, n, n) for _ in range(RESAMPLES))]
@@ -179,7 +216,8 @@ def _resampled(metric: Metric, base: Array, found: Array, seed: int) -> Estimate
     spread, delta = float(np.nanstd(changes, ddof=1)), after - before
     p = 1.0 if spread == 0 and delta == 0 else math.erfc(abs(delta) / max(spread, 1e-300) / math.sqrt(2))
     drop = Change(worse_by(metric, before, after), (ends[0], ends[1]), metric.unit)
-    return Estimate(n, before, after, delta, low, high, None, None, p, drop)
+    around = Spread(drop.value, float(np.nanstd(drops, ddof=1)))
+    return Estimate(n, before, after, delta, low, high, None, None, p, drop, around)
 
 
 def excess(part: Estimate, rest: Estimate) -> tuple[float, float, float]:

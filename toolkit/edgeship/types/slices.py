@@ -21,13 +21,15 @@ class SliceRow:
         low, high: 95 % interval of `delta`; None where the slice was not tested.
         broken, fixed: samples whose result became worse, better; for accuracy right to wrong, wrong to right. None for
             metrics that are not one number a sample (AUC, mIoU).
-        p: of the test that nothing changed (exact McNemar for right and wrong, else permutation); None: not tested.
+        p: of the test that nothing changed (exact McNemar for right and wrong, paired t for other means, else by a
+            bootstrap); None: not tested.
         p_adjusted: the same after Holm's correction over all tested slices of this comparison.
         significant: whether `p_adjusted` is below the level.
         excess: `delta` minus that of all samples; `excess_low`, `excess_high`: its 95 % interval, where there is one.
         drop: how much worse, in the unit of gates (points, or % of the value before); positive is worse.
         status: against the limit of a slice; None without a limit, or where the slice was not tested.
         note: why a slice was not tested; empty where it was.
+        p_limit: of the one-sided test that the drop is within the limit, after the same correction; None without one.
     """
 
     slice: str
@@ -48,6 +50,17 @@ class SliceRow:
     drop: Change | None = None
     status: GateStatus | None = None
     note: str = ""
+    p_limit: float | None = None
+
+    @property
+    def no_number(self) -> bool:
+        """Whether the metric was a number and is none any more: the file gives NaN or infinity here."""
+        return self.before is not None and self.after is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the slice certainly lost something."""
+        return self.no_number or (self.significant and self.drop is not None and self.drop.value > 0)
 
 
 @dataclass(frozen=True)
@@ -159,7 +172,7 @@ class SliceStudy:
         min_n: slices with fewer samples are not tested.
         limit: of `--max-slice-drop`, in `unit`; None without one.
         overall: all samples.
-        rows: tested slices, worst first: significant ones, then by their drop.
+        rows: tested slices, worst first: those whose metric is no number any more, significant ones, then by drop.
         small: slices that were not tested, and why.
         changed: samples with another answer, wrong before and after; None where there are no answers.
     """
