@@ -40,8 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     picture = data_uri(np.zeros((8, 8, 3), np.uint8))
     shown = (
         Exhibit(0, "image", picture, facts={"time": "night"}),
-        Exhibit(1, "signal", values=(0.0, 1.0, 0.5)),
-        Exhibit(2, "row", values=(1.0, 2.5)),
+        Exhibit(1, "signal", values=(0.0, 1.0, 0.5), input="sound"),
+        Exhibit(2, "row", values=(1.0, 2.5), names=("age", "person[7]"), total=40),
     )
     return replace(report, slices=tuple(study(a.id) for a in report.artifacts[:3]), exhibits=shown)
 
@@ -60,6 +60,8 @@ def test_the_page_shows_slices_flips_and_maps(shown: tuple[str, str]) -> None:
     assert "few (5)" in text
     assert "night" in text
     assert "Where it looks" in text
+    assert "shown: sound" in text
+    assert "person[7] 2.5 2 of 40 values" in text
     sources = [value for tag, name, value in found.attributes if (tag, name) == ("img", "src")]
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
@@ -84,7 +86,7 @@ def test_hostile_text_is_shown_and_never_obeyed(made: Report, shown: tuple[str, 
         )
         for s in made.slices
     )
-    inputs = tuple(replace(e, picture=text, facts={text: text}) for e in made.exhibits)
+    inputs = tuple(replace(e, picture=text, facts={text: text}, names=(text,), input=text) for e in made.exhibits)
     html, markdown = page.pages(replace(made, slices=bad, exhibits=inputs))
     found = parsed(html)
     assert set(found.tags) <= set(known.tags) | {"br"}
@@ -114,6 +116,7 @@ def test_words() -> None:
     assert slices.drop_text(lost).startswith("+")
     assert slices.excess_text(lost, made).startswith("+")
     assert slices.drop_text(same).startswith("+0.00 [−")  # noqa: RUF001 - a proper minus
+    assert slices.values_text(Exhibit(0, "row", values=(1.0, 2.5))) == [("", "1"), ("", "2.5")]
     assert slices.drop_text(made.small[0]) == "–"  # noqa: RUF001 - a dash for no value
     assert [w.row.slice for w in slices.worst((made,))] == ["class=1"]
     assert slices.headline(replace(made, rows=())).startswith("no slice was tested")

@@ -210,6 +210,7 @@ LATER = {
     "Artifact": {"layers", "notes", "sources"},
     "Preprocessing": {"mean", "std", "value_range"},
     "SliceRow": {"p_limit"},
+    "Exhibit": {"names", "total", "input"},
     "Report": {"attempts", "emulations", "estimates", "unmeasured", "slices", "exhibits"},
     "Measurement": {"preprocessing_ms", "postprocessing_ms", "batch", "streaming", "energy", "repeats"}
     | {"group", "parity", "page", "profile"},

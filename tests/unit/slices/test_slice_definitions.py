@@ -12,7 +12,7 @@ from PIL import Image
 import edgeship
 from edgeship.errors import DataError
 from edgeship.slices.definitions import MAX_SLICES, QUALITIES, parse, quality, slices_of
-from edgeship.slices.exhibits import MOST, POINTS, SIDE, data_uri, exhibits
+from edgeship.slices.exhibits import MOST, POINTS, SIDE, VALUES, data_uri, exhibits
 from edgeship.types import Preprocessing
 
 SEX = np.array(["f", "m", "f", "m"])
@@ -135,11 +135,11 @@ def test_a_picture_is_a_png_of_the_input() -> None:
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(body))))
     assert np.array_equal(shown, pixels)
     images = np.stack([pixels, 255 - pixels]).astype(np.float32) / 255
-    first, second = exhibits(images, [1, 0, 1], {"time": np.array(["day", "night"])}, Preprocessing())
+    first, second = exhibits({"x": images}, [1, 0, 1], {"time": np.array(["day", "night"])}, Preprocessing())
     assert [first.index, second.index] == [0, 1]
     assert second.facts == {"time": "night"}
     assert np.array_equal(_decoded(first.picture), pixels)
-    (turned,) = exhibits(images[:1], [0], {}, Preprocessing(channels="BGR"))
+    (turned,) = exhibits({"x": images[:1]}, [0], {}, Preprocessing(channels="BGR"))
     assert np.array_equal(_decoded(turned.picture), pixels[..., ::-1])
 
 
@@ -149,10 +149,36 @@ def _decoded(uri: str) -> np.ndarray:
 
 def test_sizes_of_exhibits_are_bounded() -> None:
     rng = np.random.default_rng(0)
-    (large,) = exhibits(rng.random((1, 700, 300, 1)), [0], {}, Preprocessing())
+    (large,) = exhibits({"x": rng.random((1, 700, 300, 1))}, [0], {}, Preprocessing())
     assert max(_decoded(large.picture).shape) <= SIDE
-    assert len(exhibits(np.zeros((500, 3)), range(500), {}, Preprocessing())) == MOST
-    (signal,) = exhibits(rng.random((1, 16000, 1)), [0], {}, Preprocessing())
+    assert len(exhibits({"x": np.zeros((500, 3))}, range(500), {}, Preprocessing())) == MOST
+    (signal,) = exhibits({"x": rng.random((1, 16000, 1))}, [0], {}, Preprocessing())
     assert (signal.kind, len(signal.values)) == ("signal", POINTS)
-    (row,) = exhibits(np.array([[1.5, np.nan]]), [0], {}, Preprocessing())
-    assert (row.kind, row.values) == ("row", (1.5, 0.0))
+
+
+def test_of_a_long_row_those_values_are_shown_that_tell_the_sample() -> None:
+    table = np.random.default_rng(0).normal(size=(200, 40))
+    table[:, 0] = 1000.0  # large, and the same everywhere
+    table[7, [5, 33]] = 90.0, -90.0
+    (row,) = exhibits({"x": table}, [7], {}, Preprocessing())
+    assert (row.kind, row.total, len(row.values), row.input) == ("row", 40, VALUES, "")
+    assert {"[5]": 90.0, "[33]": -90.0}.items() <= dict(zip(row.names, row.values, strict=True)).items()
+    assert "[0]" not in row.names
+    assert list(row.names) == sorted(row.names, key=lambda name: int(name[1:-1]))
+    (row,) = exhibits({"x": np.array([[1.5, np.nan]])}, [0], {}, Preprocessing())
+    assert (row.names, row.values, row.total) == (("[0]",), (1.5,), 2)  # what is no number is left out
+
+
+def test_of_several_inputs_the_one_is_shown_that_people_can_tell() -> None:
+    rng = np.random.default_rng(0)
+    inputs = {
+        "age": np.array([30, 40]), "person": rng.random((2, 3)), "sound": rng.random((2, 500)),
+        "camera": rng.random((2, 8, 8, 3)), "word": np.array(["a", "b"]),
+    }  # fmt: skip
+    for left, kind, told in (("", "image", "camera"), ("camera", "signal", "sound"), ("sound", "row", "")):
+        inputs.pop(left, None)
+        (shown,) = exhibits(inputs, [1], {}, Preprocessing())
+        assert (shown.kind, shown.input) == (kind, told)
+    assert shown.names == ("age", "person[0]", "person[1]", "person[2]")
+    assert shown.values[0] == 40.0
+    assert exhibits({"word": inputs["word"]}, [1], {}, Preprocessing()) == ()

@@ -200,10 +200,8 @@ def exhibits(studies: Iterable[SliceStudy], dataset: Dataset) -> tuple[Exhibit, 
     rows = list(dict.fromkeys(found[k] for k in range(depth) for found in lists if k < len(found)))
     samples = load_split(dataset, "test")
     columns = {name: np.asarray(values) for name, values in samples.slices.items()}
-    first = samples.inputs[dataset.inputs[0].name]
-    if first.ndim < 2 or first.dtype.kind not in "fiu":
-        return ()
-    return pictures(first, rows, columns, dataset.preprocessing)
+    inputs = {spec.name: samples.inputs[spec.name] for spec in dataset.inputs}
+    return pictures(inputs, rows, columns, dataset.preprocessing)
 
 
 def keep(folder: Path, slicing: Slicing, dataset: Dataset) -> None:

@@ -207,4 +207,5 @@ _SLICE_HELPERS = {
     "slice_number": "number",
     "slice_p": "p_text",
     "slice_share": "share_text",
+    "slice_values": "values_text",
 }

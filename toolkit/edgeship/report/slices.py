@@ -199,6 +199,12 @@ def _card(flip: Flip, exhibit: Exhibit | None) -> Card:
     return Card(flip, exhibit, _curve(exhibit), exhibit.facts if exhibit else {})
 
 
+def values_text(exhibit: Exhibit) -> list[tuple[str, str]]:
+    """Name and value of what is shown of a row; reports of old have no names."""
+    names = exhibit.names or ("",) * len(exhibit.values)
+    return [(name, f"{value:.4g}") for name, value in zip(names, exhibit.values, strict=False)]
+
+
 def _curve(exhibit: Exhibit | None) -> Chart | None:
     """A signal as a small line."""
     if exhibit is None or exhibit.kind != "signal" or len(exhibit.values) < 2:

@@ -118,6 +118,9 @@ class Exhibit:
     Attributes:
         kind: `image` (`picture` is a PNG as a data URI), `signal` (`values` over time), `row` (`values` of a table).
         facts: what the data says about the sample: its columns.
+        names: of the `values` of a row: `[3]`, `age`, `person[3]`.
+        total: how many values a row has; `values` are at most 12 of them, those furthest from the mean of the data.
+        input: which input of the model it is, where there are several; empty for rows, which show all.
     """
 
     index: int
@@ -125,6 +128,9 @@ class Exhibit:
     picture: str = ""
     values: tuple[float, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    total: int = 0
+    input: str = ""
 
 
 @dataclass(frozen=True)
