@@ -22,7 +22,8 @@ from edgeship.searching import space
 from edgeship.searching.database import Setting
 from edgeship.searching.executors import DaskExecutor, Executor, RayExecutor, Result
 from edgeship.searching.limits import Limits
-from edgeship.searching.run import Options, Running
+from edgeship.searching.options import Options
+from edgeship.searching.running import Running
 from edgeship.searching.study import Study
 from edgeship.searching.trials import Job, Task, Trial
 from edgeship.types import Change, ProgressCallback, Stage, StageFile
@@ -166,7 +167,8 @@ def run(asked: argparse.Namespace) -> str:
                 return RayExecutor(TASK, asked.workers, run_text)
             return ProxyExecutor(Path(asked.folder) / "log", asked.hold_at, asked.seconds, busy=asked.busy)
 
-        return Running(TASK, options, LIMITS, study, lambda _: None, {}).run(start)
+        until = None if asked.budget is None else time.time() + asked.budget
+        return Running(TASK, options, study, lambda _: None, {}, until).run(start)
 
 
 def arguments(words: list[str]) -> argparse.Namespace:

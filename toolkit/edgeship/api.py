@@ -114,7 +114,7 @@ def search(
         out: of the chosen build; default `builds/<the model's name, or that of its file>`.
         options: fields of `edgeship.searching.limits.Limits` (max_drop, max_bytes, max_ms, max_mib, max_slice_drop),
             of `edgeship.searching.trials.Task` (format, metric, targets, data_options, limits, custom_objects,
-            allow_unsafe, signature, slices, min_slice) and of `edgeship.searching.run.Options` (folder, executor,
+            allow_unsafe, signature, slices, min_slice) and of `edgeship.searching.options.Options` (folder, executor,
             workers, storage, sampler, seed, heartbeat_seconds, force, measuring); and progress, which is called with
             `edgeship.types.Progress`.
 
@@ -139,6 +139,7 @@ def _search(
 ) -> Search:
     from edgeship.searching import run
     from edgeship.searching.limits import Limits
+    from edgeship.searching.options import Options
     from edgeship.searching.trials import Task
 
     progress: ProgressCallback = options.pop("progress", lambda _: None)
@@ -152,7 +153,7 @@ def _search(
         options["folder"] = Path(options.get("folder", Path("searches") / path.stem))
         options["out"] = Path(options["out"] or Path("builds") / path.stem)
         space = Path(space) if space is not None else None
-        return run.search(task, run.Options(**options), limits, space, minimize, progress)
+        return run.search(task, Options(**options), limits, space, minimize, progress)
 
 
 def _taken(kind: type, options: dict[str, Any]) -> dict[str, Any]:

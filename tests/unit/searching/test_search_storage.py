@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests import search_proxy
 
-from edgeship.errors import InputError, StorageFullError
+from edgeship.errors import InputError, StorageFullError, TargetUnavailable
+from edgeship.searching.options import Options
+from edgeship.searching.running import Running
 from edgeship.searching.study import Study
 
 _ROOT = Path(__file__).parents[3]
@@ -76,6 +80,39 @@ def test_a_space_without_ranges_is_exhausted(tmp_path, monkeypatch):
     monkeypatch.setattr(search_proxy, "SPACE", search_proxy.space.Space(search_proxy.SPACE.fixed))
     assert run(tmp_path, "--trials", 50) == "nothing in the space is left to try"
     assert [t.recipe["name"] for t in done(tmp_path)] == ["int8", "float16"]
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    folder = tmp_path / "a?b=c#d {e} 50%25"
+    run(folder, "--trials", 2)
+    assert len(done(folder)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+class Interrupted(search_proxy.ProxyExecutor):
+    """What the first trial tells is an error that ends the search; all others have come to an end by then."""
+
+    def ended(self, seconds):
+        found = super().ended(seconds)
+        return [(number, self.error if number == 0 else result) for number, result in found]
+
+    def submit(self, job):
+        self._work(job, 0)
+
+
+@pytest.mark.parametrize("error", [StorageFullError("full"), TargetUnavailable("gone")])
+def test_results_that_are_in_when_the_search_is_interrupted_are_kept(tmp_path, error):
+    asked = search_proxy.arguments([str(tmp_path), "--trials", "4", "--workers", "4"])
+    executor = Interrupted(tmp_path / "log", None, 0.0, busy=False)
+    executor.error = error
+    with Study(search_proxy.setting(asked)) as study:
+        options = Options(tmp_path, trials=4, workers=4)
+        with pytest.raises(type(error)):
+            Running(search_proxy.TASK, options, study, lambda _: None, {}).run(lambda _: executor)
+        assert [t.number for t in study.trials()] == [1, 2, 3]
+    html = (tmp_path / "front.html").read_text()
+    assert "it was interrupted" in html
+    assert 'http-equiv="refresh"' not in html
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
@@ -223,6 +260,36 @@ def test_two_workers_share_a_postgresql_and_one_is_killed(tmp_path, postgres):
     assert len(after) == 12
     assert len(set(recipes(after))) == 12  # the held one among them, once
     assert int((a / "held").read_text()) not in {t.number for t in after}
+
+
+def test_who_waits_for_the_trials_of_others_waits_quietly_and_begins_what_they_lost(tmp_path, postgres, monkeypatch):
+    monkeypatch.setattr(search_proxy, "SPACE", search_proxy.space.Space(search_proxy.SPACE.fixed))
+    words = ("--storage", postgres.address, "--key", "waits" * 6)
+    looks = []
+    count = Study.count
+    monkeypatch.setattr(Study, "count", lambda self: looks.append(time.monotonic()) or count(self))
+    with (
+        Study(search_proxy.setting(search_proxy.arguments([str(tmp_path / "b"), *words]))) as other,
+        ThreadPoolExecutor() as threads,
+    ):
+        held = other.next()
+        waiting = threads.submit(run, tmp_path / "a", *words, "--trials", 5)
+        until(lambda: len(begun(tmp_path / "a")) == 1)
+        until(lambda: len(looks) > 6)
+        other.again(held.number)
+        assert waiting.result() == "nothing in the space is left to try"
+    assert len(done(tmp_path / "a", *words)) == 2
+    assert max(sum(0 <= other - look < 0.9 for other in looks) for look in looks) < 20
+
+
+def test_all_machines_have_the_fact_that_the_first_noted(tmp_path, postgres):
+    words = ("--storage", postgres.address, "--key", "notes" * 6)
+    first, second = (search_proxy.setting(search_proxy.arguments([str(tmp_path / n), *words])) for n in "ab")
+    with Study(first) as a, Study(second) as b, ThreadPoolExecutor() as threads:
+        late = threads.submit(b.note, "yardstick_ms", {"local": 2.0})
+        time.sleep(0.3)
+        assert a.note("yardstick_ms", {"local": 1.0}) == {"local": 1.0}
+        assert late.result() == {"local": 1.0}
 
 
 def test_two_workers_at_once_do_no_trial_twice(tmp_path, postgres):

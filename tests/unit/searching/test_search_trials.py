@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import edgeship
 from edgeship.cli import cli
 from edgeship.errors import InputError, OutputError, RecipeError
 from edgeship.recipe import Recipe
+from edgeship.searching import run
 from edgeship.searching.default_space import derive
 from edgeship.searching.trials import Task
 from edgeship.types import Dataset, Source, TensorSpec
@@ -145,6 +147,20 @@ def test_the_same_call_finds_all_done(found, given):
     again = searched(given, out, 4)
     assert again.trials == result.trials
     assert again.choice == result.choice
+
+
+def test_the_budget_counts_from_the_beginning(given, tmp_path, monkeypatch):
+    """The look at the model and the yardstick is part of it."""
+    looked = run.look
+
+    def slowly(*what):
+        time.sleep(1.1)
+        return looked(*what)
+
+    monkeypatch.setattr(run, "look", slowly)
+    ended = edgeship.search(given / "digits.keras", given / "data.npz", budget_seconds=1, folder=tmp_path / "s")
+    assert ended.trials == ()
+    assert ended.ended == "the time of 1 s is up"
 
 
 def test_what_cannot_be_used_is_refused_before_anything_runs(given, tmp_path):

@@ -100,7 +100,7 @@ def search(model: Path, **given: Any) -> int:
     """
     from edgeship.errors import DataError
     from edgeship.searching.limits import parse_seconds
-    from edgeship.searching.run import Options
+    from edgeship.searching.options import Options
     from edgeship.searching.run import search as run
 
     if given["data"] is None:

@@ -90,6 +90,7 @@ class Setting:
 def open_study(setting: Setting) -> optuna.Study:
     """The study of a search, which is made where it is new. Raises what the database raises."""
     import optuna
+    import sqlalchemy
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     options: dict[str, Any] = {"heartbeat_interval": setting.heartbeat_seconds}
@@ -100,10 +101,12 @@ def open_study(setting: Setting) -> optuna.Study:
         path = setting.folder / FILE
         with _closing_sqlite(path) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-        url, engine = f"sqlite:///{path}", {"connect_args": {"timeout": 60}}
+        url = sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()  # names may have question marks
+        engine = {"connect_args": {"timeout": 60}}
     else:
         url = setting.address.replace("postgresql://", "postgresql+psycopg://", 1)
         engine = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10, "client_encoding": "utf8"}}
+    url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     with quiet():
         storage = optuna.storages.RDBStorage(url, engine_kwargs=engine, **options)
         return _made_or_loaded(setting, storage)
@@ -127,12 +130,12 @@ def _made_or_loaded(setting: Setting, storage: optuna.storages.RDBStorage) -> op
     return study
 
 
-def patiently(action: Callable[[], T], setting: Setting, ended: threading.Event) -> T:
-    """Do something with the storage, again where its connection was lost."""
+def patiently(action: Callable[[], T], setting: Setting, ended: threading.Event, seconds: float) -> T:
+    """Do something with the storage, again for so many seconds where its connection was lost."""
     import optuna
     import sqlalchemy
 
-    until, pause = time.monotonic() + setting.patience_seconds, _FIRST_PAUSE
+    until, pause = time.monotonic() + seconds, _FIRST_PAUSE
     while True:
         try:
             return action()

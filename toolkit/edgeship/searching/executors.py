@@ -15,6 +15,8 @@ from edgeship.searching.trial import run, run_text
 from edgeship.searching.trials import Job, Task, Trial
 from edgeship.types import Progress, ProgressCallback
 
+#: For the result of a trial, a short text, to come from the worker.
+_FETCH_SECONDS = 60
 #: A result, or what kept a worker from giving one.
 Result = Trial | EdgeshipError
 
@@ -116,31 +118,36 @@ class DaskExecutor:
             raise _no_cluster(address, error) from error
         self._address = address
         self._futures: dict[Any, int] = {}
-        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[Any, Result]] = queue.SimpleQueue()
 
     def submit(self, job: Job) -> None:
         """Begin a trial on a worker of the cluster."""
         future = self._client.submit(self._run, self._text, codec.to_json(job), pure=False, retries=2)
         self._futures[future] = job.number
-        future.add_done_callback(self._done.put)
+        # Results are fetched as they come: they would be lost with the scheduler.
+        future.add_done_callback(lambda done: self._done.put((done, self._result(done))))
 
     def ended(self, seconds: float) -> list[tuple[int, Result]]:
         """As `Executor`. Raises UnavailableError where the scheduler is gone."""
-        if self._client.status not in ("running", "newly-created"):
-            raise _no_cluster(self._address, f"the client is {self._client.status}")
+        lost = self._client.status not in ("running", "newly-created")
         try:
-            future = self._done.get(timeout=seconds)
+            future, result = self._done.get(timeout=0.0 if lost else seconds)
         except queue.Empty:
+            if lost:
+                raise _no_cluster(self._address, f"the client is {self._client.status}") from None
             return []
-        return [(self._futures.pop(future), self._result(future))]
+        return [(self._futures.pop(future), result)]
 
     def _result(self, future: Any) -> Result:
-        if future.status == "finished":
-            return codec.from_json(Trial, future.result())
-        if future.status in ("cancelled", "lost"):
-            return UnavailableError("the scheduler lost the trial")
-        error = future.exception()
-        return error if isinstance(error, EdgeshipError) else EdgeshipError(f"{type(error).__name__}: {error}")
+        try:
+            if future.status == "finished":
+                return codec.from_json(Trial, future.result(timeout=_FETCH_SECONDS))
+            if future.status not in ("cancelled", "lost"):
+                error = future.exception(timeout=_FETCH_SECONDS)
+                return error if isinstance(error, EdgeshipError) else EdgeshipError(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever Dask raises when its scheduler goes meanwhile
+            return UnavailableError(f"the scheduler lost the trial: {type(error).__name__}")
+        return UnavailableError("the scheduler lost the trial")
 
     def close(self) -> None:
         """Give the trials up that run; the cluster stays."""

@@ -7,6 +7,7 @@ is in the database; a trial that runs shows it by a heartbeat, and is begun agai
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ _RETRIES = 3
 _MOST_REPEATS = 50
 #: What a limit counts that cannot be kept at all; databases have no infinity.
 _NEVER = 1e6
+#: How long who made a study is waited for, which has only to write down what it knows; and between two looks.
+_MAKER_SECONDS, _PAUSE_SECONDS = 10.0, 0.1
 #: Outcomes after which a recipe is not tried again.
 _TRIED = ("finished", "stopped")
 
@@ -63,6 +66,7 @@ class Study:
         self._digests: dict[int, str] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._patience = setting.patience_seconds
         self._study = self._patiently(lambda: open_study(setting))
         self._patiently(self._seed)
         self._beats = threading.Thread(target=self._beat, name="edgeship-heartbeat", daemon=True)
@@ -98,13 +102,23 @@ class Study:
         ended = [t for t in self.trials() if t.outcome != "cut"]
         return len(ended), sum("owner" in t.user_attrs for t in running)
 
-    def note(self, name: str, make: Callable[[], Any]) -> Any:
-        """A fact of the whole search: what was noted first, by whomever; else `make()`, which is noted."""
-        known = self._patiently(lambda: self._study.user_attrs)
-        if name not in known:
-            value = make()
-            self._patiently(lambda: self._study.set_user_attr(name, value))
-            return value
+    def waiting(self) -> bool:
+        """Whether a trial waits for somebody to begin it."""
+        from optuna.trial import TrialState as S
+
+        return bool(self._patiently(lambda: self._study.get_trials(deepcopy=False, states=(S.WAITING,))))
+
+    def note(self, name: str, value: Any) -> Any:
+        """A fact of the whole search, the same for all who ask: `value` of who made it, for whom the others wait.
+
+        Where that one is gone, somebody else notes it.
+        """
+        until = time.monotonic() + _MAKER_SECONDS
+        while name not in (known := self._patiently(lambda: self._study.user_attrs)):
+            if known.get("maker") == self.setting.owner or time.monotonic() > until:
+                self._patiently(lambda: self._study.set_user_attr(name, value))
+            else:
+                self._ended.wait(_PAUSE_SECONDS)
         return known[name]
 
     # What is next
@@ -359,7 +373,11 @@ class Study:
         self._study.set_user_attr("seeded", True)
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        return patiently(action, self.setting, self._ended)
+        try:
+            return patiently(action, self.setting, self._ended, self._patience)
+        except UnavailableError:
+            self._patience = 0.0  # the search ends: what it still tries is not waited for again
+            raise
 
 
 def _constrain(trial: optuna.Trial, name: str, value: float) -> None:
