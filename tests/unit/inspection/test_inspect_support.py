@@ -14,7 +14,8 @@ from tests import tiny_tflite
 
 import edgeship
 from edgeship.errors import ArtifactError
-from edgeship.inspection.devices import edgetpu
+from edgeship.inspection.description import Support
+from edgeship.inspection.devices import edgetpu, micro
 from edgeship.inspection.tfjs import open_tfjs
 from edgeship.inspection.tflite import open_tflite
 from edgeship_converters.tfjs.advice import advise
@@ -85,6 +86,32 @@ def test_the_edge_tpu_is_predicted_op_by_op(tmp_path: Path, shared_data: Path) -
     assert all(note.reason for note in found.ops if note.state == "elsewhere")
     other = replace(open_tflite(shared_data / "tflm" / "hello_world_int8.tflite").description, format="onnx")
     assert edgetpu(other) is None
+
+
+def test_tensorflow_lite_micro_is_predicted_by_its_operators(tmp_path: Path, shared_data: Path) -> None:
+    plain = open_tflite(shared_data / "tflm" / "hello_world_int8.tflite").description
+    found = micro(plain)
+    assert found is not None
+    assert (found.state, found.how) == ("runs", "predicted")
+    assert {note.state for note in found.ops} == {"runs"}
+
+    def changed(**changes: Any) -> Support:
+        ops = (replace(plain.ops[0], **changes), *plain.ops[1:])
+        found = micro(replace(plain, ops=ops))
+        assert found is not None
+        return found
+
+    assert changed(type="CONV_3D").state == "refused"
+    assert "no operator CONV_3D" in changed(type="CONV_3D").reason
+    assert changed(type="WHILE").ops[0].state == "uncertain"
+    halves = tuple(replace(t, dtype="float16") if t.name == plain.ops[0].kernel else t for t in plain.tensors)
+    doubted = micro(replace(plain, tensors=halves))
+    assert doubted is not None
+    assert doubted.state == "uncertain"
+    dynamic = micro(replace(plain, inputs=(replace(plain.inputs[0], shape=(None, None)),)))
+    assert dynamic is not None
+    assert "not fixed" in dynamic.reason
+    assert micro(replace(plain, format="onnx")) is None
 
 
 @pytest.mark.parametrize("name", ["absent.tflite", "absent.keras", "absent"])

@@ -53,6 +53,8 @@ def test_a_keras_model(network: Path) -> None:
         "dense",
     )
     assert by_name["norm"].inputs[1:] == tuple(f"norm/{n}" for n in ("gamma", "beta", "moving_mean", "moving_variance"))
+    assert dict(found.layers)["stem"] == 4 * (3 * 3 * 3 * 4 + 4)
+    assert sum(size for _, size in found.layers) == found.size_bytes == (network / "model.keras").stat().st_size
     np.testing.assert_array_equal(opened.values("stem/kernel"), model.get_layer("stem").get_weights()[0])
     assert found.requires["Keras"].startswith("written by 3.")
     assert found.facts["training"] == "possible"
@@ -67,6 +69,9 @@ def test_a_saved_model_and_what_differs_from_keras(network: Path) -> None:
     assert saved.description.macs == original.description.macs
     assert "serving_default" in [signature.name for signature in saved.description.signatures]
     assert saved.description.requires["TensorFlow"] == tf.__version__
+    sizes = dict(saved.description.layers)
+    assert sum(sizes.values()) == saved.description.size_bytes
+    assert sum(size for name, size in sizes.items() if "hidden" in name) > 4 * (4 * 5 + 5)
     found = compare(original, saved)
     assert found.across
     assert [weight.equal for weight in found.weights] == [True] * 4
@@ -87,6 +92,7 @@ def test_a_recurrent_model_of_keras_2(tmp_path: Path) -> None:
     memory = next(op for op in found.ops if op.type == "LSTM")
     assert memory.macs == 6 * 4 * 5 * (4 + 5)
     assert memory.parameters == 4 * 5 * (4 + 5 + 1)
+    assert dict(found.layers)["memory"] == 4 * memory.parameters
 
 
 def test_a_model_of_other_calls_is_shown_layer_by_layer(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from edgeship.errors import EdgeshipError
-from edgeship.inspection.description import Description, OpNote, Support
+from edgeship.inspection.description import Description, Op, OpNote, Support
 
 _STATES: Mapping[str, Literal["runs", "elsewhere", "uncertain"]] = {
     "tpu": "runs",
     "cpu": "elsewhere",
     "uncertain": "uncertain",
 }
+#: Reasons that are given for a file as a whole.
+_MOST_SAID = 8
 
 
 def edgetpu(found: Description) -> Support | None:
@@ -45,3 +47,34 @@ def edgetpu(found: Description) -> Support | None:
 
 def _state(cpu: int, uncertain: int) -> Literal["runs", "partly", "uncertain"]:
     return "uncertain" if uncertain else "partly" if cpu else "runs"
+
+
+def micro(found: Description) -> Support | None:
+    """Whether TensorFlow Lite Micro has the operators of a .tflite file, for devices without an operating system."""
+    if found.format != "tflite":
+        return None
+    types = {tensor.name: tensor.dtype for tensor in found.tensors}
+    notes = tuple(_in_micro(op, types) for op in found.ops)
+    sizes = [spec.name for spec in (*found.inputs, *found.outputs) if None in spec.shape[1:]]
+    said = [f"{name} has a size that is not fixed, and memory is planned once" for name in sizes]
+    said += dict.fromkeys(note.reason for note in notes if note.state == "refused")
+    if said:
+        return Support("micro", "refused", "predicted", "; ".join(said[:_MOST_SAID]), notes)
+    doubtful = list(dict.fromkeys(note.reason for note in notes if note.state == "uncertain"))
+    if doubtful:
+        return Support("micro", "uncertain", "predicted", "; ".join(doubtful), notes)
+    reason = "it has every operator; --to micro runs the file in it and measures the memory that it takes"
+    return Support("micro", "runs", "predicted", reason, notes)
+
+
+def _in_micro(op: Op, types: Mapping[str, str]) -> OpNote:
+    from edgeship_converters.micro.operators import OPS
+
+    if op.type not in OPS:
+        return OpNote(op.name, "refused", f"TensorFlow Lite Micro has no operator {op.type}")
+    given = {types.get(name, "") for name in op.inputs if name}
+    if given & {"float16", "int4"} or (op.kernel and {"float32", "int8"} <= given):
+        return OpNote(op.name, "uncertain", "it has no kernels for weights that are smaller than the arithmetic")
+    if op.type == "WHILE":  # measured when our converter was written, which unrolls them
+        return OpNote(op.name, "uncertain", "its loops compute something else, or never end")
+    return OpNote(op.name, "runs")

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 Adviser = Callable[[Description], Support | None]
 
 #: `module:function` of everything that predicts op by op.
-ADVISERS = ("edgeship_converters.tfjs.advice:advise", "edgeship.inspection.devices:edgetpu")
+ADVISERS = (
+    "edgeship_converters.tfjs.advice:advise",
+    "edgeship.inspection.devices:edgetpu",
+    "edgeship.inspection.devices:micro",
+)
 #: A file that needs more is opened, but not run.
 _MAX_MACS, _MAX_NUMBERS = 5_000_000_000, 1 << 24
 

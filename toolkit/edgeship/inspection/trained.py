@@ -20,6 +20,7 @@ from edgeship.inspection.opened import Opened, counted, is_weight, total_macs
 from edgeship.inspection.precision import precision
 from edgeship.inspection.tf_graph import Node, ops_of, plain
 from edgeship.names import unique
+from edgeship.report.layers import STRUCTURE, graph_layers
 from edgeship.source import inspect, load, why_not_trainable
 from edgeship.types import Source
 
@@ -55,6 +56,8 @@ def open_trained(
         ops = list(_layers(model, values, tensors))
     requires = {"Keras": _version(path, source)} if _version(path, source) else {}
     description = _described(source, ops, tensors, notes)
+    layers = {op.name: op.stored_bytes for op in description.ops if op.stored_bytes}
+    description = replace(description, layers=_with_rest(layers, description.size_bytes))
     return Opened(replace(description, requires=requires), values.get)
 
 
@@ -91,6 +94,12 @@ def _described(source: Source, ops: Sequence[Op], tensors: Mapping[str, Tensor],
         precision=precision(found, tensors),
         notes=tuple(notes),
     )
+
+
+def _with_rest(layers: Mapping[str, int], size_bytes: int) -> tuple[tuple[str, int], ...]:
+    """Bytes by layer with what the files hold beside them; nothing of files that hold their weights compressed."""
+    left = size_bytes - sum(layers.values())
+    return (*layers.items(), (STRUCTURE, left)) if left >= 0 else ()
 
 
 def _version(path: Path, source: Source) -> str:
@@ -246,6 +255,8 @@ def _graph(source: Source, model: Any) -> Opened:
     nodes = [_node(operation, values, tensors) for operation in graph.get_operations()]
     ops = list(ops_of(nodes, tensors))
     description = _described(source, ops, tensors, ())
+    layers = graph_layers(graph.as_graph_def())
+    description = replace(description, layers=_with_rest(layers, description.size_bytes))
     if not saved:
         return Opened(description, _reader(values))
     signatures = tuple(
