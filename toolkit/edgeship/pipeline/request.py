@@ -21,7 +21,7 @@ from edgeship.usage import Usage
 from edgeship.usage import read as read_usage
 
 #: Kinds of models that may say labels and preprocessing themselves.
-_SAYING = ("tflite", "onnx")
+_SAYING = ("tflite", "onnx", "savedmodel", "tfjs")
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,9 @@ def stated(dataset: Dataset, source: Source, request: Request) -> Dataset:
 
 def _own(source: Source) -> Usage:
     """What an exported file that is the model says; nothing where that is damaged, which does not keep it from use."""
+    file = source.path / "saved_model.pb" if source.kind == "savedmodel" else source.path
     try:
-        return read_usage(source.kind, source.path) if source.kind in _SAYING else Usage()
+        return read_usage(source.kind, file) if source.kind in _SAYING else Usage()
     except ArtifactError:
         return Usage()
 
