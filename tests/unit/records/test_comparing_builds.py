@@ -15,6 +15,7 @@ from edgeship.baselines.changes import Limits, apart, compare, shares_apart
 from edgeship.cli import cli, failures
 from edgeship.errors import ArtifactError, InputError
 from edgeship.slices import membership
+from edgeship.slices.definitions import Slice
 from edgeship.types import Change
 
 
@@ -84,6 +85,20 @@ def test_without_results_of_samples_the_interval_is_wider_and_holds_the_paired_o
         assert wide.change.interval[0] <= paired.change.interval[0]
         assert wide.change.interval[1] >= paired.change.interval[1]
         assert not changed(compare(builds["worse"], baseline, Limits())).fallen or baseline is alone
+
+
+def test_of_many_slices_that_lose_what_is_allowed_none_is_called(builds):
+    rng = np.random.default_rng(3)  # two intervals of slices that lost 5 points lie beyond 5
+    place = np.arange(40_000) % 40
+    lost = np.where(place == 39, 0.2, 0.05)  # what is allowed everywhere, and more in one slice
+    rows = [np.ones(40_000), (rng.random(40_000) >= lost).astype(float)]
+    parts = tuple(Slice(f"part={k}", place == k) for k in range(40))
+    before, now = (
+        replace(build, slices=parts, files={"tflite/int8": replace(build.files["tflite/int8"], results={"litert": r})})
+        for build, r in zip((builds["first"], builds["worse"]), rows, strict=True)
+    )
+    change = changed(compare(now, before, Limits(drop=5.0)))
+    assert ([row.slice for row in change.fallen], change.tested) == (["part=39"], 40)
 
 
 def test_bytes_of_a_bundle_are_those_of_the_build_that_it_is_of(builds, work):

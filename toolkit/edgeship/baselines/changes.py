@@ -328,10 +328,9 @@ def _fallen(now: Kept, before: Kept, scene: _Scene) -> tuple[tuple[SliceRow, ...
     base, found, metric = paired
     if not (np.isfinite(base).all() and np.isfinite(found).all()):
         return (), 0
-    compared = contrast(metric, base, found, parts, Settings(min_n=scene.limits.min_n))
-    allowed = scene.limits.drop
-    fallen = [row for row in compared.rows if row.significant and row.drop and row.drop.interval[0] > allowed]
-    return tuple(fallen), len(compared.rows)
+    settings = Settings(min_n=scene.limits.min_n, limit=scene.limits.drop)
+    compared = contrast(metric, base, found, parts, settings)
+    return tuple(row for row in compared.rows if row.significant and row.status == "fail"), len(compared.rows)
 
 
 def _fitting(parts: Sequence[Slice], rows: Array) -> tuple[Slice, ...]:
