@@ -170,6 +170,24 @@ def test_memory_limit() -> None:
             child.request({"do": "allocate", "mib": 500})
 
 
+def test_a_child_that_writes_without_end_fills_no_disk() -> None:
+    """Also within one request; the last lines stay."""
+    script = """
+import sys, time
+for line in sys.stdin:
+    for part in range(3):
+        for _ in range(20):
+            sys.stderr.write("x" * (1 << 20) + "\\n")
+        print("line", line.strip(), part, file=sys.stderr, flush=True)
+        time.sleep(1.5)
+    print('{"result": 0}', flush=True)
+"""
+    with Child([sys.executable, "-c", script], name="writer") as child:
+        child.request(7)  # type: ignore[arg-type] # any JSON value will do here
+        assert os.fstat(child._stderr.fileno()).st_size < 16 << 20
+        assert child.last_lines(1) == "line 7 2"
+
+
 def test_last_lines_do_not_disturb_what_the_child_writes() -> None:
     script = """
 import sys

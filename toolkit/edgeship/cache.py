@@ -113,7 +113,7 @@ def key(kind: str, **parts: Any) -> str:
 def key_with_code(kind: str, *code: str | None, **parts: Any) -> str:
     """Key of a stage result that code from outside edgeship determines too.
 
-    `code` are its hashes (`edgeship.code`); with None, code that cannot be found, no other run gets the same key.
+    `code` are its hashes (`edgeship.usercode`); with None, code that cannot be found, no other run gets the same key.
     """
     if None in code:
         return _ONCE + uuid.uuid4().hex

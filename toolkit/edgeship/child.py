@@ -8,6 +8,7 @@ which the last lines go into the error message. Whatever happens to it, the pare
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -46,6 +47,9 @@ _MEMORY_SIGNS = ("MemoryError", "std::bad_alloc", "OOM when allocating", "JavaSc
 
 #: A child may be on a board that nobody here trusts; real answers are some MiB at most.
 _LONGEST_LINE_BYTES = 256 << 20
+
+#: What is kept of a child's standard error: so much at most, this much at least; and how often that is looked after.
+_MOST_STDERR_BYTES, _TAIL_BYTES, _LOOK_SECONDS = 16 << 20, 8192, 1.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ class Child(Closing):
         self.name = name
         self._limits = limits
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        # The child then goes on at the end, wherever that is after `_cut_stderr`.
+        fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_APPEND)
         try:
             self._process = subprocess.Popen(
                 list(command),
@@ -234,9 +240,12 @@ class Child(Closing):
     def _read_line(self, deadline: float, seconds: float) -> bytes:
         assert self._process.stdout is not None
         while b"\n" not in self._buffer:
+            self._cut_stderr()
             left = deadline - time.monotonic()
-            if left <= 0 or not self._selector.select(left):
+            if left <= 0:
                 raise self._timeout(seconds)
+            if not self._selector.select(min(left, _LOOK_SECONDS)):
+                continue
             chunk = os.read(self._process.stdout.fileno(), 1 << 16)
             if not chunk:
                 raise self._death()
@@ -268,11 +277,20 @@ class Child(Closing):
 
     def last_lines(self, count: int = 8) -> str:
         """The last lines that the child wrote on standard error."""
-        # Read in place: the child shares the file's position and would go on writing where we stopped.
-        file = self._stderr.fileno()
-        tail = os.pread(file, 8192, max(0, os.fstat(file).st_size - 8192))
-        lines = tail.decode(errors="replace").splitlines()
+        lines = self._stderr_tail().decode(errors="replace").splitlines()
         return "\n".join(line[:400] for line in lines[-count:])
+
+    def _stderr_tail(self) -> bytes:
+        file = self._stderr.fileno()
+        return os.pread(file, _TAIL_BYTES, max(0, os.fstat(file).st_size - _TAIL_BYTES))
+
+    def _cut_stderr(self) -> None:
+        """Keep only the end of what the child wrote, should it write without end: a worker lives for hours."""
+        file = self._stderr.fileno()
+        if os.fstat(file).st_size > _MOST_STDERR_BYTES:
+            tail = self._stderr_tail()
+            os.ftruncate(file, 0)
+            os.write(file, tail)
 
     def close(self) -> None:
         """End the child and everything it started; safe to call twice."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, numpy_helper, save, shape_inference
 
 from edgeship.errors import ArtifactError
 from edgeship.inspection.onnx import open_onnx
@@ -130,3 +130,12 @@ def test_mutated_onnx_files_are_errors_or_descriptions(tmp_path: Path) -> None:
         except ArtifactError:
             refused += 1
     assert 20 < refused < 190
+
+
+def test_shapes_that_cannot_be_inferred_for_no_said_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: Any, **__: Any) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(shape_inference, "infer_shapes", silent)
+    found = open_onnx(network(tmp_path)).description
+    assert "shapes could not be inferred: ValueError" in found.notes

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeship.errors import ArtifactError
+from edgeship.errors import ArtifactError, first_line
 from edgeship.inspection.bounds import Budget, damaged, read_file, text
 from edgeship.inspection.description import Description, Op, Shape, Signature, Tensor, TensorQuantization
 from edgeship.inspection.kinds import kind_of
@@ -103,7 +103,7 @@ def _with_shapes(file: _File) -> Any:
     try:
         return onnx.shape_inference.infer_shapes(file.model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        file.notes.append(f"shapes could not be inferred: {str(error).splitlines()[0][:200]}")
+        file.notes.append(f"shapes could not be inferred: {first_line(error, 200)}")
         return file.model.graph
 
 

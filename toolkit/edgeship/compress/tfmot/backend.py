@@ -20,7 +20,7 @@ from edgeship.compress.tfmot.replay import from_tf_keras, import_tf_keras, to_tf
 from edgeship.compress.training import EpochProgress
 from edgeship.compress.weights.clustering import keep_clusters, most_values
 from edgeship.compress.weights.pruning import keep_zeros
-from edgeship.errors import InputError, MissingPackageError, UnsupportedModelError
+from edgeship.errors import InputError, MissingPackageError, UnsupportedModelError, first_line
 
 if TYPE_CHECKING:
     from edgeship.compress.context import Context
@@ -129,7 +129,7 @@ def _known(wrap: Any, model: keras.Model) -> Any:
     try:
         return wrap()
     except (ValueError, RuntimeError, NotImplementedError) as error:
-        problem = f"{model.name}: TFMOT refuses it: {str(error).splitlines()[0]}"
+        problem = f"{model.name}: TFMOT refuses it: {first_line(error)}"
         raise UnsupportedModelError(problem, remedy=_REMEDY) from error
 
 
