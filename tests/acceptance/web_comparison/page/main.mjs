@@ -4,8 +4,13 @@ const subjects = JSON.parse(query.get('subjects'));
 const size = subjects[0].shape.reduce((product, side) => product * side, 1);
 
 const tasks = [];
-if (PerformanceObserver.supportedEntryTypes.includes('longtask')) {
-  new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask', buffered: true });
+const observed = PerformanceObserver.supportedEntryTypes.includes('longtask');
+if (observed) new PerformanceObserver((list) => tasks.push(...list.getEntries())).observe({ type: 'longtask', buffered: true });
+
+/** The longest task of the main thread that began at `begun` or later; browsers tell of one some time after its end. */
+async function longestSince(begun) {
+  await new Promise((done) => setTimeout(done, 100));
+  return Math.max(0, ...tasks.filter(({ startTime }) => startTime >= begun).map(({ duration }) => duration));
 }
 
 async function started(subject) {
@@ -18,11 +23,10 @@ async function first() {
   const predict = await started(subjects[0]);
   await predict(new Float32Array(size).fill(0.5));
   const milliseconds = performance.now();
-  await new Promise((done) => setTimeout(done)); // the task that this is a part of has to end to be told
-  return { milliseconds, longest: Math.max(0, ...tasks), observed: PerformanceObserver.supportedEntryTypes.includes('longtask') };
+  return { milliseconds, longest: await longestSince(0), observed };
 }
 
-/** Rounds in which the subjects take turns; the longest task while they predict; outputs of all samples. */
+/** Rounds in which the subjects take turns; then the longest task while each predicts; outputs of all samples. */
 async function steady() {
   const inputs = new Float32Array(await (await fetch(query.get('inputs'))).arrayBuffer());
   const samples = Array.from({ length: inputs.length / size }, (_, k) => inputs.slice(k * size, (k + 1) * size));
@@ -42,15 +46,21 @@ async function steady() {
     const order = predictors.map((_, k) => predictors[(k + round) % predictors.length]);
     for (const { name, predict } of order) {
       await new Promise((done) => setTimeout(done));
-      tasks.length = 0;
       // All of them together: the clocks of browsers are too coarse for one, up to 1 ms.
       const begun = performance.now();
       for (let run = 0; run < Number(query.get('runs')); run++) await predict(samples[run % samples.length].slice());
       means[name] = (performance.now() - begun) / Number(query.get('runs'));
-      await new Promise((done) => setTimeout(done));
-      longest[name] = Math.max(longest[name] ?? 0, ...tasks);
     }
     rounds.push(means);
+  }
+  for (const { name, predict } of predictors) {
+    await new Promise((done) => setTimeout(done));
+    const begun = performance.now();
+    for (const sample of samples) {
+      await predict(sample.slice());
+      await new Promise((done) => setTimeout(done)); // or all predictions would be one task
+    }
+    longest[name] = await longestSince(begun);
   }
   return { rounds, longest, outputs };
 }
