@@ -64,8 +64,13 @@ def _decided(name: str, outputs: Array, labels: Array, threshold: float | None) 
 
 def worse_by(metric: Metric, before: float, after: float) -> float:
     """How much worse `after` is (negative = better): points for metrics in 0..1, else percent of `before`."""
-    worse = before - after if metric.direction == "maximize" else after - before
-    return 100.0 * worse if metric.unit == "points" else 100.0 * worse / max(abs(before), 1e-12)
+    return drop_of(metric.direction, metric.unit, before, after)
+
+
+def drop_of(direction: str, unit: str, before: float, after: float) -> float:
+    """As `worse_by`, of a metric of which only its direction and unit are kept."""
+    worse = before - after if direction == "maximize" else after - before
+    return 100.0 * worse if unit == "points" else 100.0 * worse / max(abs(before), 1e-12)
 
 
 def constant_guess(metric: Metric, task: str, labels: Array, scores: int) -> float:

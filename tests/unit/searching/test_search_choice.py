@@ -8,12 +8,14 @@ import re
 from dataclasses import replace
 
 import pytest
+from tests import report_builder
 
 from edgeship import codec
 from edgeship.errors import InputError
 from edgeship.searching import page
 from edgeship.searching.choice import choose, front
 from edgeship.searching.limits import Limits, objectives, parse_at, parse_bytes, parse_seconds, value_of
+from edgeship.searching.outcome import broken
 from edgeship.searching.trials import Timing, Trial, WorstSlice
 from edgeship.types import Change, Stage, StageFile
 
@@ -56,7 +58,7 @@ def test_the_choice_is_the_smallest_that_is_shown_to_keep_the_drop():
     assert found.trial.number == 2
     assert found.runner_up.number == 0
     text = "\n".join(found.why)
-    assert "1 of them may lose more than 0.5" in text
+    assert "1 of them may break a limit by their 95 % intervals, and come after" in text
     assert "limit max-drop bound: it excludes 1 trial with less bytes to send (nearest: 3: pruned" in text
     assert "runner-up: 0: pruned" in text
 
@@ -65,6 +67,41 @@ def test_with_too_few_samples_the_drop_itself_decides_and_it_is_said():
     found = choose([trial(0, 0.0, 900), trial(1, 0.3, 500)], BOTH, Limits(max_drop=0.5))
     assert found.trial.number == 1
     assert "none of them is shown to keep the drop with certainty" in "\n".join(found.why)
+
+
+def test_a_slice_that_may_be_worse_than_its_limit_comes_after(tmp_path):
+    """As its gate will judge it: of the slice that lost most, or of a smaller one with a wider interval."""
+    doubtful = trial(0, 0.0, 400, high=0.1, worst_slice=WorstSlice("label=1", 50, 4.9, (-2.0, 4.95), 12.0))
+    certain = trial(1, 0.0, 500, high=0.1, worst_slice=WorstSlice("label=1", 50, 1.0, (-1.0, 3.0), 4.0))
+    limits = Limits(0.5, max_slice_drop=5.0)
+    assert (limits.doubts(doubtful), limits.doubts(certain)) == (("max-slice-drop",), ())
+    assert choose([doubtful, certain], BOTH, limits).trial == certain
+    found = choose([doubtful], BOTH, limits)
+    assert found.trial == doubtful
+    assert "none of them is shown to keep max-slice-drop with certainty" in "\n".join(found.why)
+
+
+def test_a_latency_is_certain_by_its_interval():
+    timing = Timing("local", "litert", 0.5, (0.4, 0.6), 1.0, 30.0, 2.0)
+    row = replace(trial(0, 0.0, 400, high=0.1), timings=(timing,))
+    assert timing.high_ms == pytest.approx(2.4)
+    assert Limits(0.5, max_ms={"local": 2.2}).doubts(row) == ("max-ms@local",)
+    assert Limits(0.5, max_ms={"local": 2.5}).doubts(row) == ()
+    assert trial(0, 0.0, 400, ms=2.0).timings[0].high_ms == 2.0
+
+
+def test_the_build_is_held_to_the_limits_that_no_gate_knows(tmp_path):
+    made = report_builder.build(tmp_path)
+    (int8,) = [a for a in made.artifacts if a.id == "tflite/int8"]
+    rows = tuple(m for m in made.measurements if m.artifact == int8.id)
+    built = replace(made, artifacts=(int8,), measurements=rows)
+    assert broken(Limits(max_ms={"local": 1.0}, max_mib={"local": 60.0}), built) == ()
+    (tiny,) = broken(Limits(max_bytes=1), built)
+    assert "bytes to send, the limit is 1" in tiny
+    slow, large, unmeasured = broken(Limits(max_ms={"local": 0.1, "ssh://pi": 1.0}, max_mib={"local": 10.0}), built)
+    assert re.fullmatch(r"tflite/int8 takes 0.3\d+ ms on local, the limit is 0.1", slow)
+    assert large == "tflite/int8 takes 58.2 MiB on local, the limit is 10"
+    assert unmeasured == "tflite/int8 was not measured on ssh://pi, where the limit is 1 ms"
 
 
 def test_every_limit_counts_and_the_one_that_bound_is_named():
@@ -130,6 +167,19 @@ def test_trials_cross_processes_unchanged():
     given = trial(3, 0.5, 700, ms=0.2, stages=stages, worst_slice=WorstSlice("a", 3, 1.0, (0.0, 2.0)))
     assert codec.from_json(Trial, codec.to_json(given)) == given
     assert json.loads(codec.to_json(given))["recipe"]["name"] == "pruned"
+
+
+@pytest.mark.parametrize(
+    ("direction", "unit", "after", "told"),
+    [("minimize", "%", 12.0, "+20.00"), ("minimize", "%", 8.0, "-20.00"), ("maximize", "points", 9.5, "+50.00")],
+)
+def test_what_a_stage_cost_is_positive_where_it_is_worse(direction, unit, after, told):
+    stages = (Stage("base", 10.0, 10, 10, 0.0, 0, 0.0), Stage("prune", after, 5, 10, 0.5, 2, 1.5))
+    row = trial(0, 0.1, 900, high=0.4, stages=stages, direction=direction, unit=unit)
+    shown = page.Shown("m", (row,), BOTH, Limits(0.5), choose((row,), BOTH, Limits(0.5)), "ended", None)
+    html = page.render(shown, running=False)
+    assert f"Lost in the stage, {unit}" in html
+    assert f'<td class="n">{told}</td>' in html
 
 
 def test_the_page_escapes_and_needs_no_network(tmp_path):

@@ -11,10 +11,13 @@ from click.testing import CliRunner
 
 import edgeship
 from edgeship.cli import cli
+from edgeship.data import DataOptions
 from edgeship.errors import InputError, OutputError, RecipeError
 from edgeship.recipe import Recipe
 from edgeship.searching import run
 from edgeship.searching.default_space import derive
+from edgeship.searching.limits import Limits
+from edgeship.searching.space import SCHEMA, parse
 from edgeship.searching.trials import Task
 from edgeship.types import Dataset, Source, TensorSpec
 
@@ -161,6 +164,25 @@ def test_the_budget_counts_from_the_beginning(given, tmp_path, monkeypatch):
     ended = edgeship.search(given / "digits.keras", given / "data.npz", budget_seconds=1, folder=tmp_path / "s")
     assert ended.trials == ()
     assert ended.ended == "the time of 1 s is up"
+
+
+@pytest.mark.parametrize("of", ["metric", "augment", "student", "any student"])
+def test_a_search_whose_code_changed_is_another_one(tmp_path, monkeypatch, of):
+    monkeypatch.chdir(tmp_path)
+    student = {"any": ["narrow", "mine:made"]} if of == "any student" else "mine:made" if of == "student" else "narrow"
+    recipes = [{"name": "taught", "stages": [{"distil": {"student": student}}], "variants": ["int8"]}]
+    space = parse({"schema": SCHEMA, "recipes": recipes}, "test")
+    options = DataOptions(augment=("mine:made",) if of == "augment" else ("flip",))
+    task = Task(tmp_path / "m.keras", "d", metric="mine:made" if of == "metric" else None, data_options=options)
+
+    def key():
+        return run._key(task, space, Limits(), ("drop",), ("model", "data", 0))
+
+    (tmp_path / "mine.py").write_text("def made(): return 1")
+    before = key()
+    assert key() == before
+    (tmp_path / "mine.py").write_text("def made(): return 2")
+    assert key() != before
 
 
 def test_what_cannot_be_used_is_refused_before_anything_runs(given, tmp_path):

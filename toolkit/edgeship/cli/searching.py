@@ -124,7 +124,7 @@ def search(model: Path, **given: Any) -> int:
     with ui.progress_bars() as progress:
         found = run(_task(model, given), going, _limits_of(given), given["space"], given["minimize"], progress)
     ui.emit(document(found, going.out), given["as_json"], lambda: _show(found, going.out))
-    return 1 if found.report is None else ui.report_outcome(found.report)
+    return 1 if found.report is None or found.broken else ui.report_outcome(found.report)
 
 
 def _task(model: Path, given: dict[str, Any]) -> Task:
@@ -171,6 +171,7 @@ def document(found: Search, out: Path | None) -> dict[str, Any]:
         "chosen": number(found.choice),
         "runner_up": number(found.runner_up),
         "why": list(found.why),
+        "broken": list(found.broken),
         "front": [trial.number for trial in found.front],
         "trials": to_data(found.trials),
         "page": str(found.page),
@@ -201,6 +202,8 @@ def _show(found: Search, out: Path | None) -> None:
             if not gate.accepted:
                 why = gate.detail or f"{gate.value:.4g} {gate.unit}, the limit is {gate.limit:g}"
                 ui.say(f"{gate.artifact} in {gate.runtime}: gate {gate.name} {gate.status}: {why}", err=True)
+        for sentence in found.broken:
+            ui.say(sentence, err=True)
     click.echo(f"front: {found.page}")
     if found.report is not None and out is not None:
         ui.say(ui.last_line(found.report, str(out)))

@@ -48,30 +48,41 @@ class Choice:
 def choose(trials: Sequence[Trial], objectives: Sequence[str], limits: Limits) -> Choice:
     """The trial that keeps all limits and has least of what is minimized first beside the drop.
 
-    Trials whose whole 95 % interval of the drop is within the limit come first: among many trials, the one that looks
-    best by its drop alone is often the luckiest. Where there is none, the drop itself must do, as with recipe `auto`.
+    Trials whose whole 95 % intervals are within the limits come first, then those of which that holds for the drop:
+    among many trials, the one that looks best by its drop alone is often the luckiest. Where there is none, the drop
+    itself must do, as with recipe `auto`.
     """
     finished = [t for t in trials if t.outcome == "finished"]
     keeping = [t for t in finished if all(excess <= 0 for excess in limits.excess(t).values())]
     goal = objectives[1] if len(objectives) > 1 else objectives[0]
-    cleared = [t for t in keeping if t.file is not None and t.file.drop.interval[1] <= limits.max_drop]
-    pool = sorted(cleared or keeping, key=lambda t: (value_of(t, goal), value_of(t, "drop"), t.number))
+    cleared = [t for t in keeping if "max-drop" not in limits.doubts(t)]
+    certain = [t for t in cleared if not limits.doubts(t)]
+    pool = sorted(certain or cleared or keeping, key=lambda t: (value_of(t, goal), value_of(t, "drop"), t.number))
     if not pool:
         return Choice(None, None, (_nothing(trials, limits), *_bound(finished, None, goal, limits)))
     best = pool[0]
     second = pool[1] if len(pool) > 1 else None
     why = [f"{best.name} has the least {_words(goal)} of {len(keeping)} trials that keep all limits ({limits.text()})"]
-    if not cleared:
-        assert best.file is not None
-        why.append(
-            f"none of them is shown to keep the drop with certainty: {best.file.n:,} validation samples leave "
-            f"[{', '.join(map(signed, best.file.drop.interval))}] for it"
-        )
-    elif len(cleared) < len(keeping):
-        why.append(f"{len(keeping) - len(cleared)} of them may lose more than {limits.max_drop:g}, and come after")
+    why += _doubtful(best, keeping, certain or cleared, limits)
     why += _bound(finished, best, goal, limits)
     why.append(_second(best, second, objectives))
     return Choice(best, second, tuple(why))
+
+
+def _doubtful(best: Trial, keeping: Sequence[Trial], first: Sequence[Trial], limits: Limits) -> list[str]:
+    """What is not certain of the choice, and who stood behind it for that."""
+    told, doubts = [], limits.doubts(best)
+    if not first:
+        assert best.file is not None
+        told.append(
+            f"none of them is shown to keep the drop with certainty: {best.file.n:,} validation samples leave "
+            f"[{', '.join(map(signed, best.file.drop.interval))}] for it"
+        )
+    elif doubts:
+        told.append(f"none of them is shown to keep {', '.join(doubts)} with certainty: the 95 % interval goes beyond")
+    if first and len(first) < len(keeping):
+        told.append(f"{len(keeping) - len(first)} of them may break a limit by their 95 % intervals, and come after")
+    return told
 
 
 def _nothing(trials: Sequence[Trial], limits: Limits) -> str:

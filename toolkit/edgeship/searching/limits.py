@@ -76,6 +76,18 @@ class Limits:
         found |= {f"max-ms@{t}": _over(trial.ms(t), limit) for t, limit in self.max_ms.items()}
         return found | {f"max-mib@{t}": _over(trial.mib(t), limit) for t, limit in self.max_mib.items()}
 
+    def doubts(self, trial: Trial) -> tuple[str, ...]:
+        """Limits that a trial may not keep: beyond which its 95 % intervals go, as those of the gates may later."""
+        if trial.file is None:
+            return ()
+        over = {"max-drop": trial.file.drop.interval[1] - self.max_drop}
+        if self.max_slice_drop is not None:
+            high = trial.worst_slice.high if trial.worst_slice is not None else None
+            over["max-slice-drop"] = math.inf if high is None else high - self.max_slice_drop
+        highs = {timing.target: timing.high_ms for timing in trial.timings}
+        over |= {f"max-ms@{t}": _over(highs.get(t), limit) for t, limit in self.max_ms.items()}
+        return tuple(name for name, value in over.items() if value > 0)
+
     def text(self) -> str:
         """All limits, for a person."""
         words = [f"drop {self.max_drop:g}"]

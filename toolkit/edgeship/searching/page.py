@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from edgeship.metrics import drop_of
 from edgeship.report.page import render as render_template
 from edgeship.report.svg import Chart, Scale, padded
 from edgeship.searching.choice import Choice, figures, front
@@ -34,6 +36,7 @@ class Shown:
     choice: Choice
     ended: str
     report: Report | None
+    broken: tuple[str, ...] = ()
 
 
 def render(shown: Shown, *, running: bool) -> str:
@@ -43,6 +46,7 @@ def render(shown: Shown, *, running: bool) -> str:
     content = {
         "shown": shown,
         "running": running,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "refresh": REFRESH_SECONDS,
         "front": [_row(trial, shown) for trial in found],
         "others": [_row(trial, shown) for trial in shown.trials if trial not in found],
@@ -51,7 +55,7 @@ def render(shown: Shown, *, running: bool) -> str:
         "costs": _costs(chosen) if chosen is not None else [],
         "limits": shown.limits.text(),
         "targets": list(dict.fromkeys(t.target for trial in shown.trials for t in trial.timings)),
-        "gates": _gates(shown.report),
+        "gates": _gates(shown),
         "drawn": any(trial.file is not None for trial in shown.trials),
     }
     return render_template("search.html.j2", content)
@@ -97,15 +101,20 @@ def _costs(trial: Trial) -> list[tuple[str, str, str, str]]:
     """What each stage of the chosen recipe cost: its metric, the drop from the stage before, its seconds."""
     rows = []
     for before, stage in zip((*trial.stages[:1], *trial.stages), trial.stages, strict=False):
-        step = signed(100 * (before.metric - stage.metric)) if stage is not before else ""
+        lost = drop_of(trial.direction, trial.unit, before.metric, stage.metric)
+        step = signed(lost) if stage is not before else ""
         rows.append((stage.name, f"{stage.metric:.4f}", step, f"{stage.seconds:.1f}"))
     return rows
 
 
-def _gates(report: Report | None) -> list[tuple[str, str, str]]:
-    if report is None:
+def _gates(shown: Shown) -> list[tuple[str, str, str]]:
+    if shown.report is None:
         return []
-    return [(g.artifact, g.detail or g.name, g.status) for g in report.gates if g.name in ("metric", "slices")]
+    gates = [g for g in shown.report.gates if g.name in ("metric", "slices")]
+    return [
+        *((g.artifact, g.detail or g.name, g.status) for g in gates),
+        *(("", text, "fail") for text in shown.broken),
+    ]
 
 
 def _chart(shown: Shown, found: Sequence[Trial], width: float, kind: str) -> Chart:

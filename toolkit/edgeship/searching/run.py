@@ -18,6 +18,7 @@ from edgeship.child import Worker
 from edgeship.errors import InputError, OutputError
 from edgeship.files import storage_errors, write_text
 from edgeship.recipe import Recipe
+from edgeship.references import is_reference
 from edgeship.searching import database
 from edgeship.searching.choice import choose, front
 from edgeship.searching.database import SAMPLERS, Setting
@@ -25,12 +26,14 @@ from edgeship.searching.default_space import derive
 from edgeship.searching.executors import make
 from edgeship.searching.limits import Limits, objectives
 from edgeship.searching.options import Options
+from edgeship.searching.outcome import broken
 from edgeship.searching.running import Running
 from edgeship.searching.space import Space, load
 from edgeship.searching.study import Study
 from edgeship.searching.trial import look
 from edgeship.searching.trials import Task, Trial
 from edgeship.types import Progress, ProgressCallback, Report
+from edgeship.usercode import code_sha256
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Search:
         ended: why the search ended.
         page: the page with the front.
         report: of the chosen build, on the test samples; None where nothing was built.
+        broken: limits of bytes, latency and memory that the chosen build does not keep, in sentences.
     """
 
     trials: tuple[Trial, ...]
@@ -58,6 +62,7 @@ class Search:
     ended: str
     page: Path
     report: Report | None = None
+    broken: tuple[str, ...] = ()
 
 
 def search(
@@ -98,7 +103,8 @@ def _setting(
     with Worker(task.limits) as worker:
         source, dataset, measured = look(task, Recipe("look", variants=("float32",)), worker)
     space = given or derive(source, dataset, task.format)
-    key = _key(task, space, limits, wanted, (source.sha256, dataset.sha256, options.seed))
+    of = (source.sha256, dataset.sha256, source.code_sha256, options.seed)
+    key = _key(task, space, limits, wanted, of)
     owner = f"{platform.node()}:{options.folder.resolve()}"
     more = {name: getattr(options, name) for name in ("sampler", "seed", "heartbeat_seconds", "patience_seconds")}
     return Setting(options.folder, key, space, wanted, limits, owner, options.storage, **more), measured
@@ -113,10 +119,10 @@ def _searched(running: Running, task: Task, options: Options, kept: Study, progr
     report = None
     if picked.trial is not None and options.out is not None:
         report = _build(task, options, limits, picked.trial, progress)
-    drawn = running.show(ended, report)
-    return Search(
-        trials, front(trials, wanted), picked.trial, picked.runner_up, picked.why, wanted, limits, ended, drawn, report
-    )
+    over = () if report is None else broken(limits, report)
+    drawn = running.show(ended, report, over)
+    best = front(trials, wanted)
+    return Search(trials, best, picked.trial, picked.runner_up, picked.why, wanted, limits, ended, drawn, report, over)
 
 
 def _check(task: Task, options: Options) -> None:
@@ -148,10 +154,15 @@ def _check(task: Task, options: Options) -> None:
         )
 
 
-def _key(task: Task, space: Space, limits: Limits, wanted: tuple[str, ...], of: tuple[str, str, int]) -> str:
-    """What the results of trials depend on, and what they are judged by."""
+def _key(task: Task, space: Space, limits: Limits, wanted: tuple[str, ...], of: tuple[object, ...]) -> str:
+    """What the results of trials depend on, and what they are judged by.
+
+    Of code that cannot be found, its name must do: else such a search could never go on.
+    """
+    named = (task.metric or "", *task.data_options.augment, *space.references())
     return cache.digest(
         of=of,
+        code=code_sha256(filter(is_reference, named)),
         task=[task.format, task.metric, task.targets, task.slices, task.min_slice, codec.to_data(task.plan)],
         data=codec.to_data(task.data_options),
         space=space.sha256,

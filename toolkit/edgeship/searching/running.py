@@ -194,11 +194,12 @@ class Running:
             return "nothing in the space is left to try"
         return f"{self._options.trials} trials are done"
 
-    def show(self, ended: str, report: Report | None = None) -> Path:
-        """Write the page with the front; returns where."""
+    def show(self, ended: str, report: Report | None = None, broken: tuple[str, ...] = ()) -> Path:
+        """Write the page with the front, and what came of the build; returns where."""
         trials, setting = self._kept.trials(), self._kept.setting
         picked: Choice = choose(trials, setting.objectives, self._limits)
         path = self._options.folder / "front.html"
-        shown = page.Shown(self._task.model.name, trials, setting.objectives, self._limits, picked, ended, report)
+        of = (self._task.model.name, trials, setting.objectives, self._limits, picked)
+        shown = page.Shown(*of, ended, report, broken)
         write_text(path, page.render(shown, running=ended == "running"))
         return path

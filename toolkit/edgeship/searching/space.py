@@ -22,6 +22,7 @@ from edgeship import cache
 from edgeship import recipe as recipes
 from edgeship.errors import InputError, RecipeError
 from edgeship.recipe import Recipe
+from edgeship.references import is_reference
 
 SCHEMA = "edgeship.search/1"
 #: Of a space that comes from anywhere.
@@ -183,12 +184,30 @@ class Space:
         """Those with open settings."""
         return tuple(entry for entry in self.entries if entry.open)
 
+    def references(self) -> tuple[str, ...]:
+        """Names of the user's own code (`module:function`) that a recipe of it may run."""
+        texts = [text for e in self.entries for text in (*_texts(e.data), *_texts(list(e.open.values())))]
+        return tuple(dict.fromkeys(filter(is_reference, texts)))
+
     @property
     def sha256(self) -> str:
         """Of what is in it."""
         return cache.digest(
             entries=[(e.name, dict(e.data), [(p, repr(w)) for p, w in e.open.items()]) for e in self.entries]
         )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in plain data, and in what settings may be."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Choice):
+        yield from _texts(value.values)
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
 
 
 def load(path: Path) -> Space:

@@ -117,8 +117,10 @@ def _failed(job: Job, error: EdgeshipError) -> Trial:
 def _run(task: Task, job: Job, worker: Worker, progress: ProgressCallback) -> Trial:
     recipe = parse(dict(job.recipe), f"trial {job.number}")
     opened = _open(task, recipe, worker, progress)
-    baseline = opened.validation.metric.value(opened.validation.original)
-    named = Trial("finished", job.recipe, metric=opened.validation.metric.name, baseline=baseline)
+    metric = opened.validation.metric
+    baseline = metric.value(opened.validation.original)
+    named = Trial("finished", job.recipe, baseline=baseline, metric=metric.name)
+    named = replace(named, direction=metric.direction, unit=metric.unit)
     try:
         compressed, reused = _train(opened, recipe, job, progress)
     except _GivenUp as given_up:
@@ -250,11 +252,14 @@ def _worst_slice(opened: _Opened, model: Source, weighed: Weighed) -> WorstSlice
     found = _slicing(opened)
     exact = model.sha256 == validation.sha256 and weighed.file.drop.interval == (0.0, 0.0)
     compared = contrast(validation.metric, validation.original, weighed.rows, found.parts, found.settings, exact=exact)
+    gone = [row.slice for row in compared.rows if row.no_number]
+    if gone and task.max_slice_drop is not None:
+        raise ArtifactError(f"{weighed.artifact.id}: {validation.metric.name} is no number any more in {gone[0]}")
     rows = [(row, row.drop) for row in compared.rows if row.drop is not None]
     if not rows:
         return None
     row, drop = max(rows, key=lambda item: item[1].value)
-    return WorstSlice(row.slice, row.n, drop.value, drop.interval)
+    return WorstSlice(row.slice, row.n, drop.value, drop.interval, max(drop.interval[1] for _, drop in rows))
 
 
 def _slicing(opened: _Opened) -> slicing.Slicing:

@@ -112,15 +112,25 @@ class Timing:
     mib: float | None
     ms: float | None = None
 
+    @property
+    def high_ms(self) -> float | None:
+        """The upper end of the interval of `ms`; `ms` itself with too few rounds for one."""
+        return self.ms if self.ms is None or self.interval is None else self.ms * self.interval[1] / self.ratio
+
 
 @dataclass(frozen=True)
 class WorstSlice:
-    """The slice that lost most, of those with enough samples."""
+    """The slice that lost most, of those with enough samples.
+
+    Attributes:
+        high: the largest upper end of a 95 % interval over all slices, whichever has it; None: not known.
+    """
 
     slice: str
     n: int
     drop: float
     interval: tuple[float, float]
+    high: float | None = None
 
 
 Outcome = Literal["finished", "stopped", "failed", "cut"]
@@ -141,6 +151,7 @@ class Trial:
         stages: what each stage did to the model, on the validation samples.
         reused: how many stages came from the cache, where another trial or build had run them.
         file: the exported file on the validation samples.
+        metric, direction, unit: as those of `Metric`.
         machine: where it ran.
         tries: how often it was begun: a worker that was killed is replaced.
         lost: of `stopped`: the drop after the last stage, of the model in its framework.
@@ -159,6 +170,8 @@ class Trial:
     timings: tuple[Timing, ...] = ()
     worst_slice: WorstSlice | None = None
     metric: str = ""
+    direction: str = "maximize"
+    unit: str = "points"
     baseline: float | None = None
     machine: str = ""
     created: str = ""
