@@ -11,7 +11,7 @@ from pathlib import Path
 from edgeship.codec import from_json, to_data
 from edgeship.files import write_text
 from tests.acceptance.compression.code import ROOT, digest
-from tests.acceptance.malformed.trial import LIMITS, Outcome
+from tests.acceptance.malformed.trial import LIMITS, PARENT_LIMITS, Outcome
 
 FILE = Path(__file__).parent / "records.jsonl"
 PAGE = ROOT / "docs" / "malformed-files.md"
@@ -20,7 +20,8 @@ BLOCK = 250
 #: What outcomes depend on, beside versions of libraries.
 _CODE = (
     Path(__file__).parent,
-    *(ROOT / "toolkit" / "edgeship" / name for name in ("source", "inspection", "edgetpu", "artifact.py", "child.py")),
+    *(ROOT / "toolkit" / "edgeship" / name for name in ("source", "inspection", "edgetpu", "usage")),
+    *(ROOT / "toolkit" / "edgeship" / name for name in ("artifact.py", "child.py", "pipeline/snapshot.py")),
     *(ROOT / "benchmarks" / "edgeship_benchmarks" / name for name in ("agent", "runtimes", "session.py", "node.py")),
 )
 _CHILD = ("ChildCrashed", "ChildTimeout", "ChildOutOfMemory")
@@ -90,10 +91,16 @@ def page() -> None:
         cells = [str(total.get(f"{suffix} {question} {status}", "")) for status in statuses]
         table.append(f"| `{suffix}` | {question} | {' | '.join(cells)} |")
     stale = sum(record.key != key() for record in found)
+    if any(question == "parent" for _, question in rows):
+        table[:0] = [_PARENT.format(seconds=PARENT_LIMITS.seconds, gib=(PARENT_LIMITS.memory_mib or 0) / 1024)]
     text = _INTRO.format(files=BLOCK * len(found), seconds=LIMITS.seconds, gib=(LIMITS.memory_mib or 0) / 1024)
     note = f"\n{stale} of {len(found)} blocks were run with older code.\n" if stale else ""
     write_text(PAGE, text + "\n".join(table) + "\n" + note)
 
+
+_PARENT = """`parent` is what `verify`, `predict`, `benchmark`, `build` and `convert` read of a file before any child
+has it. It was bounded here too, to {seconds:g} s and {gib:g} GiB, and its death would be a `FAULT`.
+"""
 
 _INTRO = """# Malformed files
 

@@ -19,13 +19,16 @@ from edgeship.inspection.support import zeros
 from edgeship.source import inspect
 from edgeship_benchmarks.runtimes.base import AgentRuntime
 from edgeship_benchmarks.session import AgentSession
-from tests.acceptance.malformed import corpus
+from tests.acceptance.malformed import corpus, doors
 from tests.acceptance.malformed.damage import damage
 
 #: Bounds of each child, for each file.
 LIMITS = Limits(seconds=60, memory_mib=4096)
+#: Of what the parent does, for each file: it is the user's own process.
+PARENT_LIMITS = Limits(seconds=20, memory_mib=1024)
 #: Which runtime opens a file.
 _RUNTIMES = {".tflite": "litert", ".onnx": "onnxruntime", ".json": "tfjs-wasm", ".bin": "tfjs-wasm"}
+_PARENT = "parent"
 #: A message is for a person, whatever long names are in the file.
 _LONGEST = 8000
 
@@ -35,7 +38,8 @@ class Outcome:
     """What became of one file.
 
     Attributes:
-        question: `describe` (`edgeship inspect`), `read` (as the model of a build) or the name of a runtime.
+        question: `parent` (what no child does), `describe` (`edgeship inspect`), `read` (as the model of a build), or
+            the name of a runtime.
         status: `answered`, the class of a typed error, or `FAULT`: an error that is not typed, or endless.
     """
 
@@ -52,6 +56,7 @@ class Trials:
         self._place = scratch / "damaged"
         self._stack = ExitStack()
         self._worker = self._stack.enter_context(Worker(LIMITS))
+        self._parent = self._stack.enter_context(Worker(PARENT_LIMITS))
         self._agents: dict[str, AgentSession] = {}
         self.files: Sequence[str] = self._worker.call(corpus.make, folder=self._folder, shared=shared)
 
@@ -78,6 +83,7 @@ class Trials:
         beside = {".bin": file.with_name("model.json"), ".pb": file.parent}
         model = beside.get(file.suffix, file)
         asked: list[tuple[str, Callable[[], object]]] = [
+            (_PARENT, lambda: self._parent.call(doors.open_all, path=model)),
             ("describe", lambda: self._worker.call(describe, path=model)),
             ("read", lambda: self._worker.call(inspect, path=model)),
         ]
@@ -106,7 +112,8 @@ def _outcome(question: str, ask: Callable[[], object]) -> Outcome:
     try:
         ask()
     except EdgeshipError as error:
-        fault = type(error) is EdgeshipError or len(str(error)) > _LONGEST or not error.message.strip()
+        fault = question == _PARENT and isinstance(error, ChildError)  # the user's own process would have died
+        fault |= type(error) is EdgeshipError or len(str(error)) > _LONGEST or not error.message.strip()
         return Outcome(question, "FAULT" if fault else type(error).__name__, str(error)[:600])
     except Exception as error:  # noqa: BLE001 - that is what is looked for
         return Outcome(question, "FAULT", f"in the parent: {type(error).__name__}: {error}"[:600])

@@ -238,3 +238,13 @@ def test_only_the_child_reads_a_file_that_is_looked_into(tmp_path: Path, monkeyp
     monkeypatch.setattr(opening.sidecar, "read_artifact", here)
     assert opening.inspect(path).labels == LABELS
     assert difference(path, path).same
+
+
+def test_a_small_file_takes_little_memory_to_read(tmp_path: Path) -> None:
+    path = delivered(tmp_path, usage(LABELS, FULL))
+    read("tflite", path)  # with what is imported for that
+    tracemalloc.start()
+    read("tflite", path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20

@@ -41,7 +41,7 @@ def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
         if size > limit:
             raise ArtifactError(f"{path} has {size:,} bytes; files up to {limit:,} bytes are read")
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            content = file.read(size)  # as many bytes of memory are taken first, however few there are
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
     if not content:
