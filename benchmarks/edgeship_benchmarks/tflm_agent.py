@@ -167,7 +167,7 @@ class TFLM:
 
 def _beginning(model: Any, operators: Sequence[Any]) -> bytes:
     """A file with the first operators of a model (ModelT) alone, which gives what the last of them gives."""
-    import flatbuffers
+    import flatbuffers  # type: ignore[import-untyped] # it ships no stubs
 
     model.subgraphs[0].operators = operators
     model.subgraphs[0].outputs = list(operators[-1].outputs)
