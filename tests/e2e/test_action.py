@@ -172,6 +172,8 @@ def test_every_input_is_one_word_of_the_command_whatever_is_in_it(runner: Runner
     assert runner.use({**plain, "to": "tflite * $(touch pwned)"}).code == 0
     assert [w for w in seen.read_text().split("\0") if w.startswith("--to")] == [
         "--to=tflite", "--to=*", "--to=$(touch", "--to=pwned)"]  # fmt: skip
+    assert runner.use({**plain, "to": "tflite\n  onnx tfjs\n"}).code == 0
+    assert {"--to=tflite", "--to=onnx", "--to=tfjs"} <= set(seen.read_text().split("\0"))
     assert runner.use({**plain, "install": evil}).code == 2
     assert not list(runner.folder.rglob("pwned"))
 

@@ -14,7 +14,7 @@ from edgeship import codec
 from edgeship.errors import InputError
 from edgeship.searching import page
 from edgeship.searching.choice import choose, front
-from edgeship.searching.limits import Limits, objectives, parse_at, parse_bytes, parse_seconds, value_of
+from edgeship.searching.limits import Limits, objectives, parse_all, parse_at, parse_bytes, parse_seconds, value_of
 from edgeship.searching.outcome import broken
 from edgeship.searching.trials import Timing, Trial, WorstSlice
 from edgeship.types import Change, Stage, StageFile
@@ -141,6 +141,9 @@ def test_limits_at_targets_and_times():
     assert parse_at("2@ssh://pi@host", "ms") == ("ssh://pi@host", 2.0)
     assert parse_at("0.5", "ms") == ("local", 0.5)
     assert (parse_seconds("30m"), parse_seconds("1.5h")) == (1800.0, 5400.0)
+    assert parse_all(["2@local", "3@ssh://pi"], "ms") == {"local": 2.0, "ssh://pi": 3.0}
+    with pytest.raises(InputError, match="local has two limits in ms: 2 and 3"):
+        parse_all(["2@local", "3"], "ms")
     for text in ("nan@local", "inf", "-1", "x@local", ""):
         with pytest.raises(InputError):
             parse_at(text, "ms")

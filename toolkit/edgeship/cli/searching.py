@@ -145,13 +145,13 @@ def _task(model: Path, given: dict[str, Any]) -> Task:
 
 
 def _limits_of(given: dict[str, Any]) -> Limits:
-    from edgeship.searching.limits import Limits, parse_at, parse_bytes
+    from edgeship.searching.limits import Limits, parse_all, parse_bytes
 
     return Limits(
         max_drop=given["max_drop"],
         max_bytes=None if given["max_bytes"] is None else parse_bytes(given["max_bytes"]),
-        max_ms=dict(parse_at(text, "ms") for text in given["max_ms"]),
-        max_mib=dict(parse_at(text, "MiB") for text in given["max_mib"]),
+        max_ms=parse_all(given["max_ms"], "ms"),
+        max_mib=parse_all(given["max_mib"], "MiB"),
         max_slice_drop=given["max_slice_drop"],
     )
 

@@ -156,6 +156,17 @@ def parse_at(text: str, unit: str) -> tuple[str, float]:
     return target or "local", value
 
 
+def parse_all(texts: Sequence[str], unit: str) -> dict[str, float]:
+    """Limits as `parse_at`, by target. Raises InputError where a target has two."""
+    found: dict[str, float] = {}
+    for text in texts:
+        target, value = parse_at(text, unit)
+        if target in found:
+            raise InputError(f"{target} has two limits in {unit}: {found[target]:g} and {value:g}")
+        found[target] = value
+    return found
+
+
 def parse_seconds(text: str) -> float:
     """`30m` -> 1800.0. Raises InputError."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd])", text.strip())

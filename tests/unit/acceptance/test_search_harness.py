@@ -1,0 +1,42 @@
+"""The parts of the search's acceptance that judge and count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+from tests import search_proxy
+from tests.acceptance.search import page, proxy
+
+
+def rows(gains: list[float]) -> dict[str, Any]:
+    """Records of both samplers whose hypervolumes differ by so much."""
+    made = [
+        {"seed": n, "tpe": {"hypervolume": 0.5 + gain, "bytes": 10}, "random": {"hypervolume": 0.5, "bytes": None}}
+        for n, gain in enumerate(gains)
+    ]
+    return {"trials": 60, "task": "a task", "rows": made}
+
+
+def test_the_interval_of_paired_differences_is_students() -> None:
+    gains = [0.01, 0.03, 0.02, -0.01, 0.04]
+    expected = stats.ttest_1samp(gains, 0.0).confidence_interval(0.95)
+    assert page.paired(gains) == pytest.approx((expected.low, expected.high))
+
+
+def test_tpe_is_ahead_only_beyond_the_interval_of_the_difference() -> None:
+    text, met = page._random(rows([0.10, 0.12, 0.11, 0.09, 0.10]))
+    assert met
+    assert "By seed TPE gains +0.1040 [" in text
+    assert "ahead with 5 of 5 seeds" in text
+    _, met = page._random(rows([0.30, -0.10, 0.05, -0.04, 0.01]))  # ahead in the mean, by one lucky seed
+    assert not met
+
+
+def test_what_is_counted_is_what_the_study_has(tmp_path: Path) -> None:
+    words = (str(tmp_path), "--trials", "5")
+    search_proxy.run(search_proxy.arguments([*words]))
+    (tmp_path / "log").write_text("")  # a line is written before its result is told, and may be the last of a process
+    assert proxy._finished(*words) == 3
