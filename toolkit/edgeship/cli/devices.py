@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from edgeship.cli import ui
 
 if TYPE_CHECKING:
     from edgeship.device import Status
+    from edgeship.device.settings import Changed
     from edgeship.device.state import Release
 
 _folder = click.option(
@@ -95,20 +97,27 @@ def init(
     changed = settings.changes(before, made)
 
     def show() -> None:
-        if systemd == "-":
-            for file, text in files.items():
-                click.echo(f"# {file}\n{text}")
-        for path in written:
-            ui.say(f"wrote {path}")
-        for each in changed:
-            ui.say(f"{each.setting}: {each.after} (was: {each.before})")
-        known = "has other settings now" if changed else "was enrolled already"
+        _show_units(files if systemd == "-" else {}, written)
+        _show_settings(changed)
+        known = "enrolled" if before is None else "has other settings now" if changed else "was enrolled already"
         then = f"edgeship device update {place.folder.name}{'' if folder is None else f' --dir {folder}'}"
-        ui.say(f"{place.folder.name} {known if before else 'enrolled'} in {place.folder}   next: {then}")
+        ui.say(f"{place.folder.name} {known} in {place.folder}   next: {then}")
 
     document = {"name": place.folder.name, "folder": place.folder, "new": before is None, "changed": changed}
     ui.emit({**document, "units": files}, as_json, show)
     return 0
+
+
+def _show_units(printed: Mapping[str, str], written: Iterable[Path]) -> None:
+    for file, text in printed.items():
+        click.echo(f"# {file}\n{text}")
+    for path in written:
+        ui.say(f"wrote {path}")
+
+
+def _show_settings(changed: Iterable[Changed]) -> None:
+    for each in changed:
+        ui.say(f"{each.setting}: {each.after} (was: {each.before})")
 
 
 @device.command()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from edgeship.child import Worker
@@ -79,26 +80,35 @@ def attribute(
     if validation is None or export is None:
         lacking = "labelled validation samples" if validation is None else "a format whose files can be run here"
         return Attribution(stages, (), (f"files after each stage were not compared: that needs {lacking}",))
-    planned = [(number, export) for number in range(len(stages))]
-    if export.variant != "float32":
-        planned.insert(0, (0, replace(export, variant="float32")))
+    planned = _planned(len(stages), export)
     weighed: list[tuple[int, Weighed]] = []
     notes: list[str] = []
     for done, (number, wanted) in enumerate(planned):
         progress(Progress("compare stages", done, len(planned), f"{stages[number].name} {wanted.id}"))
         try:
-            found = weigh(worker, validation, models[number], wanted, options, progress)
+            weighed.append((number, weigh(worker, validation, models[number], wanted, options, progress)))
         except (StorageFullError, OutputError):
             raise
         except EdgeshipError as error:
             notes.append(f"{wanted.id} after {stages[number].name} was not compared: {error.message}")
-            continue
-        if weighed:
-            step = validation.change(weighed[-1][1].rows, found.rows)
-            found = replace(found, file=replace(found.file, step=step))
-        weighed.append((number, found))
     progress(Progress("compare stages", len(planned), len(planned)))
+    weighed = _with_steps(validation, weighed)
     return Attribution(_with_files(stages, weighed), tuple(weighed), tuple(notes))
+
+
+def _planned(stages: int, export: Export) -> list[tuple[int, Export]]:
+    """Each stage's number with what it is exported as; first the original as trained."""
+    first = [] if export.variant == "float32" else [(0, replace(export, variant="float32"))]
+    return [*first, *((number, export) for number in range(stages))]
+
+
+def _with_steps(validation: Validation, weighed: Sequence[tuple[int, Weighed]]) -> list[tuple[int, Weighed]]:
+    """Each file with what changed since the one before it."""
+    found = list(weighed[:1])
+    for (_, before), (number, after) in pairwise(weighed):
+        step = validation.change(before.rows, after.rows)
+        found.append((number, replace(after, file=replace(after.file, step=step))))
+    return found
 
 
 def _with_files(stages: Sequence[Stage], weighed: Sequence[tuple[int, Weighed]]) -> tuple[Stage, ...]:
