@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from user_loop import loop
 
@@ -38,6 +39,21 @@ def test_soft_loss_is_the_formula_of_the_paper(digits, student, teacher):
     expected = 0.7 * 16 * np.mean(np.sum(p * (np.log(p) - np.log(q)), -1)) + 0.3 * float(hard(y, small(x)))
     assert float(pair.compute_loss(x, y, pair(x))) == pytest.approx(expected, rel=1e-4)
     assert float(pair.compute_loss(x, y, pair(x), training=False)) == pytest.approx(float(hard(y, small(x))), rel=1e-5)
+
+
+def test_unlikely_classes_count_as_what_they_are():
+    """A sure teacher: at temperature 4 nothing is added to what it left unlikely, and the student feels it."""
+    sure = np.zeros((1, 10), np.float32)
+    sure[0, 0] = 60.0
+    wanted = softmax(sure / 4)
+    unsure = np.array([[2.0, *[-30.0] * 8, 1.0]], np.float32)
+    pair = edgeship.distiller(head("softmax", seed=1), head("softmax", seed=2), temperature=4.0)
+    teacher, logits = keras.ops.softmax(sure), tf.Variable(unsure)
+    with tf.GradientTape() as tape:
+        loss = pair.soft_loss(teacher, keras.ops.softmax(logits))
+    found = softmax(unsure / 4)
+    assert float(loss) == pytest.approx(16 * np.sum(wanted * (np.log(wanted) - np.log(found))), rel=1e-3)
+    np.testing.assert_allclose(np.asarray(tape.gradient(loss, logits)), 4 * (found - wanted), rtol=1e-3, atol=1e-6)
 
 
 def test_sigmoid_and_values(digits):

@@ -19,8 +19,11 @@ from edgeship.compress.graph.points import Tap
 from edgeship.compress.helpers import attach, helpers
 from edgeship.errors import InputError
 
-#: Probabilities are kept away from 0 and 1 by this before their logarithm is taken.
-_SMALLEST = 1e-7
+#: A softmax is kept away from 0 by this before its logarithm is taken. float32 holds smaller numbers with all their
+#: digits; a larger one would raise unlikely classes, of which a temperature makes much, and stop their gradients.
+_SMALLEST = 1e-30
+#: A sigmoid is kept away from 0 and 1 by this: float32 holds nothing nearer to 1.
+_NEAREST = 1e-7
 
 #: What an output without activation is.
 Linear = Literal["logits", "values"]
@@ -178,7 +181,7 @@ class Distiller(keras.Model):  # type: ignore[misc] # Keras ships no types
 def _log_probabilities(output: Any, kind: OutputKind, temperature: float) -> Any:
     """Logarithms of the probabilities softened by `temperature`; a sigmoid's output gets its complement beside it."""
     if kind == "sigmoid":
-        clipped = ops.clip(output, _SMALLEST, 1 - _SMALLEST)
+        clipped = ops.clip(output, _NEAREST, 1 - _NEAREST)
         logits = ops.stack([ops.log(clipped), ops.log(1 - clipped)], axis=-1)
     elif kind == "softmax":
         # The logarithm of a softmax differs from its logits by a constant, which the next softmax removes.
