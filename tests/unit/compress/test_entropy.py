@@ -9,9 +9,16 @@ import pytest
 import tensorflow as tf
 
 import edgeship
-from edgeship.compress.helpers import helpers
+from edgeship.compress.helpers import helpers, said
 from edgeship.compress.layers import PLAIN, fake_quantized, int8_numbers
-from edgeship.compress.quantize.entropy import KernelCoding, carried_bits, coded_layers, importances, information_bits
+from edgeship.compress.quantize.entropy import (
+    EntropyCoder,
+    KernelCoding,
+    carried_bits,
+    coded_layers,
+    importances,
+    information_bits,
+)
 from edgeship.errors import InputError
 
 BITS = 2.5
@@ -138,6 +145,22 @@ def test_a_model_that_did_not_train_has_not_reached_its_bits(trained, digits):
     assert any("EntropyCoder" in type(helper).__name__ for helper in helpers(model))
     with pytest.raises(InputError, match=r"carry .* bits a weight, 2 were asked for"):
         edgeship.finalize(model)
+
+
+def test_weights_that_moved_after_the_last_choice_of_steps_cost_no_training(trained, digits):
+    """The schedule came to its end: the file is made of steps chosen once more, and that is said."""
+    model = edgeship.quantize_aware(trained, digits[0][:100], bits=2.0)
+    (coder,) = (helper for helper in helpers(model) if isinstance(helper, EntropyCoder))
+    coder.advance(0.6)
+    moved = np.random.default_rng(0)
+    for layer in coded_layers(model):
+        kernel = np.asarray(layer.kernel)
+        layer.kernel.assign(kernel + 0.5 * kernel.std() * moved.normal(size=kernel.shape))
+    assert coder.reached() > 2.06
+    with pytest.warns(UserWarning, match="chosen once more after training"):
+        final = edgeship.finalize(model)
+    assert carried_bits(final) <= 2.06
+    assert [note.split(":")[0] for note in said(model)] == ["steps were chosen once more after training"]
 
 
 @pytest.mark.parametrize("bits", [0.4, 8.5, float("nan")])

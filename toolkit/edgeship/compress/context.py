@@ -36,6 +36,7 @@ class Context:
         dataset: what is trained and calibrated with.
         int8: whether it ends in quantization-aware training, so that what counts are int8 numbers.
         seed: of the stage that runs.
+        notes: what a person should know of how that stage went.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Context:
         self.plan = plan
         self.int8 = any(isinstance(spec, QuantizeAware) for spec in plan.stages)
         self.seed = plan.seed
+        self.notes: list[str] = []
         self.progress = progress
         self.source = source
         self._names = [spec.name for spec in source.inputs]
@@ -52,8 +54,9 @@ class Context:
         self._metric = metrics.get_metric(metric, dataset)
 
     def start(self, number: int) -> None:
-        """Seed stage `number`."""
+        """Seed stage `number`, of which nothing is noted yet."""
         self.seed = self.plan.seed + number
+        self.notes = []
         repeatable(self.seed)
 
     def original(self) -> keras.Model:

@@ -13,11 +13,12 @@ from edgeship.compress.weights.pruning import clone, keep_zeros
 
 
 def finalize(model: keras.Model) -> keras.Model:
-    """The trained model, ready to be saved, converted or compressed further; `model` is not changed.
+    """The trained model, ready to be saved, converted or compressed further; the weights of `model` are not changed.
 
     A pruned model keeps its zeros and a clustered one its number of values in whatever training follows in this
-    process. A quantization-aware model gets kernels on their int8 grid and frozen ranges. Of a distiller it is the
-    student.
+    process. A quantization-aware model gets kernels on their int8 grid and frozen ranges; where its weights came
+    to carry too many bits after its steps were chosen last, these are chosen anew, with a warning. Of a distiller it is
+    the student.
 
     Raises:
         InputError: a pruning schedule did not reach its sparsity, zeros or shared values were lost, or a range was

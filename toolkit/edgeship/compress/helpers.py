@@ -19,11 +19,16 @@ _ATTRIBUTE = "_edgeship_helpers"
 
 
 class Helper(keras.callbacks.Callback, ABC):  # type: ignore[misc] # Keras ships no types
-    """A Keras callback that knows how far training has come, and can say whether it kept its promise."""
+    """A Keras callback that knows how far training has come, and can say whether it kept its promise.
+
+    Attributes:
+        notes: what a person should know of how the promise was kept.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.total_steps: int | None = None
+        self.notes: list[str] = []
         self._steps_done = 0
         self._first_epoch: int | None = None
         self._epoch = 0
@@ -75,6 +80,11 @@ def helpers(model: Any) -> tuple[Helper, ...]:
     """The helpers attached to a model."""
     found: tuple[Helper, ...] = getattr(model, _ATTRIBUTE, ())
     return found
+
+
+def said(model: Any) -> list[str]:
+    """Notes of the helpers attached to a model."""
+    return [note for helper in helpers(model) for note in helper.notes]
 
 
 def attach(model: Any, *more: Helper) -> None:

@@ -110,7 +110,8 @@ class Runner:
         clustered, values = most_values(self.model)
         kind = "int8 numbers" if self._context.int8 else "values"
         total = len(prunable_kernels(self.model))
-        notes = [f"{clustered} of {total} kernels have at most {values} different {kind} each"] if clustered else []
+        notes = [*self._context.notes]
+        notes += [f"{clustered} of {total} kernels have at most {values} different {kind} each"] if clustered else []
         fours = in_fours(self.model)
         notes += [f"{fours} of {total} kernels have 2 zeros in every 4"] if fours else []
         bits = carried_bits(self.model)

@@ -6,6 +6,7 @@ import keras
 
 from edgeship.compress.context import Context
 from edgeship.compress.finish import finalize
+from edgeship.compress.helpers import said
 from edgeship.compress.quantize.aware import quantize_aware
 from edgeship.compress.quantize.equalize import equalize
 from edgeship.compress.tfmot import backend as tfmot
@@ -18,7 +19,9 @@ def run_quantize_aware(model: keras.Model, spec: QuantizeAware, context: Context
         return tfmot.quantize_aware(model, spec, context)
     quantized = quantize_aware(model, context.calibration(model), bits=spec.bits)
     context.fit(quantized, spec)
-    return finalize(quantized)
+    final = finalize(quantized)
+    context.notes += said(quantized)
+    return final
 
 
 def run_equalize(model: keras.Model, spec: Equalize, context: Context) -> keras.Model:
