@@ -175,7 +175,7 @@ def test_a_model_that_changes_while_it_is_copied_is_refused(
     folder: Path, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its hash is taken first, and another one's content would be filed under it."""
-    model = tmp_path / "checkpoint.keras"
+    model = tmp_path / "training.keras"
     shutil.copyfile(folder / "plain.keras", model)
     content = snapshot.content
 
@@ -186,7 +186,7 @@ def test_a_model_that_changes_while_it_is_copied_is_refused(
         return found
 
     monkeypatch.setattr(snapshot, "content", then_overwritten)
-    with pytest.raises(SourceError, match=r"checkpoint\.keras was changed while it was read"):
+    with pytest.raises(SourceError, match=r"training\.keras was changed while it was read"):
         steps.open_source(worker, model, (), allow_unsafe=False)
     monkeypatch.undo()
     assert steps.open_source(worker, model, (), allow_unsafe=False).fake_quantized
