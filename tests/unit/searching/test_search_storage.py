@@ -187,6 +187,22 @@ def test_a_late_result_is_not_kept_beside_that_of_who_began_the_trial_again(tmp_
         assert [t.number for t in study.trials()] == [again.number]
 
 
+def test_of_two_who_do_a_trial_the_first_to_end_has_it(tmp_path):
+    """One was taken for lost; the other began it again, and ends after it."""
+    with Study(search_proxy.setting(search_proxy.arguments([str(tmp_path)]))) as study:
+        proposal = study.next()
+        lose(tmp_path, proposal.number)
+        with Study(search_proxy.setting(search_proxy.arguments([str(tmp_path)]))) as other:
+            again = next(p for p in (other.next(), other.next()) if p.recipe == proposal.recipe)
+            late, second = (
+                search_proxy.trial(search_proxy.Job(p.number, p.recipe.to_data(), 5.0)) for p in (proposal, again)
+            )
+            assert study.record(late)
+            assert not other.record(second)
+        (kept,) = study.trials()
+        assert kept.number not in (proposal.number, again.number)
+
+
 def test_what_the_storage_says_is_done_only_where_the_space_has_it(tmp_path):
     """Whoever can write the database must not choose what code runs."""
     asked = search_proxy.arguments([str(tmp_path)])

@@ -189,6 +189,10 @@ def _held(folder: Path) -> Iterator[None]:
                 f"another search runs in {folder}",
                 remedy="Wait for it, or give each its own --folder and both one --storage.",
             ) from None
+        except OSError as error:
+            raise OutputError(
+                f"{folder} cannot be locked: {error.strerror}", remedy="Choose another place with --folder."
+            ) from error
         yield
 
 

@@ -53,6 +53,7 @@ class Running:
         self._tries: dict[int, int] = {}
         self._done = 0
         self._exhausted = False
+        self._others_ran = False
 
     def run(self, start: Callable[[ProgressCallback], Executor]) -> str:
         """Until there is nothing left to do; returns why it ended. `start` makes the executor."""
@@ -123,7 +124,8 @@ class Running:
         if self._time_is_up() or self._options.storage is None:
             return False
         ended, running = self._kept.count()
-        return running > 0 and (self._options.trials is None or ended < self._options.trials)
+        ran, self._others_ran = self._others_ran, running > 0  # one that is lost is nobody's for a moment
+        return (running > 0 or ran) and (self._options.trials is None or ended < self._options.trials)
 
     def _begin(self, executor: Executor, proposal: Proposal) -> None:
         job = Job(proposal.number, proposal.recipe.to_data(), self._limits.far_beyond, self._until)

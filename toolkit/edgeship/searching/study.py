@@ -230,9 +230,13 @@ class Study:
             trial = self._running.get(found.number)
         if trial is None:
             return False
+        known = self._known(same(parse(dict(found.recipe), "trial")))
+        if known is not None:
+            self._end(trial, known, same_as=known.number)
+            return False
         if self._end(trial, found):
             return True
-        if found.outcome not in _TRIED or self._known(same(parse(dict(found.recipe), "trial"))) is not None:
+        if found.outcome not in _TRIED:
             return False
         late = self._patiently(lambda: self._added(trial))
         return self._end(late, replace(found, number=late.number))
