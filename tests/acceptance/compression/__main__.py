@@ -26,6 +26,9 @@ def main() -> int:
         print(f"no cell is called {asked.only!r}; see --list", file=sys.stderr)
         return 2
     _mark()
+    if not (asked.list or asked.table or asked.measure or asked.dirty) and (unclean := _unclean(chosen, asked)):
+        print(unclean, file=sys.stderr)
+        return 2
     if asked.list:
         for cell in chosen:
             print(f"{cells.due(cell) or 'done':<8} {cell}")
@@ -43,8 +46,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--table", action="store_true", help="write the table and the plot, run nothing")
     parser.add_argument("--again", action="store_true", help="run cells that have a record of today's code too")
     parser.add_argument("--measure", action="store_true", help="measure the files in the cache again, train nothing")
+    parser.add_argument("--dirty", action="store_true", help="run recipes of ours from code that is not committed too")
     parser.add_argument("--budget-minutes", type=float, default=float("inf"), help="start no cell that may end later")
     return parser.parse_args()
+
+
+def _unclean(chosen: list[cells.Cell], asked: argparse.Namespace) -> str:
+    """Why recipes of ours are not run; empty where they can be. Nobody can make again what uncommitted code made."""
+    if not any(cells.is_ours(cell) and (asked.again or cells.due(cell)) for cell in chosen):
+        return ""
+    found = cells.changed()
+    return f"not committed: {', '.join(found)}; commit them, or give --dirty" if found else ""
 
 
 def _mark() -> None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 BASE = "base"
 #: What decides about a record's `commit`: code that could have made the file.
 _MATTERS = ("toolkit", "converters", "benchmarks", "tests/acceptance/compression")
+#: What a run writes itself.
+_RECORDS = "tests/acceptance/compression/records"
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,21 @@ def key(cell: Cell, folder: Path = records.FOLDER) -> str:
 
 
 def due(cell: Cell, folder: Path = records.FOLDER) -> str:
-    """Why the cell has to run: `missing`, `stale`, or `failed` where it is ours; empty if it does not."""
+    """Why the cell has to run, empty if it does not: `missing`, `stale`, or `failed`.
+
+    What a peer cannot do is a result; where it did not come to an end, nothing is known.
+    """
     found = records.find(cell.task.name, cell.method, cell.seed, folder)
     if found is None:
         return "missing"
-    if found.failure and cell.method in METHODS and METHODS[cell.method].ours:
+    if found.failure and (found.unsettled or is_ours(cell)):
         return "failed"
     return "" if found.key == key(cell, folder) else "stale"
+
+
+def is_ours(cell: Cell) -> bool:
+    """Whether a recipe of ours makes its file."""
+    return cell.method in METHODS and METHODS[cell.method].ours
 
 
 @contextmanager
@@ -259,8 +269,13 @@ def yardstick_file(task: Task) -> Path:
 
 def commit() -> str:
     """HEAD, with `+` where files that matter differ from it."""
-    head = _git("rev-parse", "--short=12", "HEAD").strip()
-    return head + ("+" if _git("status", "--porcelain", "--", *_MATTERS).strip() else "")
+    return _git("rev-parse", "--short=12", "HEAD").strip() + ("+" if changed() else "")
+
+
+def changed() -> list[str]:
+    """Files that matter and differ from HEAD, or are not in it."""
+    lines = _git("status", "--porcelain", "--", *_MATTERS, f":(exclude){_RECORDS}").splitlines()
+    return [line[3:] for line in lines]
 
 
 def _git(*words: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import edgeship
 from edgeship import recipe as recipes
 from edgeship.child import Limits
-from edgeship.errors import ChildTimeout, EdgeshipError
+from edgeship.errors import ChildCrashed, ChildTimeout, EdgeshipError
 from tests.acceptance import environments
 from tests.acceptance.compression import code
 from tests.acceptance.compression.tasks import OPTIONS, TASKS, Task
@@ -225,6 +225,8 @@ def _run(command: Sequence[str], name: str) -> None:
         )
     except subprocess.TimeoutExpired:
         raise ChildTimeout(f"{name} did not end within {time.monotonic() - started:.0f} s") from None
+    if done.returncode < 0:
+        raise ChildCrashed(f"{name} was ended by signal {-done.returncode}")
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [""])[-1]  # what was raised; paths of this machine stay out
         raise EdgeshipError(f"{name}: {last[:400].replace(str(code.ROOT), '')}")

@@ -25,7 +25,7 @@ _WIDTH, _HEIGHT = 860.0, 520.0
 
 
 def front(ours: Sequence[Record], peers: Sequence[Record], base: Record) -> str:
-    """Accuracy against brotli bytes: circles are ours, squares the peers', each side with its front."""
+    """Accuracy against brotli bytes: circles are ours, squares the peers', each side with its front of methods."""
     every = [*ours, *peers]
     chart = Chart(_WIDTH, _HEIGHT, f"Accuracy against bytes on the wire of {len(every)} files")
     left, right, top, bottom = 58.0, _WIDTH - 12, 30.0, _HEIGHT - 44
@@ -35,8 +35,8 @@ def front(ours: Sequence[Record], peers: Sequence[Record], base: Record) -> str:
     _frame(chart, x, y, base)
     for style, side in (("peer", peers), ("ours", ours)):
         steps: list[tuple[float, float]] = []
-        for record in goals.front(side):
-            at = x(record.sizes["brotli"]), y(record.accuracy)
+        for point in goals.front(goals.points(side)):
+            at = x(point.size), y(point.accuracy)
             steps += [(at[0], steps[-1][1]), at] if steps else [at]
         if len(steps) > 1:
             chart.path(steps, f"front-{style}")

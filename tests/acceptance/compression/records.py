@@ -18,6 +18,8 @@ from edgeship.verify import Drop, paired_drop
 
 FOLDER = Path(__file__).with_name("records")
 SCHEMA = "edgeship.compression-record/1"
+#: How failures begin that another run on another day may not have.
+_NOT_THE_METHODS = ("ChildTimeout", "ChildCrashed", "ChildOutOfMemory", "bug")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class Record:
     failure: str = ""
     stale: bool = False
     schema: str = SCHEMA
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it failed in a way that says nothing about the method: the machine's, or a bug of the harness."""
+        return self.failure.split(":")[0] in _NOT_THE_METHODS
 
     @property
     def path(self) -> Path:

@@ -25,7 +25,8 @@ chooses on the validation part. A file's own training takes at most 30 epochs; t
 are in its record. Each file is run in its own runtime (LiteRT; ONNX Runtime for .onnx) on all test samples. The drop is
 paired with the base on the same samples, in points, with its 95 % interval; of several seeds (cifar10 only) the mean,
 with the widest ends. Milliseconds are as times of the yardstick's (plain int8 by TensorFlow's converter), one thread,
-both taking turns in one run. Rows with a dagger (†) are stale: code that determines them has changed since."""
+both taking turns in one run. Goals, the front and what is compared with it take each method at the mean of its seeds.
+Rows with a dagger (†), and goals so called, are stale: code that determines them has changed since."""
 
 
 def write(folder: Path = records.FOLDER, docs: Path = DOCS) -> None:
@@ -67,11 +68,11 @@ def _wins(ours: Sequence[Record], peers: Sequence[Record], lacking: Sequence[str
 
 
 def _ahead(ours: Sequence[Record], peers: Sequence[Record]) -> list[str]:
-    won = [p for p in goals.front(peers) if goals.unmatched(p, ours)]
+    won = [p for p in goals.front(goals.points(peers)) if goals.unmatched(p, goals.points(ours))]
     if not won:
-        each = "For each peer's file that keeps half of the base's accuracy"
-        return [f"{each} one of ours is no larger, and not less accurate beyond the interval.", ""]
-    named = ", ".join(f"{p.method} ({p.sizes['brotli']:,} B, {p.accuracy:.2%})" for p in won)
+        each = "For each peer that keeps half of the base's accuracy"
+        return [f"{each} one of our recipes is no larger in the mean, nor less accurate beyond the interval.", ""]
+    named = ", ".join(f"{p.method} ({p.size:,.0f} B, {p.accuracy:.2%})" for p in won)
     return [f"Where a peer wins, because none of our files is as small and as accurate: {named}.", ""]
 
 
@@ -99,6 +100,7 @@ def _row(group: Sequence[Record]) -> str:
     first = group[0]
     name = f"**{first.method}**" if METHODS[first.method].ours else first.method
     name = "tf-int8 (yardstick)" if first.method == YARDSTICK else name
+    name += _tried(first)
     name += " †" if any(r.stale for r in group) else ""
     name += " (its own gate fails)" if any(r.gate not in ("", "pass") for r in group) else ""
     sizes = [f"{np.mean([r.sizes[way] for r in group]):,.0f}" for way in ("brotli", "raw", "gzip")]
@@ -106,6 +108,16 @@ def _row(group: Sequence[Record]) -> str:
     drop = f"{goals.mean_drop(group):+.2f} [{low:+.2f}, {high:+.2f}]"
     cells = [name, *sizes, f"{np.mean([r.accuracy for r in group]):.2%}", drop, _speed(group)]
     return f"| {' | '.join([*cells, str(max(r.epochs for r in group)), str(len(group))])} |"
+
+
+def _tried(record: Record) -> str:
+    """What has to be known of a sweep to read the row."""
+    failed = sum("failed" in row for row in record.sweep)
+    said = f" ({failed} of {len(record.sweep)} candidates failed)" if failed else ""
+    best = max((float(row.get("validation", 0)) for row in record.sweep), default=0.0)
+    if record.accuracy == 0 < best:
+        said += f" (outputs that are no numbers: none is right here, its own sweep counted {best:.2%})"
+    return said
 
 
 def _speed(group: Sequence[Record]) -> str:

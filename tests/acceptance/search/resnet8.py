@@ -89,9 +89,10 @@ def _tested(base: Path, folder: Path, trial: Trial) -> records.Record:
 def _held_against(ours: list[records.Record]) -> list[dict[str, Any]]:
     """Of each record of a hand-written recipe, whether it dominates the front beyond the paired interval."""
     kept = [r for r in records.read() if r.task == TASK.name and r.method in WRITTEN and not r.failure]
+    each = [point for one in ours for point in goals.points([one])]
     rows = [
         {"recipe": r.method, "seed": r.seed, "brotli": r.sizes["brotli"], "drop": r.drop,
-         "dominates": goals.unmatched(r, ours)}
+         "dominates": goals.unmatched(*goals.points([r]), each)}
         for r in kept
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (str(row["recipe"]), int(str(row["seed"]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.acceptance.compression import cells, code, goals, plot, records, table
+from tests.acceptance.compression import __main__ as program
+from tests.acceptance.compression import cells, code, goals, methods, plot, records, table
 from tests.acceptance.compression.catalogue import METHODS
 from tests.acceptance.compression.cells import BASE, Cell
 from tests.acceptance.compression.data import flip_and_crop
@@ -18,6 +20,8 @@ from tests.acceptance.compression.peers.common import Request, sweep
 from tests.acceptance.compression.records import Latency, Record
 from tests.acceptance.compression.tasks import TASKS
 from tests.tiny_tflite import model_bytes
+
+from edgeship.errors import EdgeshipError
 
 N = 1000
 CIFAR = TASKS["cifar10"]
@@ -115,6 +119,46 @@ def test_what_failed_is_tried_again_if_it_is_ours(copy: Copy, tmp_path: Path) ->
     assert cells.due(cell, tmp_path) == ""
 
 
+@pytest.mark.parametrize("failure", ["ChildTimeout: it did not end within 3600 s", "bug: KeyError: 'x'"])
+def test_a_peer_that_did_not_come_to_an_end_is_not_known(copy: Copy, tmp_path: Path, failure: str) -> None:
+    copy.ours = False
+    cell = Cell(CIFAR, "copy")
+    records.write(record("copy", key=cells.key(cell, tmp_path), failure=failure), tmp_path)
+    assert cells.due(cell, tmp_path) == "failed"
+    assert "tfmot-qat" in goals.missing_peers([record("tfmot-qat", failure=failure)])
+    assert "tfmot-qat" not in goals.missing_peers([record("tfmot-qat", failure="EdgeshipError: no")])
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "said"),
+    [("import sys; sys.exit('no such op')", "EdgeshipError", "no such op"),
+     ("import os; os.kill(os.getpid(), 9)", "ChildCrashed", "signal 9")],
+)  # fmt: skip
+def test_a_script_that_was_killed_says_nothing_about_its_peer(script: str, kind: str, said: str) -> None:
+    with pytest.raises(EdgeshipError, match=said) as caught:
+        methods._run([sys.executable, "-c", script], "peer")
+    assert type(caught.value).__name__ == kind
+
+
+def test_recipes_of_ours_run_from_committed_code(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "due", lambda cell: "missing")
+    monkeypatch.setattr(cells, "_git", lambda *words: " M toolkit/edgeship/a.py\n?? toolkit/b.py\n")
+    asked = argparse.Namespace(again=False)
+    assert program._unclean([Cell(CIFAR, "copy")], asked).startswith("not committed: toolkit/edgeship/a.py, toolkit/b")
+    assert program._unclean([Cell(CIFAR, "tfmot-qat")], asked) == ""
+    assert cells.commit().endswith("+")
+    monkeypatch.setattr(cells, "_git", lambda *words: "")
+    assert program._unclean([Cell(CIFAR, "copy")], asked) == ""
+    assert not cells.commit().endswith("+")
+
+
+def test_what_a_run_writes_does_not_stop_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(cells, "_git", lambda *words: asked.extend(words) or "")
+    cells.changed()
+    assert f":(exclude){records.FOLDER.relative_to(code.ROOT)}" in asked
+
+
 def test_stale_records_say_so_on_disk(tmp_path: Path) -> None:
     records.write(record("int8"), tmp_path)
     assert records.mark(record("int8"), "other", tmp_path).stale
@@ -173,6 +217,16 @@ def test_a_cell_has_a_name_of_its_own() -> None:
     assert names.index("cifar10/base-s0") < names.index("cifar10/yardstick-s0") < names.index("cifar10/int8-s0")
 
 
+def test_goals_of_stale_records_say_so() -> None:
+    kept = all_seeds("small", brotli=30_000, ratio=0.4)
+    assert not found("small takes", kept).found.endswith("(stale)")
+    old = [*kept[:2], dataclasses.replace(kept[2], stale=True)]
+    assert found("small takes", old).met
+    assert found("small takes", old).found.endswith("(stale)")
+    assert found("small drops", old).found.endswith("(stale)")
+    assert found("no peer dominates", [*kept, record("tf-dynamic", stale=True)]).found.endswith("(stale)")
+
+
 def found(name: str, kept: list[Record]) -> goals.Goal:
     return next(goal for goal in goals.check(kept, ["cifar10"]) if name in goal.name)
 
@@ -206,7 +260,7 @@ def test_front_goal_names_who_dominates_whom() -> None:
     ours, far = all_seeds("int8", wrong=200, brotli=50_000), record("tf-dynamic", wrong=150, brotli=49_000)
     goal = found("no peer dominates", [*ours, far])
     assert goal.met is False
-    assert "int8 (seed 0) by tf-dynamic" in goal.found
+    assert "int8 by tf-dynamic" in goal.found
     near = record("tf-dynamic", wrong=199, brotli=49_000)  # within the paired interval
     waiting = found("no peer dominates", [*ours, near])
     assert waiting.met is None
@@ -215,10 +269,30 @@ def test_front_goal_names_who_dominates_whom() -> None:
     assert found("no peer dominates", [*ours, near, *others]).met
     larger = record("tf-dynamic", wrong=150, brotli=50_001)
     assert found("no peer dominates", [*ours, larger, *others]).met
-    assert goals.unmatched(far, ours)
-    assert goals.unmatched(near, ours)  # smaller than all of ours: no domination, but a corner that we do not reach
-    assert not goals.unmatched(record("tf-dynamic", wrong=200, brotli=60_000), ours)
-    assert not goals.unmatched(record("tf-dynamic", wrong=900, brotli=1_000), ours)  # small, and of no use
+
+
+def test_what_none_of_ours_matches() -> None:
+    ours = goals.points(all_seeds("int8", wrong=200, brotli=50_000))
+
+    def unmatched(wrong: int, brotli: int) -> bool:
+        return goals.unmatched(*goals.points([record("tf-dynamic", wrong=wrong, brotli=brotli)]), ours)
+
+    assert unmatched(150, 49_000)
+    assert unmatched(199, 49_000)  # smaller than all of ours: no domination, but a corner that we do not reach
+    assert not unmatched(200, 60_000)
+    assert not unmatched(900, 1_000)  # small, and of no use
+
+
+def test_a_method_is_its_mean_and_not_its_luckiest_seed() -> None:
+    """One seed in three is as good as the peer; a peer with one seed has no such choice."""
+    ours = [record("int8", seed, wrong=wrong) for seed, wrong in enumerate((150, 190, 200))]
+    peer = record("tf-dynamic", wrong=150, brotli=49_000)
+    (point,) = goals.points(ours)
+    assert (point.size, point.accuracy) == (50_000, pytest.approx(0.82))
+    assert goals.unmatched(*goals.points([peer]), [point])
+    goal = found("no peer dominates", [*ours, peer])
+    assert goal.met is False
+    assert "int8 by tf-dynamic: 49,000 B against 50,000 B, +3.00" in goal.found
 
 
 def test_front_keeps_what_nothing_beats() -> None:
@@ -227,7 +301,15 @@ def test_front_keeps_what_nothing_beats() -> None:
         record("int8", wrong=150, brotli=20),
         record("small", wrong=160, brotli=30),
     )
-    assert goals.front([bad, good, small]) == [small, good]
+    assert [p.method for p in goals.front(goals.points([bad, good, small]))] == ["tiny", "int8"]
+
+
+def test_rows_say_what_became_of_a_sweep() -> None:
+    tried = [{"a": 1, "validation": 0.1}, {"a": 2, "failed": "ValueError: no"}]
+    page = table.page([record(BASE), record("aeq-dynamic-int2", wrong=N, sweep=tried)])
+    assert "aeq-dynamic-int2 (1 of 2 candidates failed) (outputs that are no numbers" in page
+    assert "its own sweep counted 10.00%)" in page
+    assert "candidates failed" not in table.page([record(BASE), record("aeq-dynamic-int2", sweep=tried[:1])])
 
 
 def test_page_and_plot_are_written_from_records(tmp_path: Path) -> None:
