@@ -18,10 +18,8 @@ from edgeship.comparison import compare, equality, top1_agreement
 from edgeship.contracts import Metric
 from edgeship.errors import ArtifactError
 from edgeship.metrics import worse_by
+from edgeship.slices.statistics import RESAMPLES, proportions_interval
 from edgeship.types import SNAPPED, Array, Artifact, Gate, GateStatus
-
-#: Resamples of a bootstrap interval; 1,000 give the ends of a 95 % interval to about 1 % of its width.
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -219,8 +217,8 @@ def paired_drop(metric: Metric, base: Array, found: Array, seed: int = 0) -> Dro
 
     n = len(base)
     if metric.unit == "points" and base.ndim == 1 and np.isin(base, (0, 1)).all() and np.isin(found, (0, 1)).all():
-        low, high = _proportions_interval(int((base > found).sum()), int((base < found).sum()), n)
-        if metric.direction == "minimize":
+        low, high = proportions_interval(int((base > found).sum()), int((base < found).sum()), n)
+        if metric.direction == "maximize":
             low, high = -high, -low
         return Drop(drop(base, found), 100 * low, 100 * high, n)
     rng = np.random.default_rng(seed)
@@ -239,13 +237,6 @@ def file_drop(metric: Metric, base: Array, found: Array, variant: str, *, of_the
     if of_the_original and TOLERANCES[variant].max_abs is not None and np.array_equal(base, found):
         return Drop(0.0, 0.0, 0.0, drop.n)
     return drop
-
-
-def _proportions_interval(broken: int, fixed: int, n: int) -> tuple[float, float]:
-    """95 % interval of the difference of two paired proportions, of which `broken` fell and `fixed` rose."""
-    worse, better = (broken + 1) / (n + 2), (fixed + 1) / (n + 2)
-    half = 1.959964 * np.sqrt((worse + better - (worse - better) ** 2) / (n + 2))
-    return float(worse - better - half), float(worse - better + half)
 
 
 def signed(value: float) -> str:

@@ -68,7 +68,7 @@ def quantize(variant: str, make: Make, source: Source, calibration: Dataset | No
         content = make(functools.partial(_corrected, source=source, calibration=calibration, bits=lambda _: 4))
         chosen_bits = dict.fromkeys((operator.name for operator in _kernels(content)), 4)
         if not chosen_bits:
-            raise _nothing_smaller(make(None))
+            raise _nothing_smaller(make(None), source)
         return _stored(content, chosen_bits)
     if calibration is None:
         raise DataError(
@@ -76,7 +76,7 @@ def quantize(variant: str, make: Make, source: Source, calibration: Dataset | No
         )
     content = make(functools.partial(correction.folded, source=source))
     if not _kernels(content):
-        raise _nothing_smaller(make(None))
+        raise _nothing_smaller(make(None), source)
     chosen = choose(content, batches(calibration, source.inputs, 1))
     found = {operator: chosen[operator.weights] for operator in _kernels(content)}
 
@@ -115,18 +115,15 @@ def _stored(content: bytes, bits: Mapping[str, int]) -> tuple[bytes, tuple[str, 
     return made, (f"weights of layers: {', '.join(weights)}; small ones in float32",)
 
 
-def _nothing_smaller(content: bytes) -> UnsupportedModelError:
+def _nothing_smaller(content: bytes, source: Source) -> UnsupportedModelError:
     """The error for a model of small layers: in fewer bits each would take as much, and the file is that of float32."""
-    every = [operator for *_, operator in described(read(content))]
-    small = [operator for operator in every if operator.weights]
-    names = [
-        f"{one.name.partition(';')[0]} ({np.prod(one.shape) if small else 0})" for one in (small or every)[:_NAMED]
-    ]
-    count = len(small or every)
-    more = f" and {count - _NAMED} more" if count > _NAMED else ""
+    small = [operator for *_, operator in described(read(content)) if operator.weights]
+    names = [f"{operator.name.partition(';')[0]} ({np.prod(operator.shape)})" for operator in small[:_NAMED]]
+    more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
+    ends = [f"none of those that give {', '.join(spec.name for spec in source.outputs)} has any"]
     return UnsupportedModelError(
         f"tflite/int4: the model has no weights that can be made smaller, which takes {FEWEST} of them in a layer: "
-        f"{', '.join(names)}{more}",
+        f"{', '.join(names or ends)}{more}",
         remedy="Use float32, which is as small here, float16 or int8.",
     )
 

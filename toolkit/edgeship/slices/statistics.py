@@ -14,7 +14,7 @@ from edgeship.errors import MissingPackageError
 from edgeship.metrics import worse_by
 from edgeship.types import Array, Change
 
-#: Resamples of a bootstrap interval.
+#: Resamples of a bootstrap interval; 1,000 give the ends of a 95 % interval to about 1 % of its width.
 RESAMPLES = 1000
 #: Two-sided 95 % quantile of the normal distribution.
 Z95 = 1.959963984540054
