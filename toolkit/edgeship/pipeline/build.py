@@ -332,8 +332,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def compress_only(request: Request, progress: ProgressCallback = _quiet) -> tuple[Path, tuple[Stage, ...]]:
 @under_its_limits
+def compress_only(request: Request, progress: ProgressCallback = _quiet) -> tuple[Path, tuple[Stage, ...]]:
     """Run only the training stages; writes `model.keras` into `request.out` and returns its path and the stages.
 
     Raises RecipeError for a recipe without training stages, and what `build` raises for unusable inputs.
