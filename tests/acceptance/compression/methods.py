@@ -30,6 +30,8 @@ MOST_EPOCHS = 30
 _SEARCH_MINUTES = 45
 #: Code that decides what training makes, beside the settings.
 _TRAINING = ("edgeship.compress", "edgeship.data.augment")
+#: What a record keeps of each stage.
+_OF_A_STAGE = ("name", "metric", "size_bytes", "parameters", "sparsity", "epochs", "seconds", "notes")
 _PEERS = Path(__file__).with_name("peers")
 
 
@@ -118,10 +120,7 @@ class Ours:
         )
         chosen = _only(report)
         gates = [g.status for g in report.gates if g.artifact == chosen.id and g.name == "metric"]
-        stages = [
-            {k: getattr(s, k) for k in ("name", "metric", "size_bytes", "parameters", "sparsity", "epochs", "seconds")}
-            for s in report.stages
-        ]
+        stages = [{k: getattr(s, k) for k in _OF_A_STAGE} for s in report.stages]
         return Made(
             file=_without_labels(chosen.entry, work.folder / "model.tflite"),
             epochs=sum(s.epochs for s in report.stages),

@@ -144,6 +144,26 @@ def test_the_branch_that_is_missed_least_goes():
     assert shortest.output_names == model.output_names
 
 
+def test_any_cost_may_decide():
+    """The loss grows alike without each branch: the one goes that costs most, whatever a cost is."""
+    model = residual()
+    costs = {"in0": 1.0, "in1": 2.0, "in2": 4.0}
+
+    def cost(of):
+        return sum(costs.get(layer.name, 0.0) for layer in of.layers)
+
+    def loss(of):
+        return 1.0 if len(of.layers) < len(model.layers) else 0.0
+
+    kept = {layer.name for layer in edgeship.prune_blocks(model, 1, loss, cost=cost).layers}
+    assert {"in0", "in1"} <= kept
+    assert "in2" not in kept
+    costs.update(in2=-1.0)  # removing it would make the model slower
+    assert "in1" not in {layer.name for layer in edgeship.prune_blocks(model, 1, loss, cost=cost).layers}
+    with pytest.raises(InputError, match=r"cost of .* is nan"):
+        edgeship.prune_blocks(model, 1, loss, cost=lambda _: float("nan"))
+
+
 def test_wrong_use():
     model = residual(2)
     with pytest.raises(InputError, match="count is 0"):

@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 from edgeship import data, source
+from edgeship.compress.channels import stage as stage_module
 from edgeship.compress.channels.latency import Latency
 from edgeship.compress.context import Context
 from edgeship.compress.distill.distiller import distiller
@@ -19,7 +20,7 @@ from edgeship.compress.layers import fake_quantized
 from edgeship.compress.run import Part, compress
 from edgeship.compress.training import Batches, loss_for, weight_bytes
 from edgeship.errors import DataError, InputError, RecipeError, UnsupportedModelError
-from edgeship.recipe import SCHEMA, Recipe, parse
+from edgeship.recipe import SCHEMA, PruneChannels, Recipe, parse
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +278,24 @@ def test_residual_branches_go_first(given, tmp_path):
     assert pruned.macs < 0.9 * base.macs
     assert not any(isinstance(layer, layers.Add) for layer in source.load(result.source).layers)
     assert pruned.metric > base.metric - 0.1
+    steps = -(-given[1].counts["train"] // parse(recipe(PRUNE), "test").batch_size)
+    more = 2 * (stage_module._TRIED_STEPS + stage_module._SCORED_BATCHES)
+    assert pruned.notes == (
+        "only 1 of 2 residual branches to remove: channels have to save the rest",
+        f"comparing residual branches took {more:,} more training steps, {more / steps:.1f} epochs",
+    )
+
+
+def test_milliseconds_decide_which_branch_goes(given, monkeypatch):
+    """The budget of the stage is what branches are weighed by, too."""
+    asked = []
+    monkeypatch.setattr(stage_module, "_loss_after_a_while", lambda *_: 0.0)
+    monkeypatch.setattr(stage_module, "prune_blocks", lambda model, count, loss, cost: asked.append(cost) or model)
+    model = source.load(given[0])
+    context = Context(given[0], given[1], parse(recipe(QUANTIZE), "test"), None, lambda _: None)
+    for budget in ("latency", "macs"):
+        stage_module._shortened(model, PruneChannels(blocks=1, budget=budget), context, macs)
+    assert asked == [macs, None]
 
 
 def test_milliseconds_are_a_budget(given, tmp_path, monkeypatch):
@@ -314,6 +333,15 @@ def test_multiples_give_way_to_the_budget(given, tmp_path):
     stage = {"share": 0.5, "rounds": 1, "epochs": 1, "importance": "l1", "multiple_of": 64}
     base, pruned = run(given, recipe({"prune-channels": stage}), tmp_path / "out").stages
     assert pruned.macs <= 0.5 * base.macs
+    (note,) = pruned.notes
+    assert "instead of 64" in note
+
+
+def test_a_group_never_comes_to_a_single_channel(given, tmp_path):
+    """LiteRT aborts at a branch with one channel inside: two are the fewest, in whatever multiples."""
+    stage = {"share": 0.06, "rounds": 1, "epochs": 1, "importance": "l1", "multiple_of": 1}
+    with pytest.raises(InputError, match="in multiples of 1 and at least 2"):
+        run(given, recipe({"prune-channels": stage}), tmp_path / "out")
 
 
 def test_channels_that_cannot_go_are_said_by_the_whole_model(given, tmp_path):

@@ -8,7 +8,7 @@ The new model computes exactly what the old one does with zeros on that branch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,13 @@ class Branch:
         return self.total.name
 
 
-def prune_blocks(model: keras.Model, count: int, loss: Callable[[keras.Model], float]) -> keras.Model:
+def prune_blocks(
+    model: keras.Model,
+    count: int,
+    loss: Callable[[keras.Model], float],
+    *,
+    cost: Callable[[keras.Model], float] | None = None,
+) -> keras.Model:
     """A model with fewer layers, without the residual branches that it misses least for what they cost.
 
     Fine-tune what is returned. Combines well with `prune_channels` after it.
@@ -53,13 +59,14 @@ def prune_blocks(model: keras.Model, count: int, loss: Callable[[keras.Model], f
         model: functional or Sequential, inputs of fixed sizes. It is not changed.
         count: how many branches go, one after the other.
         loss: of a model, lower is better, such as its mean loss on some hundred training samples. It is called with
-            the model and with each model that lacks one branch; the growth for each MAC saved decides.
+            the model and with each model that lacks one branch; its growth for what the branch costs decides.
+        cost: any cost of a model, such as measured milliseconds; it is called with the same models. None: MACs.
 
     Returns:
         An uncompiled model with the names and structures of inputs and outputs of the old one.
 
     Raises:
-        InputError: `count` is below 1 or more than there are, or a loss that is not finite.
+        InputError: `count` is below 1 or more than there are, or a loss or cost that is not finite.
         UnsupportedModelError: the model cannot be read, or is quantization-aware.
     """
     if count < 1:
@@ -80,15 +87,27 @@ def prune_blocks(model: keras.Model, count: int, loss: Callable[[keras.Model], f
                 f"{model.name} has no residual branch left after {done}; {count} were to go",
                 remedy=f"Ask for at most {done}." if available else "Only branches of Add layers can go.",
             )
-        before = _finite(loss, shorter)
         candidates = [without(graph, branch) for branch in found]
         models = [build(candidate) for candidate in candidates]
-        prices = [(_finite(loss, new) - before) / branch.macs for new, branch in zip(models, found, strict=True)]
-        best = min(range(len(prices)), key=prices.__getitem__)
+        saved: list[float] = [branch.macs for branch in found]
+        if cost is not None:
+            whole = _finite("cost", cost, shorter)
+            saved = [whole - _finite("cost", cost, new) for new in models]
+        best = _cheapest(loss, shorter, models, saved)
         graph, shorter = candidates[best], models[best]
     if helpers(model):
         keep_zeros(shorter)
     return shorter
+
+
+def _cheapest(
+    loss: Callable[[keras.Model], float], whole: keras.Model, models: Sequence[keras.Model], saved: Sequence[float]
+) -> int:
+    """Which model's loss grows least for what is saved; one that saves nothing comes last."""
+    before = _finite("loss", loss, whole)
+    growth = [_finite("loss", loss, model) - before for model in models]
+    prices = [(more / less if less > 0 else math.inf) for more, less in zip(growth, saved, strict=True)]
+    return min(range(len(prices)), key=prices.__getitem__)
 
 
 def branches(graph: Graph) -> tuple[Branch, ...]:
@@ -153,8 +172,8 @@ def _only_for(graph: Graph, total: Step, side: Ref) -> tuple[Step, ...]:
     return tuple(reversed(alone))
 
 
-def _finite(loss: Callable[[keras.Model], float], model: keras.Model) -> float:
-    value = float(loss(model))
+def _finite(what: str, of: Callable[[keras.Model], float], model: keras.Model) -> float:
+    value = float(of(model))
     if not math.isfinite(value):
-        raise InputError(f"the loss of {model.name} is {value}", remedy="Return a finite number, lower being better.")
+        raise InputError(f"the {what} of {model.name} is {value}", remedy="Return a finite number, lower being better.")
     return value

@@ -24,6 +24,8 @@ from edgeship.recipe import PruneChannels
 _SCORED_BATCHES = 32
 #: Training steps after which models without a branch are compared.
 _TRIED_STEPS = 256
+#: LiteRT 2.3 aborts at a residual branch in int8 with a single channel inside.
+_FEWEST_CHANNELS = 2
 
 
 def run_prune_channels(model: keras.Model, spec: PruneChannels, context: Context) -> keras.Model:
@@ -31,11 +33,14 @@ def run_prune_channels(model: keras.Model, spec: PruneChannels, context: Context
     with ExitStack() as stack:
         cost = macs if spec.budget == "macs" else stack.enter_context(Latency(model, context)).share
         whole = cost(model)
-        blocks = min(spec.blocks, len(branches(read(model))))
-        if blocks:
-            model = prune_blocks(model, blocks, lambda shorter: _loss_after_a_while(shorter, spec, context))
+        model = _shortened(model, spec, context, cost)
         # Says at once, and by the whole model, what cannot be reached.
         multiple_of = _multiple(model, spec.share * whole / cost(model), spec, cost)
+        if multiple_of < spec.multiple_of:
+            context.notes.append(
+                f"channels in multiples of {multiple_of} instead of {spec.multiple_of}, with which {spec.share:.0%} of "
+                "the budget cannot be reached: runtimes may save less time than that"
+            )
         for part in spec.in_rounds():
             left = part.share * whole / cost(model)
             if left < 1:  # else what went before was enough
@@ -44,6 +49,28 @@ def run_prune_channels(model: keras.Model, spec: PruneChannels, context: Context
             context.fit(model, part)
             model = finalize(model)
     return model
+
+
+def _shortened(
+    model: keras.Model, spec: PruneChannels, context: Context, cost: Callable[[keras.Model], float]
+) -> keras.Model:
+    """Without as many residual branches as were asked for and are there; notes what a person would not expect."""
+    blocks, steps = min(spec.blocks, len(branches(read(model)))), 0
+    if blocks < spec.blocks:
+        there = f"only {blocks} of {spec.blocks} residual branches" if blocks else "no residual branch"
+        context.notes.append(f"{there} to remove: channels have to save the rest")
+    if not blocks:
+        return model
+
+    def loss(shorter: keras.Model) -> float:
+        nonlocal steps
+        steps += _TRIED_STEPS + _SCORED_BATCHES
+        return _loss_after_a_while(shorter, spec, context)
+
+    shortened = prune_blocks(model, blocks, loss, cost=None if spec.budget == "macs" else cost)
+    epochs = steps / len(context.batches(model, "train"))
+    context.notes.append(f"comparing residual branches took {steps:,} more training steps, {epochs:.1f} epochs")
+    return shortened
 
 
 def _multiple(model: keras.Model, left: float, spec: PruneChannels, cost: Callable[[keras.Model], float]) -> int:
@@ -65,7 +92,8 @@ def _pruned(
     model: keras.Model, left: float, spec: PruneChannels, cost: Callable[[keras.Model], float], **settings: Any
 ) -> keras.Model:
     """MACs are counted without making models of all candidates."""
-    return prune_channels(model, left, cost=None if spec.budget == "macs" else cost, **settings)
+    price = None if spec.budget == "macs" else cost
+    return prune_channels(model, left, cost=price, min_channels=_FEWEST_CHANNELS, **settings)
 
 
 def _loss_after_a_while(model: keras.Model, spec: PruneChannels, context: Context) -> float:
