@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgeship import codec, verify
-from edgeship.child import Worker
+from edgeship.child import Worker, under_its_limits
 from edgeship.compress.run import Compressed, Part
 from edgeship.errors import (
     ArtifactError,
@@ -76,6 +76,7 @@ def _quiet(_: Progress) -> None:
     """Nobody watches."""
 
 
+@under_its_limits
 def run(task: Task, job: Job, worker: Worker, progress: ProgressCallback) -> Trial:
     """Do a trial; what goes wrong in it is its result.
 
@@ -153,6 +154,7 @@ def _open(task: Task, recipe: Recipe, worker: Worker, progress: ProgressCallback
     return _Opened(worker, task, request, source, dataset, found)
 
 
+@under_its_limits
 def look(task: Task, recipe: Recipe, worker: Worker) -> tuple[Source, Dataset, Mapping[str, float]]:
     """The model and the data, and what the float32 file of the original takes on each target, in ms.
 
