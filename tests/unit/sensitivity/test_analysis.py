@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from unittest import mock
 
 import keras
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 
 from edgeship.errors import DataError, InputError, UnsupportedModelError
+from edgeship.metrics import Accuracy
 from edgeship.report.sensitivity import reason
 from edgeship.sensitivity import analysis
 from edgeship.sensitivity.findings import Options
+from edgeship.sensitivity.fix import Search
 from edgeship.types import ConvertOptions
+from edgeship.verify import Drop
 from edgeship_converters.tflite import TFLiteConverter, selective
 
 
@@ -98,6 +102,47 @@ def test_a_budget_that_is_too_small_is_said(large_weights, opened) -> None:
     assert fix.verdict == "none"
     assert fix.drop.low > 0.5
     assert fix.sentence.startswith(("no mix within the limits is enough", "int8 costs too much"))
+
+
+class Samples:
+    """A task whose int8 drop stays beyond the limit; its interval gets narrower with the samples."""
+
+    metric = Accuracy()
+
+    def __init__(self, most: int) -> None:
+        self._n, self._most = 1000, most
+
+    def widen(self) -> bool:
+        before, self._n = self._n, min(2 * self._n, self._most)
+        return self._n > before
+
+    def drop(self, _):
+        half = 35 / self._n**0.5
+        return Drop(1.0, 1.0 - half, 1.0 + half, self._n)
+
+
+@pytest.mark.parametrize(("most", "verdict"), [(1000, "unclear"), (1200, "unclear"), (8000, "none")])
+def test_samples_that_cannot_tell_are_not_good_news(most, verdict) -> None:
+    nothing = SimpleNamespace(units=[], kernels={})
+    noise = SimpleNamespace(of=lambda _: 1.0)
+    fix = Search(nothing, (Samples(most), noise), Options(max_drop=0.5), 10_000).run()
+    assert fix.verdict == verdict
+    assert fix.drop.n == min(most, 2000)  # twice as many are enough here
+    said = f"{fix.drop.n:,} samples cannot tell whether int8 everywhere is good enough: accuracy drops by +1.00"
+    assert fix.sentence.startswith(said if verdict == "unclear" else "int8 costs too much")
+
+
+def test_samples_double_up_to_all_of_the_split(healthy, opened) -> None:
+    place = opened(healthy)
+    _, task, _, _ = analysis._open(place.source, place.dataset, Options(samples=100))
+    _, whole, _, _ = analysis._open(place.source, place.dataset, Options())
+    counts, first = [task.n], set(task.batches.rows)
+    while task.widen():
+        counts.append(task.n)
+    assert counts == [100, 200, 390]
+    assert first < set(task.batches.rows)
+    assert task.original == whole.original
+    assert not whole.widen()
 
 
 def test_says_what_it_needs(healthy, opened) -> None:

@@ -29,7 +29,11 @@ settings = options.together(
     click.option(
         "--max-drop", type=float, default=0.5, show_default=True, metavar="POINTS", help="Most the metric may drop."
     ),
-    options.counted("--samples", 1000, "Most validation samples for each value of the metric."),
+    options.counted(
+        "--samples",
+        1000,
+        "Validation samples for each value of the metric, to begin with.",
+    ),
     click.option(
         "--sparsity",
         type=click.FloatRange(0.01, 0.99),
@@ -92,7 +96,7 @@ def run(model: Path, given: Mapping[str, Any]) -> int:
 
 def next_command(found: Sensitivity, model: Path, given: Mapping[str, Any]) -> str:
     """What to run after this, ready for a shell."""
-    recipe = {"int8": "int8", "mixed": "mixed", "none": "int8-qat"}[found.fix.verdict]
+    recipe = {"int8": "int8", "mixed": "mixed", "unclear": "mixed", "none": "int8-qat"}[found.fix.verdict]
     words = ["edgeship", "build", str(model), "--data", given["data"], "--recipe", recipe, "--to", "tflite"]
     words += preparing.words(given)
     return shlex.join([*words, "--max-drop", f"{given['max_drop']:g}"])

@@ -21,7 +21,8 @@ class Options:
     """How much is looked at.
 
     Attributes:
-        samples: of the validation split, at most, for each value of the metric.
+        samples: of the validation split, at most, for each value of the metric; the search for a fix takes more where
+            so many cannot tell.
         sparsity: share of the weights of a layer that is set to zero when only it is pruned, 0 < sparsity < 1.
         max_drop: what the metric may lose, in its drop unit (points).
         max_growth: how much larger than the int8 file a file with other precisions may be, as a share of it.
@@ -135,8 +136,9 @@ class Fix:
     """What to do about what int8 costs.
 
     Attributes:
-        verdict: `int8` (int8 everywhere is within the limit), `mixed` (it is with `precision`), or `none` (no choice of
-            precisions within the budget was enough; `precision` is the best that was found).
+        verdict: `int8` (int8 everywhere is within the limit), `mixed` (it is with `precision`), `unclear` (with
+            `precision` the drop is beyond the limit, and all samples there are cannot tell it from none), or `none` (no
+            choice of precisions within the budget was enough; `precision` is the best that was found).
         precision: layer -> `int16x8` or `float32`; the rest int8. What the recipe key `precision` takes.
         steps: in the order in which they were chosen.
         drop: with `precision`.

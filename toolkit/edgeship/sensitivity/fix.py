@@ -1,8 +1,9 @@
 """Which few layers to keep more precise than int8, so that the metric stays within its limit.
 
 Greedy: of all layers and both steps up (16-bit activations; float), the one that leaves the least noise at the end of
-the network is taken, until the metric is within the limit or its drop cannot be told from none. Noise, unlike the
-metric, changes measurably with every layer, also on few samples; the metric alone decides when it is enough.
+the network is taken, until the metric is within the limit. Noise, unlike the metric, changes measurably with every
+layer, also on few samples; the metric alone decides when it is enough. A drop beyond the limit that cannot be told from
+none is measured on more samples, up to all that there are; if these cannot tell either, that is what is said.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ class Search:
 
     def run(self) -> Fix:
         """Find the fix."""
-        drop = self._task.drop(self._state())
+        drop = self._drop(self._state())
         steps: list[Step] = []
         left = self._candidates()
         noise = self._noise.of(self._state())
-        while not self._enough(drop) and len(steps) < _MOST_STEPS:
+        while not (self._enough(drop) or _untold(drop)) and len(steps) < _MOST_STEPS:
             ranked = self._ranked([c for c in left if self._affordable(c)])
             if not ranked or ranked[0][0] > _USELESS * noise:
                 break
@@ -95,7 +96,7 @@ class Search:
             before = self._kept.get(chosen.layer)
             self._kept[chosen.layer] = chosen
             left = [c for c in left if c.layer != chosen.layer or c.extra_bytes > chosen.extra_bytes]
-            drop = self._task.drop(self._state())
+            drop = self._drop(self._state())
             extra = chosen.extra_bytes - (before.extra_bytes if before else 0)
             steps.append(Step(chosen.layer, chosen.word, drop, decibels(noise), extra))
         if self._enough(drop):
@@ -109,16 +110,22 @@ class Search:
         noisiest = sorted(alone, key=lambda layer: -alone[layer])[:_NOISIEST]
         return [choice for choice in found if choice.layer in noisiest]
 
+    def _drop(self, state: Mapping[str, Precision]) -> Drop:
+        """Of the metric; on twice as many samples as long as so many cannot tell whether that is enough."""
+        drop = self._task.drop(state)
+        while not self._enough(drop) and _untold(drop) and self._task.widen():
+            drop = self._task.drop(state)
+        return drop
+
     def _enough(self, drop: Drop) -> bool:
-        """Within the limit; or the interval holds zero, and chasing the rest would be chasing chance."""
-        return drop.value <= self._options.max_drop or drop.low <= 0
+        return drop.value <= self._options.max_drop
 
     def _spared(self, drop: Drop) -> Drop:
         """Give up what later choices have made needless, the dearest first."""
         for choice in sorted(self._kept.values(), key=lambda c: -c.extra_bytes):
             state = self._state()
             state[choice.layer] = INT8
-            without = self._task.drop(state)
+            without = self._drop(state)
             if self._enough(without):
                 del self._kept[choice.layer]
                 drop = without
@@ -147,10 +154,14 @@ class Search:
 
     def _fix(self, steps: tuple[Step, ...], drop: Drop) -> Fix:
         precision = {choice.layer: choice.word for choice in self._kept.values()}
-        verdict = "none" if not self._enough(drop) else "mixed" if precision else "int8"
+        verdict = "unclear" if _untold(drop) else "none"
+        if self._enough(drop):
+            verdict = "mixed" if precision else "int8"
         advice = {
             "int8": "int8 everywhere is fine",
             "mixed": f"keep {kept_text(precision)}",
+            "unclear": f"{drop.n:,} samples cannot tell whether "
+            + (f"keeping {kept_text(precision)} is enough" if precision else "int8 everywhere is good enough"),
             "none": f"no mix within the limits is enough, not even {kept_text(precision)}"
             if precision
             else "int8 costs too much, and no layer's precision helps within the limits",
@@ -165,8 +176,13 @@ class Search:
         found = f"{joint} {metric.name} {verb} by {drop_text(drop, metric.unit)}, {limit:g} allowed"
         if verdict == "mixed":
             found += f"; about {self._bytes():,} B instead of {self._size:,} B"
-        unsure = verdict != "none" and drop.high > limit
+        unsure = verdict in ("int8", "mixed") and drop.high > limit
         return found + (f"; {drop.n:,} samples cannot exclude {signed(drop.high)}" if unsure else "")
+
+
+def _untold(drop: Drop) -> bool:
+    """The interval holds zero: to go on with the search would be chasing chance."""
+    return drop.low <= 0
 
 
 def drop_text(drop: Drop, unit: str) -> str:

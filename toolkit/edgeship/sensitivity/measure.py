@@ -73,8 +73,7 @@ class Task:
         self._simulation = simulation
         self.batches = batches
         self.tick: Callable[[], None] = lambda: None
-        simulation.set({})
-        ends = [simulation.ends(batch)[0][0] for batch in batches]
+        ends = self._float()
         if not all(np.isfinite(found).all() for found in ends):
             raise SourceError(
                 "the model itself gives NaN or infinite values for the validation samples",
@@ -84,6 +83,15 @@ class Task:
         extremes = np.array([[min(e.min() for e in ends)], [max(e.max() for e in ends)]])
         self.metric: Metric = get_metric(metric, dataset, extremes)
         self._base = self._rows(ends)
+
+    def widen(self) -> bool:
+        """Twice as many samples, or all that the split has; False where it has no more."""
+        wider = self.batches.wider()
+        if wider is self.batches:
+            return False
+        self.batches = wider
+        self._base = self._rows(self._float())
+        return True
 
     @property
     def n(self) -> int:
@@ -106,6 +114,10 @@ class Task:
         """Of the metric of something else that gave these outputs for the same samples."""
         size = self.batches.size
         return paired_drop(self.metric, self._base, self._rows(np.split(outputs, range(size, len(outputs), size))))
+
+    def _float(self) -> list[Array]:
+        self._simulation.set({})
+        return [self._simulation.ends(batch)[0][0] for batch in self.batches]
 
     def _rows(self, outputs: list[Array]) -> Array:
         assert self.batches.labels is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Batches:
         rows: which samples, in order.
         size: samples in a batch.
         labels: of the split; None for calibration.
+        order: all rows of the split as they are drawn, of which `rows` are the first; empty where there are no more.
     """
 
     names: tuple[str, ...]
@@ -33,6 +34,7 @@ class Batches:
     rows: Array
     size: int
     labels: Array | None = None
+    order: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __iter__(self) -> Iterator[list[Array]]:
         for chosen in self.chosen():
@@ -42,6 +44,11 @@ class Batches:
         """Rows of each batch."""
         for start in range(0, len(self.rows), self.size):
             yield self.rows[start : start + self.size]
+
+    def wider(self) -> Batches:
+        """These and as many samples more, or all that the split has."""
+        more = self.order[: 2 * len(self.rows)]
+        return replace(self, rows=np.sort(more)) if len(more) > len(self.rows) else self
 
     def by_name(self) -> dict[str, Array]:
         """All samples, by input."""
@@ -65,8 +72,6 @@ def take(source: Source, dataset: Dataset, split: str, limit: int, seed: int) ->
         )
     samples = data.load(dataset, split)
     inputs = tuple(samples.inputs[spec.name] for spec in source.inputs)
-    count = len(inputs[0])
-    rows: Array = np.arange(count)
-    if count > limit:
-        rows = np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))
-    return Batches(tuple(spec.name for spec in source.inputs), inputs, rows, 1, samples.labels)
+    order = np.random.default_rng(seed).permutation(len(inputs[0]))
+    rows = np.sort(order[:limit])
+    return Batches(tuple(spec.name for spec in source.inputs), inputs, rows, 1, samples.labels, order)
