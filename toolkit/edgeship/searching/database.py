@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from edgeship.errors import EdgeshipError, InputError, MissingPackageError, StorageFullError, UnavailableError
+from edgeship.errors import EdgeshipError, InputError, MissingPackageError, StorageFullError, UnavailableError, first_line
 from edgeship.searching.limits import Limits
 from edgeship.searching.space import Space
 
@@ -203,7 +203,7 @@ def _typed(error: BaseException, setting: Setting) -> EdgeshipError:
         )
     where = "PostgreSQL" if setting.address is not None else str(setting.folder / FILE)
     return UnavailableError(
-        f"the storage of the search ({where}) does not answer: {words.strip().splitlines()[0][:300]}",
+        f"the storage of the search ({where}) does not answer: {first_line(error)}",
         remedy="When it answers, run the same command: finished trials are kept.",
     )
 
