@@ -119,6 +119,15 @@ def test_an_unknown_name_lists_the_shipped(name: str) -> None:
     assert "int8-qat" in caught.value.remedy
 
 
+def test_attempts_have_what_they_do_not_state_from_the_recipe_that_tries_them() -> None:
+    own = {"name": "own", "stages": ["prune"], "batch_size": 8}
+    data = {"schema": recipe.SCHEMA, "name": "mine", "attempts": ["int8-qat", own], "batch_size": 16, "max_growth": 0.2}
+    found = recipe.parse(data, "mine")
+    assert [(a.batch_size, a.max_growth) for a in found.attempts] == [(16, 0.2), (8, 0.2)]
+    assert recipe.parse(found.to_data(), "again") == found
+    assert recipe.load("safe").attempts[0].batch_size == 64
+
+
 def test_attempts_are_recipes_by_name_or_written_out(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(f"schema: {recipe.SCHEMA}\nname: own\nstages: [quantize-aware]\nvariants: [int8]\n")

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 CELL_SECONDS = 3600.0
 #: Of all training that made a file.
 MOST_EPOCHS = 30
-_SEARCH_MINUTES = 45
+#: A week: attempts end with their epochs.
+_NO_MINUTES = 7 * 24 * 60.0
 #: Code that decides what training makes, beside the settings.
 _TRAINING = ("edgeship.compress", "edgeship.data.augment")
 #: What a record keeps of each stage.
@@ -105,9 +106,9 @@ class Ours:
 
     def make(self, work: Work) -> Made:
         """`edgeship.build`; the recipe names one variant, so that nothing is chosen by the test split."""
-        plan = replace(recipes.load(self.name).changed(seed=work.seed), batch_size=work.task.batch_size)
-        if plan.attempts:  # what it tries takes no longer than a cell may
-            plan = replace(plan, minutes=min(plan.minutes, _SEARCH_MINUTES))
+        plan = recipes.load(self.name).changed(seed=work.seed)
+        if plan.attempts:  # bounded by the epochs of what it tries: by minutes it would hang on what else runs here
+            plan = replace(plan, minutes=_NO_MINUTES)
         report = edgeship.build(
             work.base,
             work.task.data,

@@ -30,7 +30,7 @@ class Task:
         data: `module:function`.
         given: the trained base beside the checkout, below `../shared/data`; empty where `bases` trains one.
         augment: variations of training batches, those that the base was trained with (`DataOptions.augment`).
-        batch_size: of every training, ours and the peers'.
+        batch_size: of the peers' training: that of our recipes, which are run as they are.
     """
 
     name: str

@@ -7,6 +7,7 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests.acceptance.compression.records import Latency, Record
 from tests.acceptance.compression.tasks import TASKS
 from tests.tiny_tflite import model_bytes
 
+from edgeship import recipe
 from edgeship.errors import EdgeshipError
 
 N = 1000
@@ -329,6 +331,24 @@ def test_page_and_plot_are_written_from_records(tmp_path: Path) -> None:
     assert "off scale" in svg  # the file that lost 75 points does not squeeze the others
     assert svg.count("<circle") == 3 + 1  # ours, and the legend
     assert svg == plot.front(*goals.sides(records.read(tmp_path / "records")), record(BASE))
+
+
+@pytest.mark.parametrize("name", ["small", "safe"])
+def test_recipes_run_as_users_run_them(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the time that attempts may take: what is chosen must not hang on what else the machine does."""
+    given: dict[str, Any] = {}
+
+    def build(*_: object, **options: Any) -> None:
+        given.update(options)
+        raise EdgeshipError("enough")
+
+    monkeypatch.setattr("edgeship.build", build)
+    task = dataclasses.replace(CIFAR, batch_size=16)  # of peers
+    with pytest.raises(EdgeshipError, match="enough"):
+        METHODS[name].make(Work(task, tmp_path, None, 3, tmp_path))  # type: ignore[arg-type] # not read
+    expected = recipe.load(name).changed(seed=3)
+    minutes = 7 * 24 * 60 if expected.attempts else expected.minutes
+    assert given["recipe"] == dataclasses.replace(expected, minutes=minutes)
 
 
 def test_sweep_chooses_by_the_score_and_lists_what_failed() -> None:

@@ -176,6 +176,20 @@ def test_what_is_good_enough(high: float, value: float, undecided: str, n: int, 
     assert expected in said
 
 
+def test_limits_and_seed_of_a_recipe_hold_for_its_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[recipe.Recipe] = []
+
+    def timed(_: Scene, plan: recipe.Recipe, __: object) -> attempts._Tried:
+        seen.append(plan)
+        return attempts._nothing(plan, "failed", "no")
+
+    monkeypatch.setattr(attempts, "_timed", timed)
+    plan = written(attempts=["int8"], max_drop=3, inconclusive="pass", seed=5)
+    with pytest.raises(RecipeError, match="none of the attempts could be made"):
+        attempts.choose(scene(plan), lambda _: None)
+    assert [(p.max_drop, p.inconclusive, p.seed) for p in seen] == [(3, "pass", 5)]
+
+
 def test_time_that_is_spent_ends_training_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = written(name="slow", stages=[{"prune": {"epochs": 6}}, {"quantize-aware": {"epochs": 3}}])
     now = [1000.0]

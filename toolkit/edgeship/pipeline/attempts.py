@@ -69,7 +69,7 @@ def choose(scene: Scene, progress: ProgressCallback) -> Choice:
     tried: list[_Tried] = []
     chosen: _Tried | None = None
     for number, attempt in enumerate(recipe.attempts):
-        plan = replace(attempt, seed=recipe.seed, max_drop=recipe.max_drop)
+        plan = replace(attempt, seed=recipe.seed, max_drop=recipe.max_drop, inconclusive=recipe.inconclusive)
         reason = f"not needed: {chosen.recipe.name} is taken" if chosen else _why_not(scene, plan, until)
         found = _nothing(plan, "skipped", reason) if reason else _timed(scene, plan, _until(progress, plan, until))
         tried.append(found)

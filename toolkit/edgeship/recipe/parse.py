@@ -15,6 +15,9 @@ from edgeship.types import LAYER_PRECISIONS, VARIANTS
 
 SCHEMA = "edgeship.recipe/1"
 
+#: Keys that attempts have of the recipe that tries them, where they do not state them.
+_HANDED_ON = ("batch_size", "max_growth")
+
 T = TypeVar("T")
 
 
@@ -25,7 +28,8 @@ class Recipe:
     Attributes:
         attempts: recipes that are tried in this order on the validation split; the first that is good enough is done,
             and its variants join `variants`, which are then made from the model as given. Limits and seed of this
-            recipe hold for all of them.
+            recipe (`max_drop`, `inconclusive`, `seed`) hold for all of them; the `batch_size` and `max_growth` that it
+            states for those that state none.
         undecided: what an attempt counts as whose drop is within the limit, where there are too few validation samples
             to be sure of any: `accept` takes it, `reject` goes on.
         minutes: no attempt is trained beyond this much time for all of them together.
@@ -145,7 +149,8 @@ def _parse(data: Any, where: str, *, attempt: bool = False) -> Recipe:
             raise RecipeError(f"{where}: an attempt has no attempts itself", remedy="List those instead.")
         values.setdefault("variants", ())
         values["attempts"] = tuple(
-            _attempt(item, where) for item in _sequence(values["attempts"], f"{where}: attempts")
+            _attempt(item, {key: values[key] for key in _HANDED_ON if key in values}, where)
+            for item in _sequence(values["attempts"], f"{where}: attempts")
         )
     else:
         values.pop("attempts", None)
@@ -154,12 +159,14 @@ def _parse(data: Any, where: str, *, attempt: bool = False) -> Recipe:
     return recipe
 
 
-def _attempt(item: Any, where: str) -> Recipe:
-    """A recipe by its name, or written out."""
+def _attempt(item: Any, given: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe by its name, or written out; what it does not state it has as `given`."""
     if isinstance(item, dict):
-        return _parse({"schema": SCHEMA, **item}, f"{where}: attempts", attempt=True)
+        return _parse({"schema": SCHEMA, **given, **item}, f"{where}: attempts", attempt=True)
     if isinstance(item, str):
-        return _parse(_read(item), f"{where}: attempts: {item}", attempt=True)
+        found = _read(item)
+        data = {**given, **found} if isinstance(found, dict) else found
+        return _parse(data, f"{where}: attempts: {item}", attempt=True)
     raise RecipeError(f"{where}: an attempt is the name of a recipe or a mapping, not {type(item).__name__}")
 
 
