@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from edgeship.errors import EdgeshipError, InputError, MissingPackageError, StorageFullError, UnavailableError, first_line
+from edgeship.errors import (
+    EdgeshipError,
+    InputError,
+    MissingPackageError,
+    StorageFullError,
+    UnavailableError,
+    first_line,
+)
 from edgeship.searching.limits import Limits
 from edgeship.searching.space import Space
 
