@@ -69,6 +69,24 @@ def test_the_splits_are_disjoint_and_calibration_is_part_of_train(tmp_path: Path
         assert np.bincount(labels).tolist() == [10, 10, 10]
 
 
+def test_validation_samples_that_were_kept_apart_are_the_validation_split(tmp_path: Path) -> None:
+    arrays = classification(90) | {"slice_train.site": np.arange(90) % 2, "slice_test.site": np.arange(90) % 2}
+    held = {"x_validation": RNG.random((12, 4, 4, 1)), "y_validation": np.arange(12) % 3}
+    dataset = make(tmp_path, arrays | held | {"slice_validation.site": np.arange(12)}, calibration_samples=30)
+    assert dataset.counts == {"train": 90, "validation": 12, "test": 90, "calibration": 30}
+    found = load(dataset, "validation")
+    assert np.array_equal(found.inputs["image"], held["x_validation"].astype(np.float32))
+    assert found.labels is not None
+    assert found.labels.tolist() == held["y_validation"].tolist()
+    assert found.slices["site"].tolist() == list(range(12))
+    assert np.array_equal(load(dataset, "train").inputs["image"], arrays["x_train"].astype(np.float32))
+    assert dataset.sha256 != make(tmp_path, arrays).sha256
+    with pytest.raises(DataError, match="the validation split does not have the same inputs, labels and slices"):
+        make(tmp_path, arrays | {"x_validation": held["x_validation"]})
+    with pytest.raises(DataError, match="the dataset holds x, y, x_validation"):
+        make(tmp_path, {"x": arrays["x_train"], "y": arrays["y_train"], **held})
+
+
 def test_x_and_y_alone_are_split_with_their_slices(tmp_path: Path) -> None:
     x = RNG.random((100, 4, 4, 1))
     y = np.arange(100) % 3

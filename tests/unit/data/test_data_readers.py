@@ -135,6 +135,18 @@ def test_train_and_test_folders_and_scale(tmp_path: Path) -> None:
         read_images(tmp_path / "d", GREY)
 
 
+def test_a_folder_of_validation_images(tmp_path: Path) -> None:
+    for split, count in (("train", 10), ("validation", 4), ("test", 3)):
+        images(tmp_path / "d" / split, ("a", "b"), count)
+    dataset = open_dataset(str(tmp_path / "d"), GREY, TWO, DataOptions(calibration_samples=5), tmp_path / "c")
+    assert dataset.counts == {"train": 20, "validation": 8, "test": 6, "calibration": 5}
+    (tmp_path / "d" / "validation" / "c").mkdir()
+    with pytest.raises(DataError, match="train and validation and test do not have the same class folders: c"):
+        read_images(tmp_path / "d", GREY)
+    images(tmp_path / "e", ("good", "validation"), 2)  # classes
+    assert read_images(tmp_path / "e", GREY)["classes"].tolist() == ["good", "validation"]
+
+
 def test_numbered_classes_are_sorted_by_number_and_empty_ones_keep_their_place(tmp_path: Path) -> None:
     images(tmp_path / "d", ("10", "9"), 2)
     (tmp_path / "d" / "1").mkdir()

@@ -1,7 +1,8 @@
 """A dataset in: read, checked against the model, split, and written to disk once (`Dataset`).
 
 Train, validation and calibration samples come from the training split and never from test: validation is held out
-first, calibration samples are a stratified, seeded part of what remains. Labels belong to the model's first output.
+first, unless it was given apart; calibration samples are a stratified, seeded part of what remains. Labels belong to
+the model's first output.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from edgeship.types import Array
 
 _TEST_SHARE = 0.2
-_KEY = re.compile(r"(?P<what>x|y|slice)(_(?P<split>train|test))?(\.(?P<name>.+))?")
+#: What samples are given as: splits, or `all` of them together.
+_PARTS = ("all", "train", "validation", "test")
+_KEY = re.compile(r"(?P<what>x|y|slice)(_(?P<split>train|validation|test))?(\.(?P<name>.+))?")
 _SLICE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DESCRIPTION = "dataset.json"
 _UNKNOWN = Preprocessing()
@@ -52,7 +55,7 @@ class Samples:
 
 @dataclass
 class _Part:
-    """Samples as given, before they are divided: `train`, `test` or `all`."""
+    """Samples as given, before they are divided: one of `_PARTS`."""
 
     x: dict[str, Array] = field(default_factory=dict)
     y: Array | None = None
@@ -177,11 +180,12 @@ def _parse(arrays: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> tuple[d
         raise DataError(f"the dataset holds {found}", remedy=f"Keys: {readers.KEYS}.")
     for split, part in parts.items():
         part.x = _name_inputs(part.x, inputs, split)
+    parts = {name: parts[name] for name in _PARTS if name in parts}
     first = next(iter(parts.values()))
     for split, part in parts.items():
         if (set(part.x), part.y is None, set(part.slices)) != (set(first.x), first.y is None, set(first.slices)):
             raise DataError(f"the {split} split does not have the same inputs, labels and slices as the other")
-    return dict(sorted(parts.items(), reverse=True)), classes
+    return parts, classes
 
 
 def _place(part: _Part, what: str, name: str | None, array: Array) -> None:
@@ -284,10 +288,10 @@ def _divide(parts: Mapping[str, _Part], task: str, options: DataOptions) -> dict
             test = _hold_out(part, index, task, _TEST_SHARE, options.seed)
             splits["test"] = (part, test)
             name, index = "train", remaining(rows, test)  # noqa: PLW2901 - the rest is a training split like any
-        if name == "test":
-            splits["test"] = (part, index)
+        if name != "train":
+            splits[name] = (part, index)
             continue
-        if options.validation_share > 0 and len(index) > 1:
+        if "validation" not in parts and options.validation_share > 0 and len(index) > 1:
             held = _hold_out(part, index, task, options.validation_share, options.seed + 1)
             splits["validation"] = (part, held)
             index = np.setdiff1d(index, held)

@@ -19,7 +19,8 @@ class DataOptions:
 
     Attributes:
         seed: of the validation, calibration (and, without a test split, test) choice.
-        validation_share: of the training split, held out for choosing during compression; 0 to 0.5.
+        validation_share: of the training split, held out for choosing during compression where no validation samples
+            are given apart; 0 to 0.5.
         calibration_samples: how many training samples set activation ranges; fewer if there are fewer.
         task: `Dataset.task`; None infers it from labels and outputs.
         scale: factor for float inputs, for instance 1/255 for a model trained on images in 0..1.

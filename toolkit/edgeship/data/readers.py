@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from edgeship.types import Array
 
 KEYS = (
-    "x_train, y_train, x_test, y_test (or x, y, which are split 80/20); several inputs as x_train.NAME; "
-    "attributes as slice_train.NAME, slice_test.NAME (or slice.NAME); classes"
+    "x_train, y_train, x_test, y_test (or x, y, which are split 80/20); x_validation, y_validation if some were kept "
+    "apart; several inputs as x_train.NAME; attributes as slice_train.NAME, slice_test.NAME (or slice.NAME); classes"
 )
 _IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}
 #: How an image of so many channels is read, in this order.
@@ -141,7 +141,7 @@ def read_function(reference: str) -> Mapping[str, Array]:
 
 
 def read_images(folder: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Images in `folder/CLASS/`, or `folder/train/CLASS/` and `folder/test/CLASS/`, resized to the model's input.
+    """Images in `folder/CLASS/`, or in `folder/train/CLASS/`, `test/` and `validation/`, resized to the model's input.
 
     uint8 0..255, NHWC, grey, RGB or RGBA by the input's channels; resized with Pillow's BILINEAR (which averages when
     it shrinks). Classes are the folders' names, sorted (by number where all are numbers); an empty folder keeps its
@@ -151,8 +151,9 @@ def read_images(folder: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
         DataError: for a model whose input is not one image, no images, or a file that cannot be decoded.
     """
     size = _image_size(folder, inputs)
-    parts = [name for name in ("train", "test") if (folder / name).is_dir()]
-    roots = {f"_{name}": folder / name for name in parts} if parts else {"": folder}
+    parts = [name for name in ("train", "validation", "test") if (folder / name).is_dir()]
+    # A folder of that name alone is a class.
+    roots = {f"_{name}": folder / name for name in parts} if {"train", "test"} & set(parts) else {"": folder}
     classes = _class_names(folder, list(roots.values()))
     arrays: dict[str, Array] = {"classes": np.array(classes)}
     for suffix, root in roots.items():
@@ -187,8 +188,9 @@ def _image_size(folder: Path, inputs: Sequence[TensorSpec]) -> tuple[int, int, i
 def _class_names(folder: Path, roots: Sequence[Path]) -> list[str]:
     names = [{p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")} for root in roots]
     if any(found != names[0] for found in names):
-        odd = ", ".join(sorted(names[0] ^ names[1]))
-        raise DataError(f"{folder}: train and test do not have the same class folders: {odd}")
+        odd = ", ".join(sorted({name for found in names for other in names for name in found ^ other}))
+        given = " and ".join(root.name for root in roots)
+        raise DataError(f"{folder}: {given} do not have the same class folders: {odd}")
     if not names[0]:
         raise DataError(f"{folder} holds no class folders", remedy=f"Expected {folder}/CLASS/*.png, .jpg, .bmp, .webp.")
     every = names[0]

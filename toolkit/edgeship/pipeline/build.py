@@ -43,7 +43,7 @@ from edgeship.pipeline.checks import Baseline, Checked
 from edgeship.pipeline.conversions import convert_all
 from edgeship.pipeline.exports import Export, ExportPlan
 from edgeship.pipeline.request import Request, convert_options, provenance, request_key, slice_wishes, stated
-from edgeship.pipeline.validation import leading, open_validation
+from edgeship.pipeline.validation import Validation, leading, open_validation, seen_before
 from edgeship.source import place_of, why_not_trainable
 from edgeship.types import (
     Artifact,
@@ -110,6 +110,7 @@ class Made:
     Attributes:
         stages: what each stage did.
         failures: what could not be made.
+        validation: the original on the validation split; None where nothing is chosen by it.
     """
 
     source: Source
@@ -119,6 +120,7 @@ class Made:
     stages: Attribution
     files: tuple[tuple[Export, Artifact], ...]
     failures: tuple[Failure, ...]
+    validation: Validation | None = None
 
 
 def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
@@ -148,7 +150,7 @@ def make(worker: Worker, request: Request, progress: ProgressCallback) -> Made:
         wanted = (choice.recipe, request.metric)
         options, _ = precision.resolve(worker, choice.compressed.source, leader, options, wanted, progress)
     stages = attribute(worker, held, by_stage, choice.compressed.stages, leader, options, progress)
-    return Made(source, base, plan, choice, stages, tuple(files), failures)
+    return Made(source, base, plan, choice, stages, tuple(files), failures, held)
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,7 @@ def compose(request: Request, given: Results) -> Report:
         failures=given.failures,
         environment=environment(),
         command=request.command,
-        warnings=_warnings(given),
+        warnings=_warnings(request.recipe, given),
         data_options=asdict(request.data_options) if request.data is not None else {},
         attempts=made.choice.attempts,
         slices=given.studies,
@@ -296,10 +298,20 @@ def compose(request: Request, given: Results) -> Report:
     )
 
 
-def _warnings(results: Results) -> tuple[str, ...]:
+def _warnings(recipe: recipe_module.Recipe, results: Results) -> tuple[str, ...]:
     made = results.made
     of_files = (*_left_out(results.failures), *_swollen(results), *_said(results))
-    return (*made.choice.notes, *made.plan.notes, *made.stages.notes, *of_files, *results.notes)
+    notes = (*made.choice.notes, *made.plan.notes, *_seen(recipe, made), *made.stages.notes)
+    return (*notes, *of_files, *results.notes)
+
+
+def _seen(recipe: recipe_module.Recipe, made: Made) -> tuple[str, ...]:
+    """Whether the original knows the validation samples, where training was judged by them."""
+    tried = {attempt.recipe for attempt in made.choice.attempts if attempt.outcome != "skipped"}
+    trained = recipe.trains or any(attempt.trains for attempt in recipe.attempts if attempt.name in tried)
+    if made.validation is None or made.base.metric is None or not trained:
+        return ()
+    return seen_before(made.validation, made.base.per_sample(made.base.original))
 
 
 def _left_out(failures: Sequence[Failure]) -> list[str]:

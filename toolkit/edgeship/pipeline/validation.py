@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgeship import plugins, verify
 from edgeship.child import Worker
 from edgeship.contracts import Metric, Runtime
 from edgeship.data import load as load_split
-from edgeship.metrics import get_metric
+from edgeship.metrics import get_metric, worse_by
 from edgeship.pipeline import steps
 from edgeship.pipeline.exports import Export
 from edgeship.types import Array, Artifact, Change, ConvertOptions, Dataset, ProgressCallback, Source, StageFile
 
 SPLIT = "validation"
+#: Draws that an interval is made of; one end of it, roughly, is all that is asked.
+_RESAMPLES = 1000
 
 
 def leading(planned: Sequence[Export]) -> Export | None:
@@ -73,6 +77,41 @@ def open_validation(
     labels = load_split(dataset, SPLIT).labels
     assert labels is not None
     return Validation(dataset, chosen, chosen.per_sample(scores, labels), source.sha256)
+
+
+def seen_before(validation: Validation, test: Array) -> tuple[str, ...]:
+    """A note where the original answers the validation samples better than others: it was trained with them.
+
+    What is trained on without them then loses what the original knew by heart, which counts as a drop. The interval is
+    the percentile bootstrap of two samples that have nothing to do with each other, shares with one more right and one
+    more wrong on either side (Agresti and Caffo, The American Statistician 54, 2000), since few samples that are all
+    right are no certainty.
+
+    Args:
+        validation: the original on the validation split.
+        test: per-sample rows of the original on the test split.
+    """
+    metric, rng = validation.metric, np.random.default_rng(0)
+
+    def better(known: Array, other: Array) -> float:
+        return worse_by(metric, metric.value(known), metric.value(other))
+
+    def drawn(rows: Array) -> Array:
+        return rows[rng.integers(0, len(rows), len(rows))]
+
+    known, sides = validation.original, [validation.original, test]
+    if known.ndim == 1 and all(np.isin(rows, (0, 1)).all() for rows in sides):
+        sides = [np.append(rows, (0.0, 1.0)) for rows in sides]
+    low = float(np.nanquantile([better(*map(drawn, sides)) for _ in range(_RESAMPLES)], 0.025))
+    if not low > 0:
+        return ()
+    note = (
+        f"the original's {metric.name} is {metric.value(known):.4g} on the validation samples and "
+        f"{metric.value(test):.4g} on the test samples, a gap beyond chance: it has probably been trained with the "
+        "validation samples. Drops on them of stages that train are upper bounds, and choices made by them are biased "
+        "against training; give samples that it has not seen as x_validation and y_validation"
+    )
+    return (note,)
 
 
 @dataclass(frozen=True)
