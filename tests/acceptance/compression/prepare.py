@@ -14,7 +14,7 @@ def main() -> None:
     """Write `base.h5`, a Keras 2 model, or `float.onnx` into the folder, and say so in the request."""
     folder, form = Path(sys.argv[1]), sys.argv[2]
     asked = json.loads((folder / "request.json").read_text())
-    if form == "onnx":
+    if form == "onnx":  # without ONNX Runtime's preparation, which takes names away that others look for
         with tempfile.TemporaryDirectory() as scratch:
             (folder / "float.onnx").write_bytes(float_model(asked["base"], Path(scratch)).read_bytes())
         asked["base"] = str(folder / "float.onnx")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 from tests.acceptance.compression import __main__ as program
-from tests.acceptance.compression import cells, code, goals, methods, plot, records, table
+from tests.acceptance.compression import cells, code, goals, methods, plot, prepare, records, table
 from tests.acceptance.compression.catalogue import METHODS
 from tests.acceptance.compression.cells import BASE, Cell
 from tests.acceptance.compression.data import flip_and_crop
@@ -362,6 +364,51 @@ def test_sweep_chooses_by_the_score_and_lists_what_failed() -> None:
     assert tried == [{"x": 1, "validation": -10}, {"x": 2, "validation": 0}, {"x": 3, "failed": "ValueError: three"}]
     with pytest.raises(RuntimeError, match="no candidate could be made: ValueError: three"):
         sweep([{"x": 3}], make, float)
+
+
+@pytest.mark.parametrize(("final", "expected"), [(0.92, (b"30", 30)), (0.90, (b"3", 3)), (None, (b"3", 3))])
+def test_a_peers_best_short_run_competes_with_its_last(
+    monkeypatch: pytest.MonkeyPatch, final: float | None, expected: tuple[bytes, int]
+) -> None:
+    package = "tensorflow_model_optimization"
+    schemes = f"{package}.python.core.quantization.keras.collab_opts"
+    for name in (
+        "tensorflow", "tf_keras", package, f"{package}.python.core.clustering.keras.experimental",
+        f"{schemes}.cluster_preserve",
+        f"{schemes}.prune_preserve",
+    ):  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    monkeypatch.delitem(sys.modules, "tests.acceptance.compression.peers.tfmot", raising=False)
+    tfmot = importlib.import_module("tests.acceptance.compression.peers.tfmot")
+    monkeypatch.delitem(sys.modules, "tests.acceptance.compression.peers.tfmot")
+
+    class Run:
+        def __init__(self, _: object, __: float, epochs: int) -> None:
+            self.epochs = epochs
+
+        def file(self) -> bytes:
+            if self.epochs == 30 and final is None:
+                raise ValueError("no")
+            return str(self.epochs).encode()
+
+    asked, given = MagicMock(epochs=30, settings={"qat": True}), MagicMock()
+    asked.split.return_value = (np.zeros(1), np.zeros(1))
+    for name, stand_in in {"request": lambda: asked, "Run": Run, "finish": given}.items():
+        monkeypatch.setattr(tfmot, name, stand_in)
+    monkeypatch.setattr(tfmot, "litert_accuracy", lambda made, *_: {b"3": 0.91, b"30": final}[made])
+    tfmot.main()
+    (_, content, *_), facts = given.call_args
+    assert (content, facts["epochs"]) == expected
+    assert [row["epochs"] for row in facts["sweep"]] == [3, 3, 3, 30]
+
+
+def test_nncf_gets_the_file_as_tf2onnx_wrote_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "raw.onnx").write_bytes(b"raw")
+    (tmp_path / "request.json").write_text('{"base": "model.keras"}')
+    monkeypatch.setattr(prepare, "float_model", lambda *_: tmp_path / "raw.onnx")
+    monkeypatch.setattr(sys, "argv", ["prepare", str(tmp_path), "onnx"])
+    prepare.main()
+    assert (tmp_path / "float.onnx").read_bytes() == b"raw"
 
 
 def test_scripts_of_peers_do_not_see_the_test_split(tmp_path: Path) -> None:

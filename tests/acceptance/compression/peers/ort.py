@@ -10,18 +10,25 @@ from tests.acceptance.compression.peers.common import finish, onnx_accuracy, req
 
 
 def float_model(base: str, folder: Path) -> Path:
-    """The base as float ONNX, prepared as ONNX Runtime's documentation asks for before quantization."""
+    """The base as float ONNX, as tf2onnx writes it."""
     import keras
     import tensorflow as tf
     import tf2onnx
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     model = keras.models.load_model(base, compile=False)
     given = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="input")
     function = tf.function(lambda x: model(x, training=False), input_signature=[given])
     tf2onnx.convert.from_function(function, [given], opset=18, output_path=str(folder / "float.onnx"))
-    quant_pre_process(str(folder / "float.onnx"), str(folder / "prepared.onnx"))
-    return folder / "prepared.onnx"
+    return folder / "float.onnx"
+
+
+def prepared(model: Path) -> Path:
+    """A float file as ONNX Runtime's documentation asks for before quantization."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    place = model.with_name("prepared.onnx")
+    quant_pre_process(str(model), str(place))
+    return place
 
 
 def static(model: Path, samples: Any, calibration: str, signed: bool) -> bytes:
@@ -63,7 +70,7 @@ def main() -> None:
     asked = request()
     x, y = asked.split("validation")
     with tempfile.TemporaryDirectory() as folder:
-        model = float_model(asked.base, Path(folder))
+        model = prepared(float_model(asked.base, Path(folder)))
         if asked.settings["kind"] == "dynamic":
             content, chosen, tried = dynamic(model), {}, []
         else:

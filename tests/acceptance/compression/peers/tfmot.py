@@ -119,20 +119,28 @@ class Run:
 
 
 def main() -> None:
-    """Choose the learning rate in short runs, then train in full."""
+    """Choose the learning rate in short runs, then train in full; the best of all files is kept."""
     asked = request()
     x, y = (np.asarray(part) for part in asked.split("validation"))
-    _, chosen, tried = sweep(
+
+    def score(made: bytes) -> float:
+        return litert_accuracy(made, x, y)
+
+    short, chosen, tried = sweep(
         [{"learning_rate": rate} for rate in _RATES],
         lambda learning_rate: Run(asked, learning_rate, _SWEEP_EPOCHS).file(),
-        lambda made: litert_accuracy(made, x, y),
+        score,
     )
-    tried = [{**row, "epochs": _SWEEP_EPOCHS} for row in tried]
-    content = Run(asked, chosen["learning_rate"], asked.epochs).file()
-    tried.append({**chosen, "epochs": asked.epochs, "validation": litert_accuracy(content, x, y)})
+    rate = chosen["learning_rate"]
+    content, length, last = sweep(
+        [{"epochs": _SWEEP_EPOCHS}, {"epochs": asked.epochs}],
+        lambda epochs: short if epochs == _SWEEP_EPOCHS else Run(asked, rate, epochs).file(),
+        score,
+    )
+    tried = [*({**row, "epochs": _SWEEP_EPOCHS} for row in tried), {**chosen, **last[-1]}]
     packages = ["tensorflow-model-optimization", "tf-keras", "tensorflow"]
     settings = {**asked.settings, **chosen}
-    finish(asked, content, "tflite", packages, epochs=asked.epochs, settings=settings, sweep=tried)
+    finish(asked, content, "tflite", packages, epochs=length["epochs"], settings=settings, sweep=tried)
 
 
 if __name__ == "__main__":
