@@ -55,7 +55,7 @@ def _all() -> list[Method]:
         ),
         Peer("ort-static", "ort", {"kind": "static"}, packages=_ORT),
         *(Peer(name, "tfmot", settings, environment="peer-tfmot", form="keras2") for name, settings in _TFMOT.items()),
-        Peer("nncf-ptq", "nncf", environment="peer-nncf", form="onnx"),
+        Peer("nncf-ptq", "nncf", also=("ort",), environment="peer-nncf", form="onnx"),  # which has the float file
         Peer("mct-ptq", "mct", environment="peer-mct", form="keras2"),
         Peer("ort-dynamic", "ort", {"kind": "dynamic"}, packages=_ORT),
     ]

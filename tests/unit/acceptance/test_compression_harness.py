@@ -207,6 +207,13 @@ def test_a_recipe_depends_on_the_code_of_its_own_stages() -> None:
     assert not {"groups.py", "factorize.py", "request.py"} & files
 
 
+def test_a_peer_depends_on_what_makes_the_file_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(code, "digest", lambda files: asked.extend(file.name for file in files) or "")
+    METHODS["nncf-ptq"].determines()
+    assert {"nncf.py", "ort.py", "prepare.py", "common.py"} <= set(asked)
+
+
 def test_a_cell_has_a_name_of_its_own() -> None:
     names = [str(cell) for cell in cells.cells()]
     assert len(set(names)) == len(names)

@@ -34,6 +34,7 @@ def test_bad_usage(arguments: list[str], message: str, capsys: pytest.CaptureFix
         ("mixed", 1.0, "--recipe mixed --to tflite --max-drop 0.5"),
         ("int8", 0.5, "--recipe int8 --to tflite --scale 0.5 --max-drop 0.5"),
         ("none", 1.0, "--recipe int8-qat --to tflite --max-drop 0.5"),
+        ("unclear", 1.0, "--recipe mixed --to tflite --max-drop 0.5"),
     ],
 )
 def test_the_next_command_can_be_pasted(verdict: str, scale: float, command: str) -> None:
