@@ -117,7 +117,8 @@ class EntropyCoder(Helper):
         super().__init__()
         self._name = model.name
         self.bits = bits
-        self._ramp, self._settle = ramp, settle
+        # Where steps stand still early, the wanted bits are reached before that.
+        self._ramp, self._settle = min(ramp, 1 - settle), settle
         self._layers = coded_layers(model)
         self._due = 0.0
         floor = 1e-6 * float(np.median(importance))
@@ -142,7 +143,7 @@ class EntropyCoder(Helper):
         What the weights have moved since the last choice of steps costs no training: steps are chosen once more.
         """
         found, most = self.reached(), self.bits * (1 + _TOLERANCE)
-        if found > most and self._aim == self.bits:
+        if found > most and math.isclose(self._aim, self.bits):
             self._choose(self.bits)
             said = f"steps were chosen once more after training: kernels had come to {found:.2f} bits a weight"
             self.notes.append(said)
