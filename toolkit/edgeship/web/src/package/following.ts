@@ -6,8 +6,9 @@ import { Progress } from "../runtime/progress.ts";
 import { Store as Assets } from "../runtime/store.ts";
 import { Client, InputError, type BuiltIn, type Release, type Store } from "../updates/index.ts";
 import { inWorkers } from "./decoding.ts";
+import { Presence } from "./presence.ts";
 import { readProbation, writeProbation, type Probation } from "./probation.ts";
-import type { Home } from "./seam.ts";
+import type { Ending, Home } from "./seam.ts";
 import { selfTest } from "./selftest.ts";
 
 /** Starts that did not end, one after another, before a release is given up. */
@@ -25,6 +26,7 @@ export class Following {
   readonly #state: Store;
   /** Names this package by the files that it has itself. */
   readonly #package: string;
+  readonly #presence: Presence;
 
   /** @throws InputError */
   constructor(options: UpdateOptions, home: Home, stores: Stores) {
@@ -33,6 +35,7 @@ export class Following {
     this.#home = home;
     this.#state = stores.state;
     this.#package = assets.map(({ sha256 }) => sha256.slice(0, 16)).join();
+    this.#presence = new Presence(`${address(repository)} ${line}`);
     this.client = new Client({
       ...stores,
       repository: address(repository),
@@ -60,13 +63,27 @@ export class Following {
       // Of a package that is newer than the release the files go first, until the repository was asked what it wants.
       const newer = Date.parse(this.#home.description.created) > Date.parse(release.manifest.created);
       if (newer && known?.package !== this.#package) return null;
-      if (known?.release !== release.sha256 || (known.starts ?? 0) < MOST_STARTS) return release;
+      // Several tabs may start at once, when a browser restores them.
+      const unended = (known?.starts ?? 0) - (await this.#presence.count());
+      if (known?.release !== release.sha256 || unended < MOST_STARTS) return release;
       await this.client.rollBack(`${MOST_STARTS} starts of it did not end`);
     }
   }
 
+  /** A release is about to start. */
+  async begin(release: string): Promise<void> {
+    this.#presence.enter();
+    await this.#count(release, 1);
+  }
+
+  /** What came of a start that began. One that failed stays counted as one that did not end. */
+  async end(release: string, how: Ending): Promise<void> {
+    this.#presence.leave();
+    if (how !== "failed") await this.#count(release, how === "started" ? null : -1);
+  }
+
   /** Count starts of a release that none ended well of yet. @param change null: one did */
-  async count(release: string, change: 1 | -1 | null): Promise<void> {
+  async #count(release: string, change: 1 | -1 | null): Promise<void> {
     const known = await readProbation(this.#state);
     if (known?.release !== release || known.starts === null) return;
     await writeProbation(this.#state, { ...known, starts: change === null ? null : known.starts + change });

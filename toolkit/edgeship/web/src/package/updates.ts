@@ -44,7 +44,7 @@ class KeptUpToDate implements Updates, UpdateSource {
     try {
       this.#following = new Following(this.#options, home, await this.#opened());
       release = await this.#following.newest(this.#broken);
-      if (release) await this.#following.count(release.sha256, 1);
+      if (release) await this.#following.begin(release.sha256);
       this.#will(release);
       this.#rest();
     } catch (error) {
@@ -61,8 +61,7 @@ class KeptUpToDate implements Updates, UpdateSource {
     if (runs === null) return;
     if (how === "failed") this.#broken.add(runs);
     if (why) this.#tell({ refused: [...refused, `${next?.version ?? ""}: it does not start: ${why.message}`] });
-    if (how === "failed") return; // it stays counted as a start that did not end
-    await this.#following?.count(runs, how === "started" ? null : -1).catch((error: unknown) => this.#fail(error));
+    await this.#following?.end(runs, how).catch((error: unknown) => this.#fail(error));
   }
 
   serving(): void {

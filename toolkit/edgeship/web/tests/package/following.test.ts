@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Description, Tensor } from "../../src/runtime/description.ts";
 import { ModelError } from "../../src/runtime/errors.ts";
 import { Following } from "../../src/package/following.ts";
@@ -127,22 +127,47 @@ describe("which release starts", () => {
     await following.asked(release);
     for (let start = 0; start < 3; start++) {
       expect(await following.newest(none)).not.toBeNull();
-      await following.count(release.sha256, 1);
+      await following.begin(release.sha256);
     }
-    await following.count(release.sha256, -1);
+    await following.end(release.sha256, "stopped");
     expect(await following.newest(none)).not.toBeNull();
-    await following.count(release.sha256, 1);
+    await following.begin(release.sha256);
     expect(await following.newest(none)).toBeNull();
     expect((await following.client.status()).failed).toBe(1);
 
     const second = await followed();
     await second.following.asked(second.release);
-    await second.following.count(second.release.sha256, null);
-    for (let start = 0; start < 5; start++) await second.following.count(second.release.sha256, 1);
+    await second.following.end(second.release.sha256, "started");
+    for (let start = 0; start < 5; start++) await second.following.begin(second.release.sha256);
     expect((await second.following.newest(none))?.version).toBe("1.0.0");
     expect((await readProbation(second.stores.state))?.starts).toBeNull();
     await stores.state.put("probation", new Uint8Array([1, 2]));
     expect(await readProbation(stores.state)).toBeNull();
+  });
+});
+
+describe("tabs that start at once", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  test("are no starts that did not end, while they live", async () => {
+    const held: { name: string }[] = [];
+    const request = async (name: string, _: LockOptions, work: (lock: object) => Promise<unknown>): Promise<unknown> => {
+      const lock = { name };
+      held.push(lock);
+      return work(lock).finally(() => held.splice(held.indexOf(lock), 1));
+    };
+    vi.stubGlobal("navigator", { locks: { request, query: () => Promise.resolve({ held, pending: [] }) } });
+    const stores = inMemory();
+    const release = await released(FIRST, stores);
+    const given = { repository: "https://repository.invalid", root: read(FIRST.root), line: all.line };
+    const tabs = Array.from({ length: 4 }, () => new Following(given, home(release), stores));
+    await tabs[0]?.asked(release);
+    for (const tab of tabs) {
+      expect(await tab.newest(new Set())).not.toBeNull();
+      await tab.begin(release.sha256);
+    }
+    held.length = 0; // all of them die
+    expect(await tabs[0]?.newest(new Set())).toBeNull();
   });
 });
 
