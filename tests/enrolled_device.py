@@ -43,13 +43,18 @@ class Device:
         return None if found is None else found.version
 
 
-def try_release(device: Device, published: Published) -> None:
-    """1.0.0 is trusted, 1.1.0 in probation: one start within an hour ends it, two failures take it back."""
+def offer_release(device: Device, published: Published) -> None:
+    """1.0.0 is trusted, 1.1.0 will be in probation: one start within an hour ends it, two failures take it back."""
     device.set(probation=Probation(starts=0, minutes=0))
     device.update()
     device.update()
     device.set(probation=Probation(starts=1, minutes=60, failures=2))
     published.release("1.1.0", 2)
     published.rollout("1.1.0")
+
+
+def try_release(device: Device, published: Published) -> None:
+    """1.1.0 of `offer_release` runs."""
+    offer_release(device, published)
     device.update()
     assert device.active == "1.1.0"

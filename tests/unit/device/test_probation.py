@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from tests.device_repository import Published, X
-from tests.enrolled_device import Device, try_release
+from tests.enrolled_device import Device, offer_release, try_release
 
 from edgeship.device import state
-from edgeship.device.config import Place, Probation
+from edgeship.device.config import Place
 from edgeship.device.probation import Start, roll_back, settle
 from edgeship.device.state import State, Trial
 from edgeship.errors import InputError, StorageFullError, UpdateRefused
@@ -283,12 +283,7 @@ class Killed(BaseException):
 @pytest.fixture
 def cut(device: Device, published: Published, monkeypatch: pytest.MonkeyPatch) -> Device:
     """1.0.0 is trusted; 1.1.0 passed its self-test, and power failed before the state said that it runs."""
-    device.set(probation=Probation(starts=0, minutes=0))
-    device.update()
-    device.update()
-    device.set(probation=Probation(starts=1, minutes=60, failures=2))
-    published.release("1.1.0", 2)
-    published.rollout("1.1.0")
+    offer_release(device, published)
     change = state.change
 
     def dying(place: Place, step: Callable[[State], State], then: Callable[[], None] = lambda: None) -> State:
