@@ -55,12 +55,12 @@ def run(file: Path, given: Mapping[str, Any]) -> int:
 def show(found: Description, *, all_ops: bool) -> None:
     """A file, for a person."""
     for name, value in found.facts.items():
-        ui.say(f"{name + ': ':<15}{value}")
+        ui.say(f"{name + ':':<15}{value}")
     macs = f"{found.macs:,}" if found.macs is not None else f"not counted: {', '.join(found.uncounted[:8])}"
     ui.say(f"{'MACs:':<15}{macs}")
     ui.say(f"{'precision:':<15}{found.precision}")
     for name, value in found.requires.items():
-        ui.say(f"needs {name + ':':<9}{value}")
+        ui.say(f"needs {name + ': ':<9}{value}")
     for note in found.notes[:20]:
         ui.say(f"note: {note}")
     _specs(found)
