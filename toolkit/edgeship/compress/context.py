@@ -14,7 +14,7 @@ from edgeship.compress.distill.features import Features
 from edgeship.compress.graph.model import input_structure
 from edgeship.compress.graph.outputs import output_kinds
 from edgeship.compress.helpers import callbacks
-from edgeship.compress.training import Batches, EpochProgress, cosine, loss_for
+from edgeship.compress.training import Batches, EpochProgress, loss_for, optimizer, stable
 from edgeship.data.augment import augmentation
 from edgeship.errors import DataError, InputError, UnsupportedModelError
 from edgeship.recipe import Distil, QuantizeAware, Recipe, Training
@@ -83,9 +83,10 @@ class Context:
         if heads > 1 or (heads and spec.teacher > 0):
             model = self.distiller(model, spec)  # labels belong to the first output: the teacher holds the others
         trained = getattr(model, "student", model)
+        self._note_optimizer(trained, spec)
         batches = self.batches(trained, "train")
         model.compile(
-            cosine(spec.learning_rate, spec.epochs * len(batches)),
+            optimizer(spec, trained, spec.epochs * len(batches)),
             self.loss(trained),
             metrics=["accuracy"] if self.dataset.task in _DECISIONS and len(trained.outputs) == 1 else None,
             jit_compile=False,
@@ -130,6 +131,12 @@ class Context:
                 remedy="Give distil more epochs, another learning_rate or a wider student, and check that a student of "
                 "your own prepares its inputs as the original does.",
             )
+
+    def _note_optimizer(self, model: keras.Model, spec: Training) -> None:
+        used = stable(spec, model)
+        if used.optimizer != spec.optimizer:
+            note = f"nothing is normalized by batch: trained with {used.optimizer} at a rate of {used.learning_rate:g}"
+            self.notes += [note] if note not in self.notes else []  # once for all rounds
 
     def _inputs(self, samples: data.Samples) -> dict[str, Array]:
         return {name: samples.inputs[name] for name in self._names}

@@ -6,6 +6,7 @@ import gzip
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,11 +21,16 @@ from edgeship.types import Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from edgeship.data.augment import Augment
+    from edgeship.recipe import Training
     from edgeship.types import Array
 
 
 #: Between two signs of life within an epoch.
 _SIGN_SECONDS = 5.0
+#: Share of the steps in which the learning rate of SGD rises: momentum has to fill first.
+_RISING = 0.05
+#: At a rate that suits SGD, Adam's is smaller by this.
+_SGD_TO_ADAM = 20
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
@@ -105,9 +111,37 @@ def _loss(task: str, kind: OutputKind, name: str) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=kind == "linear", ignore_class=ignored)
 
 
-def cosine(learning_rate: float, steps: int) -> keras.optimizers.Adam:
-    """Adam with a learning rate that falls to zero along a cosine (arXiv 1608.03983, without restarts)."""
-    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+def stable(spec: Training, model: keras.Model) -> Training:
+    """Settings with which `model` can train: SGD at the rates that make it worthwhile takes batch normalization.
+
+    Without it, which is also where it is folded for quantization, such steps diverge: Adam then, at its own rate.
+    """
+    normal = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers())
+    if spec.optimizer == "adam" or normal:
+        return spec
+    return replace(spec, optimizer="adam", learning_rate=spec.learning_rate / _SGD_TO_ADAM)
+
+
+def optimizer(spec: Training, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+    """What a stage trains `model` with in so many steps: its learning rate falls to zero along a cosine.
+
+    Without restarts (arXiv 1608.03983). Weight decay is decoupled (arXiv 1711.05101) and spares what has one axis:
+    biases, and the scales and offsets of normalization.
+    """
+    spec = stable(spec, model)
+    decay = spec.weight_decay or None
+    if spec.optimizer == "sgd":
+        rising = max(1, round(_RISING * steps))
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - rising), warmup_target=spec.learning_rate, warmup_steps=rising
+        )
+        made = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    else:
+        rate = keras.optimizers.schedules.CosineDecay(spec.learning_rate, steps)
+        made = keras.optimizers.Adam(rate, weight_decay=decay)
+    if decay:
+        made.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
+    return made
 
 
 class EpochProgress(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no types

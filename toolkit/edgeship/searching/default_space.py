@@ -15,6 +15,8 @@ from edgeship.types import Dataset, Source
 _TAUGHT: dict[str, Any] = {"teacher": 0.7, "temperature": 4}
 _TUNED: dict[str, Any] = {"quantize-aware": {"epochs": {"from": 1, "to": 5}, "learning_rate": 0.0003, **_TAUGHT}}
 _RATE = {"from": 0.0001, "to": 0.005, "log": True}
+#: For what has to learn much: a network that lost channels, a student.
+_SGD = {"optimizer": "sgd", "learning_rate": {"from": 0.01, "to": 0.2, "log": True}, "weight_decay": 0.005}
 _EPOCHS = {"from": 2, "to": 30, "log": True}
 #: Recipes that train, with their settings open; each ends in int8.
 _TRAINED: tuple[dict[str, Any], ...] = (
@@ -22,7 +24,7 @@ _TRAINED: tuple[dict[str, Any], ...] = (
         "bits": {"from": 1.2, "to": 8.0}, "epochs": _EPOCHS, "learning_rate": _RATE, **_TAUGHT}}]},
     {"name": "fewer-channels", "stages": [{"prune-channels": {
         "share": {"from": 0.15, "to": 0.9}, "blocks": {"any": [0, 1, 2]}, "multiple_of": {"any": [4, 8, 16]},
-        "importance": {"any": ["l1", "taylor"]}, "rounds": 1, "epochs": _EPOCHS, "learning_rate": _RATE, **_TAUGHT}},
+        "importance": {"any": ["l1", "taylor"]}, "rounds": 1, "epochs": _EPOCHS, **_SGD, **_TAUGHT}},
         {"quantize-aware": {"bits": {"from": 1.5, "to": 8.0}, "epochs": {"from": 1, "to": 10}, "learning_rate": 0.0003,
         **_TAUGHT}}]},
     {"name": "pruned", "stages": [{"prune": {
@@ -30,7 +32,7 @@ _TRAINED: tuple[dict[str, Any], ...] = (
     {"name": "low-rank", "stages": [{"factorize": {
         "energy": {"from": 0.6, "to": 0.99}, "epochs": _EPOCHS, "learning_rate": _RATE, **_TAUGHT}}, _TUNED]},
     {"name": "narrow-student", "stages": [{"distil": {
-        "student": "narrow", "width": {"from": 0.25, "to": 0.9}, "epochs": _EPOCHS, "learning_rate": 0.003}}, _TUNED]},
+        "student": "narrow", "width": {"from": 0.25, "to": 0.9}, "epochs": _EPOCHS, **_SGD}}, _TUNED]},
 )  # fmt: skip
 
 
