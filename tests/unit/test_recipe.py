@@ -128,6 +128,14 @@ def test_attempts_have_what_they_do_not_state_from_the_recipe_that_tries_them() 
     assert recipe.load("safe").attempts[0].batch_size == 64
 
 
+def test_data_are_divided_as_the_attempt_wants_it_that_takes_most_calibration_samples() -> None:
+    data = {"schema": recipe.SCHEMA, "name": "mine", "attempts": ["int8", "small"]}
+
+    assert recipe.parse(data, "mine").calibration_samples == recipe.load("small").calibration_samples == 500
+    assert recipe.load("safe").calibration_samples == 500
+    assert recipe.parse({**data, "calibration_samples": 30}, "mine").calibration_samples == 30
+
+
 def test_attempts_are_recipes_by_name_or_written_out(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(f"schema: {recipe.SCHEMA}\nname: own\nstages: [quantize-aware]\nvariants: [int8]\n")

@@ -38,7 +38,8 @@ class Recipe:
         precision: of variant `mixed`: layer -> `int16x8` or `float32`, layers that are not named are int8; or `auto`,
             which measures and chooses the fewest layers that `max_drop` needs.
         max_growth: how much larger than the int8 file `auto` may make it, as a share.
-        calibration_samples: how many training samples set activation ranges.
+        calibration_samples: how many training samples set activation ranges; of a recipe with attempts, what the one
+            states that states most, unless it says so itself.
         batch_size: of all training stages.
         seed: of everything random.
     """
@@ -152,6 +153,8 @@ def _parse(data: Any, where: str, *, attempt: bool = False) -> Recipe:
             _attempt(item, {key: values[key] for key in _HANDED_ON if key in values}, where)
             for item in _sequence(values["attempts"], f"{where}: attempts")
         )
+        # The data are divided once: as the attempt wants it that takes most samples.
+        values.setdefault("calibration_samples", max(a.calibration_samples for a in values["attempts"]))
     else:
         values.pop("attempts", None)
     recipe = _build(Recipe, values, where)
