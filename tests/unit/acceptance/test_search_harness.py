@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 from tests import search_proxy
+from tests.acceptance.compression import records
 from tests.acceptance.search import page, proxy
 
 
@@ -40,3 +42,22 @@ def test_what_is_counted_is_what_the_study_has(tmp_path: Path) -> None:
     search_proxy.run(search_proxy.arguments([*words]))
     (tmp_path / "log").write_text("")  # a line is written before its result is told, and may be the last of a process
     assert proxy._finished(*words) == 3
+
+
+def file(method: str, size: int, right: int, seed: int = 0) -> records.Record:
+    """A file that is right about the first `right` of 1,000 samples."""
+    rights = records.pack(np.arange(1000) < right)
+    return records.Record(
+        "cifar10", method, seed, "", "", "", {}, {}, 0.0, sizes={"brotli": size}, n=1000, base_accuracy=0.9,
+        accuracy=right / 1000, right=rights,
+    )  # fmt: skip
+
+
+def test_a_written_recipe_dominates_where_no_file_as_small_is_as_accurate() -> None:
+    front = [file("trial 3", 20_000, 850), file("trial 7", 40_000, 890)]
+    assert page.dominating([file("small", 30_000, 851)], front) == []  # by one sample: within the interval
+    assert page.dominating([file("small", 30_000, 880)], front) == ["small"]
+    assert page.dominating([file("tiny", 19_000, 700)], front) == ["tiny"]
+    assert page.dominating([file("wrong", 10_000, 100)], front) == []  # of no use to anyone
+    seeds = [file("small", 30_000, 880), file("small", 30_000, 821, seed=1)]
+    assert page.dominating(seeds, front) == []  # in the mean of its seeds
