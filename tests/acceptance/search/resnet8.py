@@ -6,17 +6,19 @@ import json
 import os
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import edgeship
+from edgeship import cache
 from edgeship import recipe as recipes
 from edgeship.child import Limits, Worker
 from edgeship.codec import to_json
 from edgeship.errors import UnavailableError
 from edgeship.searching.run import Search
 from edgeship.searching.trials import Trial
-from tests.acceptance.compression import measure, records
+from tests.acceptance.compression import cells, measure, records
 from tests.acceptance.compression.tasks import OPTIONS, TASKS, place
 
 TASK = TASKS["cifar10"]
@@ -78,7 +80,10 @@ def _tested(base: Path, folder: Path, trial: Trial) -> records.Record:
     if known is None:
         raise UnavailableError("there is no record of the base", remedy="python -m tests.acceptance.compression")
     drop = records.drop_between(records.unpack(known), right)
-    return replace(
-        known, method=trial.name, sizes=measure.sizes(artifact), accuracy=float(right.mean()), drop=drop.value,
-        interval=(drop.low, drop.high), right=records.pack(right), base_accuracy=known.accuracy,
+    return records.Record(
+        TASK.name, trial.name, recipe.seed, key="", commit=cells.commit(), created=datetime.now(UTC).isoformat(),
+        versions=cache.versions(), machine=cells.machine(), seconds=trial.seconds, settings={"recipe": trial.recipe},
+        format=artifact.format, sha256=artifact.sha256, sizes=measure.sizes(artifact), n=len(right),
+        base_accuracy=known.accuracy, accuracy=float(right.mean()), drop=drop.value, interval=(drop.low, drop.high),
+        right=records.pack(right),
     )  # fmt: skip
