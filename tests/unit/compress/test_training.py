@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from edgeship.compress.training import optimizer, stable
+from edgeship.compress.training import gentle, optimizer, stable
 from edgeship.recipe import Prune
 from edgeship.recipe.stages import Training
 
@@ -58,6 +58,8 @@ def test_sgd_gives_way_to_adam_where_nothing_is_normalized_by_batch() -> None:
     assert stable(spec, plain) == Prune(learning_rate=0.005, optimizer="adam", weight_decay=0.2, epochs=9)
     assert isinstance(optimizer(spec, plain, STEPS), keras.optimizers.Adam)
     assert stable(spec, within) == spec
+    assert gentle(spec) == stable(spec, plain)
+    assert gentle(Prune(learning_rate=0.1)) == Prune(learning_rate=0.1)
     assert isinstance(optimizer(spec, within, STEPS), keras.optimizers.SGD)
 
 

@@ -119,7 +119,13 @@ def stable(spec: Training, model: keras.Model) -> Training:
     normal = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers())
     if spec.optimizer == "adam" or normal:
         return spec
-    return replace(spec, optimizer="adam", learning_rate=spec.learning_rate / _SGD_TO_ADAM)
+    return gentle(spec)
+
+
+def gentle(spec: Training) -> Training:
+    """The same with Adam, at a rate that suits it."""
+    rate = spec.learning_rate / (_SGD_TO_ADAM if spec.optimizer == "sgd" else 1)
+    return replace(spec, optimizer="adam", learning_rate=rate)
 
 
 def optimizer(spec: Training, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:

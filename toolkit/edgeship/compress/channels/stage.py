@@ -16,7 +16,7 @@ from edgeship.compress.context import Context
 from edgeship.compress.finish import finalize
 from edgeship.compress.graph.macs import macs
 from edgeship.compress.graph.model import read
-from edgeship.compress.training import optimizer
+from edgeship.compress.training import gentle
 from edgeship.compress.weights.pruning import clone
 from edgeship.errors import InputError, UnsupportedModelError
 from edgeship.recipe import PruneChannels
@@ -100,8 +100,9 @@ def _pruned(
 def _loss_after_a_while(model: keras.Model, spec: PruneChannels, context: Context) -> float:
     """Mean training loss at the end of some steps: how a network recovers says more than how it was cut."""
     tried = clone(model)
-    steps = _TRIED_STEPS + _SCORED_BATCHES
-    tried.compile(optimizer(spec, tried, steps), context.loss(tried), jit_compile=False)
+    # Not with SGD: after so few steps the loss tells more of its momentum than of the model.
+    rate = gentle(spec).learning_rate
+    tried.compile(keras.optimizers.Adam(rate), context.loss(tried), jit_compile=False)
     tried.fit(_few(tried, context, _TRIED_STEPS), steps_per_epoch=_TRIED_STEPS, shuffle=False, verbose=0)
     # Not evaluated: the moving statistics of batch normalization are still nearly those of the uncut model.
     last = _few(tried, context, _SCORED_BATCHES)
