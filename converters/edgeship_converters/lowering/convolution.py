@@ -1,7 +1,8 @@
-"""Convolutions that formats lack - transposed ones of volumes, dilated transposed ones, groups - by those they have."""
+"""Convolutions that formats lack - transposed ones of volumes, dilated ones, groups - by those they have."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,21 +79,102 @@ def _spread(values: Any, axis: int, step: int) -> Any:
     return tf.slice(longer, begin, size)
 
 
+def dilated_in_one(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a Rule
+    """BatchToSpaceND, a Conv3D and SpaceToBatchND before it, which is how TensorFlow dilates a kernel over volumes.
+
+    In one convolution, which TFLite has, and TensorFlow itself does not compute on a CPU.
+    """
+    import tensorflow as tf
+
+    convolution = inputs[0].op
+    if convolution.type != "Conv3D" or convolution.inputs[0].op.type != "SpaceToBatchND":
+        return None
+    if convolution.get_attr("padding") != b"VALID" or set(convolution.get_attr("strides")) != {1}:
+        return None
+    volume, *given = convolution.inputs[0].op.inputs
+    rates, own, paddings, crops = (tf.get_static_value(tensor) for tensor in (inputs[1], *given, inputs[2]))
+    if any(value is None for value in (rates, own, paddings, crops)) or [*rates] != [*own] or len(rates) != 3:
+        return None
+    # Without strides, an end that is cut from the result is one less to pad.
+    ends = (paddings - crops).tolist()
+    if min(min(pair) for pair in ends) < 0:
+        return None
+    kernel, rates = convolution.inputs[1], rates.tolist()
+    if rates[1] != rates[2]:  # of which TensorFlow 2.21 takes one for the other when it infers the shape of the result
+        kernel, rates = _spread_kernel(tf.get_static_value(kernel), rates), [1] * 3
+    if kernel is None:
+        return None
+    padded = tf.pad(volume, [[0, 0], *ends, [0, 0]])
+    options = {"strides": [1] * 5, "padding": "VALID", "dilations": [1, *rates, 1]}
+    return tf.raw_ops.Conv3D(input=padded, filter=kernel, **options)
+
+
+def _spread_kernel(kernel: Any, rates: Sequence[int]) -> Any:
+    """Zeros between the weights of a kernel, a NumPy array or None."""
+    import numpy as np
+
+    if kernel is None:
+        return None
+    spatial = [(length - 1) * rate + 1 for length, rate in zip(kernel.shape, rates, strict=False)]
+    found = np.zeros((*spatial, *kernel.shape[len(rates) :]), kernel.dtype)
+    found[tuple(slice(None, None, rate) for rate in rates)] = kernel
+    return found
+
+
 def groups_by_parts(node: NodeDef, inputs: list[Any]) -> Any:
     """Conv3D in groups: one convolution for each."""
+    volume, kernel = inputs
+    return None if _groups(node, volume, kernel) == 1 else _by_parts(node, volume, kernel)
+
+
+def within_volumes(node: NodeDef, inputs: list[Any]) -> Any:
+    """Conv3D for TF.js: one for each group; padded before it where TF.js pads less than nothing (see `is_short`)."""
     import tensorflow as tf
 
     volume, kernel = inputs
+    if not is_short(node, volume, kernel.shape[:3]):
+        return groups_by_parts(node, inputs)
+    paddings = [[0, 0]]
+    for length, window, step in zip(volume.shape[1:4], kernel.shape[:3], node.attr["strides"].list.i[1:4], strict=True):
+        total = max(_uncovered(length, window, step), 0)
+        paddings.append([total // 2, total - total // 2])
+    return _by_parts(node, tf.pad(volume, [*paddings, [0, 0]]), kernel, "VALID")
+
+
+def is_short(node: NodeDef, volume: Any, window: Sequence[int]) -> bool:
+    """Whether windows with SAME leave out the end of a volume, its steps being longer than they are.
+
+    TF.js 4.22 takes the difference for a padding: it reads from before the volume.
+    """
+    steps = node.attr["strides"].list.i[1:4]
+    if node.attr["padding"].s != b"SAME" or None in volume.shape[1:4]:
+        return False
+    return any(_uncovered(*one) < 0 for one in zip(volume.shape[1:4], window, steps, strict=True))
+
+
+def _uncovered(length: int, window: int, step: int) -> int:
+    """How far the windows that SAME asks for, one for each step that is begun, reach beyond the data."""
+    return (-(-length // step) - 1) * step + window - length
+
+
+def _groups(node: NodeDef, volume: Any, kernel: Any) -> int:
+    """1 also where it is not known."""
     channels, per_group = volume.shape[-1], kernel.shape[-2]
-    if channels is None or per_group is None or channels == per_group:
-        return None
-    if node.attr["data_format"].s not in (b"", b"NDHWC"):
-        return None
+    if channels is None or per_group is None or node.attr["data_format"].s not in (b"", b"NDHWC"):
+        return 1
+    return int(channels // per_group)
+
+
+def _by_parts(node: NodeDef, volume: Any, kernel: Any, padding: str = "") -> Any:
+    import tensorflow as tf
+
     options = {
         "strides": list(node.attr["strides"].list.i),
-        "padding": node.attr["padding"].s.decode(),
+        "padding": padding or node.attr["padding"].s.decode(),
         "dilations": list(node.attr["dilations"].list.i) or [1] * 5,
     }
-    groups = channels // per_group
+    groups = _groups(node, volume, kernel)
+    if groups == 1:
+        return tf.raw_ops.Conv3D(input=volume, filter=kernel, **options)
     pairs = zip(tf.split(volume, groups, -1), tf.split(kernel, groups, -1), strict=True)
     return tf.concat([tf.raw_ops.Conv3D(input=part, filter=own, **options) for part, own in pairs], -1)

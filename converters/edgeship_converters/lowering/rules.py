@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.lowering.branches import decided_branch, known_sizes
 from edgeship_converters.lowering.convolution import (
+    dilated_in_one,
     groups_by_parts,
+    is_short,
     transposed_by_spreading,
     transposed_dilated_by_padding,
+    within_volumes,
 )
 from edgeship_converters.lowering.resize import bicubic_by_products, nearest_by_selection, scaled_by_products
 from edgeship_converters.lowering.selection import band_by_selection, gather_by_position, place_by_value
@@ -145,6 +148,23 @@ def pool_in_planes(node: NodeDef, inputs: list[Any]) -> Any:
     return tf.reshape(pooled, [-1, pooled.shape[1], rows, columns, channels])
 
 
+def short_pool_in_planes(node: NodeDef, inputs: list[Any]) -> Any:
+    """AvgPool3D whose steps are longer than its windows."""
+    return pool_in_planes(node, inputs) if is_short(node, inputs[0], node.attr["ksize"].list.i[1:4]) else None
+
+
+def extreme_of_words(node: NodeDef, inputs: list[Any]) -> Any:
+    """Max and Min of integers of 8 and 16 bits: of the same numbers in 32."""
+    import tensorflow as tf
+
+    values, axis = inputs
+    if not values.dtype.is_integer or values.dtype.size > 2:
+        return None
+    find = {"Max": tf.raw_ops.Max, "Min": tf.raw_ops.Min}[node.op]
+    found = find(input=tf.cast(values, tf.int32), axis=axis, keep_dims=node.attr["keep_dims"].b)
+    return tf.cast(found, values.dtype)
+
+
 def count_by_comparison(node: NodeDef, inputs: list[Any]) -> Any:
     """DenseBincount of rows without weights: the sum, or with binary output the maximum, of one-hot vectors."""
     import tensorflow as tf
@@ -205,10 +225,14 @@ _BITS: Mapping[str, Rule] = {"ArgMax": place_by_value, "ArgMin": place_by_value}
 TFLITE: Mapping[str, Rule] = {
     **_BITS,
     "AvgPool3D": pool_in_planes,
+    "BatchToSpaceND": dilated_in_one,
+    "Conv2DBackpropInput": transposed_dilated_by_padding,
     "Conv3D": groups_by_parts,
-    "MaxPool3D": pool_in_planes,
     "DenseBincount": count_by_comparison,
     "If": decided_branch,
+    "Max": extreme_of_words,
+    "MaxPool3D": pool_in_planes,
+    "Min": extreme_of_words,
     "ResizeBicubic": bicubic_by_products,
     "ScaleAndTranslate": scaled_by_products,
     "StatelessIf": decided_branch,
@@ -237,8 +261,9 @@ ONNX: Mapping[str, Rule] = {
 #: What TF.js has no kernel for, or one that differs.
 TFJS: Mapping[str, Rule] = {
     **_NEITHER,
+    "AvgPool3D": short_pool_in_planes,
     "Conv2DBackpropInput": transposed_dilated_by_padding,
-    "Conv3D": groups_by_parts,
+    "Conv3D": within_volumes,
     "Conv3DBackpropInputV2": transposed_by_spreading,
     "DenseBincount": count_by_comparison,
     "GatherV2": gather_by_position,

@@ -312,9 +312,9 @@ def _from_the_front(graph: Graph, node: Node) -> bool:
 #: Ops, when one is refused, why.
 _SHAPES: tuple[tuple[frozenset[str], Callable[[Graph, Node], object], str], ...] = (
     (
-        workarounds.CONVOLUTIONS,
+        workarounds.CONVOLUTIONS | workarounds.VOLUMES,
         lambda graph, node: workarounds.same_paddings(graph, node) is None,
-        "a window smaller than its step, on images of unknown size, with SAME is not supported",
+        "a window smaller than its step, on images or volumes of unknown size, with SAME is not supported",
     ),
     (
         _words("Cumsum Cumprod"),

@@ -18,6 +18,8 @@ MOST_AXES = 4
 #: What WebGPU transposes for where its axes are not the last ones.
 REDUCTIONS = frozenset(("ArgMax", "ArgMin", "Cumprod", "Cumsum", "EuclideanNorm", "Max", "Mean", "Min", "Prod", "Sum"))
 CONVOLUTIONS = frozenset(("Conv2D", "DepthwiseConv2dNative", "FusedDepthwiseConv2dNative", "_FusedConv2D"))
+#: Written otherwise before (`lowering.convolution.is_short`), as far as sizes are known.
+VOLUMES = frozenset(("AvgPool3D", "Conv3D"))
 #: What gives another view of the same memory.
 _SAME_MEMORY = frozenset(("ExpandDims", "Identity", "Reshape", "Squeeze"))
 
@@ -279,29 +281,41 @@ def _axis(node: Node, place: int, count: int, rank: int) -> int:
 
 def _pad_in_numbers(graph: Graph, node: Node) -> None:
     """SAME with a window smaller than its step along one axis: WebAssembly pads nothing, or the wrong end."""
-    paddings = same_paddings(graph, node)
+    paddings = same_paddings(graph, node) if node.op in CONVOLUTIONS else ()
     if paddings and min(paddings) < 0:
         pads = [side for total in paddings for side in (max(total, 0) // 2, max(total, 0) - max(total, 0) // 2)]
         node.attrs.update(padding="EXPLICIT", explicit_paddings=[0, 0, *pads, 0, 0])
 
 
 def same_paddings(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """Height and width that SAME adds to an image, below zero where steps leave some out; () for other nodes.
+    """What SAME adds to the height and width of an image, below zero where steps leave some out; () for other nodes.
 
-    None where it depends on sizes that are not known whether one is below zero.
+    Of a volume, to the depth too. None where it depends on sizes that are not known whether one is below zero.
     """
-    image, kernel = (graph.shape(tensor) for tensor in node.inputs[:2]) if node.op in CONVOLUTIONS else (None, None)
-    if image is None or kernel is None or node.attrs["padding"] != "SAME":
+    data, windows = graph.shape(node.inputs[0]) if node.inputs else None, _windows(graph, node)
+    if data is None or windows is None or node.attrs["padding"] != "SAME":
         return ()
-    steps, rates = node.attrs["strides"][1:3], (node.attrs.get("dilations") or [1] * 4)[1:3]
-    windows = [((k or 1) - 1) * rate + 1 for k, rate in zip(kernel[:2], rates, strict=True)]
-    if all(window >= step for window, step in zip(windows, steps, strict=True)) or set(windows) == {1}:
+    sizes, steps = data[1:-1], node.attrs["strides"][1:-1]
+    if all(window >= step for window, step in zip(windows, steps, strict=True)):
         return ()
-    sizes = [n for n in image[1:3] if n is not None]
-    if len(sizes) < 2:
+    if node.op in CONVOLUTIONS and set(windows) == {1}:
+        return ()
+    known = [n for n in sizes if n is not None]
+    if len(known) < len(sizes):
         return None
-    spans = zip(sizes, windows, steps, strict=True)
+    spans = zip(known, windows, steps, strict=True)
     return tuple((-(-size // step) - 1) * step + window - size for size, window, step in spans)
+
+
+def _windows(graph: Graph, node: Node) -> list[int] | None:
+    """How far the kernel of a convolution or a pool reaches along each axis."""
+    if node.op == "AvgPool3D":
+        return list(node.attrs["ksize"][1:-1])
+    kernel = graph.shape(node.inputs[1]) if node.op in CONVOLUTIONS | VOLUMES else None
+    if kernel is None:
+        return None
+    rates = (node.attrs.get("dilations") or [1] * len(kernel))[1:-1]
+    return [((k or 1) - 1) * rate + 1 for k, rate in zip(kernel[:-2], rates, strict=True)]
 
 
 _CHANGES = (

@@ -117,6 +117,30 @@ def test_dilated_transposed_convolution(padding: str, window: Any, rates: Any) -
     _same(transposed, images, "Conv2DBackpropInput")
 
 
+@pytest.mark.parametrize("window", [(2, 1, 2), (1, 1, 1), (3, 1, 1)])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_convolution_of_volumes_with_long_steps(window: Any, groups: int) -> None:
+    """TF.js reads from before the volume with SAME; see `test_tfjs_still_pads_less_than_nothing`."""
+    volume, kernel = numbers(2, 4, 5, 3, 6), numbers(*window, 6 // groups, 9, seed=1)
+    graph = frozen(
+        lambda x: raw.Conv3D(input=x, filter=kernel, strides=[1, 3, 3, 2, 1], padding="SAME"),
+        x=tf.TensorSpec((None, *volume.shape[1:]), tf.float32),
+    )
+    found = lowered(graph, TFJS)
+    convolutions = [node for node in found.graph_def.node if node.op == "Conv3D"]
+    assert {node.attr["padding"].s for node in convolutions} == {b"VALID"}
+    assert len(convolutions) == groups
+    parts = zip(np.split(volume, groups, -1), np.split(kernel, groups, -1), strict=True)
+    expected = np.concatenate([tf.nn.conv3d(*part, [1, 3, 3, 2, 1], "SAME") for part in parts], -1)
+    np.testing.assert_allclose(found.function()(tf.constant(volume))[0], expected, rtol=1e-5, atol=2e-6)
+
+
+def test_averages_of_volumes_with_long_steps() -> None:
+    volume = numbers(2, 4, 5, 3, 6)
+    for steps, gone in (((2, 3, 2), "AvgPool3D"), ((1, 1, 2), "")):
+        _same(lambda x, steps=steps: tf.nn.avg_pool3d(x, (1, 1, 2), steps, "SAME"), volume, gone)
+
+
 @pytest.mark.parametrize("bounds", [(0, 0), (-1, 0), (1, 2), (2, -1)])
 def test_bands(bounds: tuple[int, int]) -> None:
     x = numbers(2, 4, 5)

@@ -82,6 +82,28 @@ def test_the_place_of_the_largest(word: str, format_name: str, tmp_path: Path) -
         np.testing.assert_array_equal(found, _computed(frozen, inputs))
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "dtype"),
+    [
+        *(
+            (layers.Conv3D(3, (2, 3, 2), dilation_rate=rates, padding=padding), (7, 8, 6, 2), "float32")
+            for rates in ((2, 2, 2), (1, 3, 2), (3, 1, 1))
+            for padding in ("valid", "same")
+        ),
+        (layers.Conv2DTranspose(3, (3, 2), dilation_rate=2, padding="same"), (7, 8, 2), "float32"),
+        (layers.Conv1DTranspose(3, 3, dilation_rate=2), (7, 2), "float32"),
+        (layers.GlobalMaxPooling2D(), (5, 4, 3), "uint8"),
+    ],
+)
+def test_what_the_converter_to_tflite_has_no_operator_for(layer: Any, shape: Any, dtype: str, tmp_path: Path) -> None:
+    x = keras.Input(shape, dtype=dtype, name="x")
+    model = keras.Model(x, layers.Rescaling(0.5)(layer(x)))
+    inputs = np.random.default_rng(0).integers(0, 256, (2, *shape)).astype(dtype)
+    artifact = TFLiteConverter().convert(zoo.save(model, tmp_path), "float32", ConvertOptions(), tmp_path)
+    (found,) = plugins.runtime("litert").run(artifact, {"x": inputs}).values()
+    np.testing.assert_allclose(found, model.predict(inputs, verbose=0), rtol=1e-5, atol=1e-3)
+
+
 def test_the_logarithm_of_one_more(tmp_path: Path) -> None:
     x = keras.Input((4,), name="x")
     model = keras.Model(x, keras.ops.log1p(keras.ops.abs(x)))

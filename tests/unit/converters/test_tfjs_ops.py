@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tests import browser
-from tfjs_cases import GRAPHS, op_of
+from tfjs_cases import GRAPHS, Case, op_of
 from tfjs_graphs import frozen
 
 from edgeship.artifact import hash_files
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import Array, Artifact
 from edgeship_benchmarks import node
-from edgeship_converters.lowering.rules import TFJS, lowered
+from edgeship_converters.lowering.rules import TFJS, Rule, lowered
 from edgeship_converters.tfjs.advice import notes
 from edgeship_converters.tfjs.ir import Graph
 from edgeship_converters.tfjs.ops import BACKENDS, OPS
@@ -49,16 +49,16 @@ class Exported(NamedTuple):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    return {name: _export(name, tmp_path_factory.mktemp("models") / name) for name in GRAPHS}
+    return {name: _export(case, tmp_path_factory.mktemp("models") / name) for name, case in GRAPHS.items()}
 
 
-def _export(name: str, folder: Path) -> Exported:
+def _export(case: Case, folder: Path, rules: Mapping[str, Rule] = TFJS) -> Exported:
     folder.mkdir()
-    given = frozen(GRAPHS[name].function, **GRAPHS[name].specs())
-    graph = optimize(read(lowered(given, TFJS)))
+    given = frozen(case.function, **case.specs())
+    graph = optimize(read(lowered(given, rules)))
     files = write(graph, "float32", folder, {"tensorflow": tf.__version__, "edgeship": "0"})
     artifact = Artifact(folder, "tfjs", "float32", hash_files(folder, files), given.inputs, given.outputs, "0" * 64)
-    results = given.function()(*(tf.constant(GRAPHS[name].feeds[spec.name]) for spec in given.inputs))
+    results = given.function()(*(tf.constant(case.feeds[spec.name]) for spec in given.inputs))
     expected = {spec.name: np.asarray(value) for spec, value in zip(given.outputs, results, strict=True)}
     return Exported(artifact, expected, {output: _needed(graph, output) for output in graph.outputs})
 
@@ -159,6 +159,24 @@ def test_every_op_computes_what_tensorflow_computes(answers: Answers, exported: 
     assert wrong == {}
 
 
+def test_tfjs_still_pads_less_than_nothing(packages: Path, tmp_path: Path) -> None:
+    """When it does not, `lowering.convolution.within_volumes` and `lowering.rules.short_pool_in_planes` can go."""
+
+    def function(volume: Any) -> dict[str, Any]:
+        kernel = np.ones((2, 1, 2, 2, 4), np.float32)
+        return {
+            "Conv3D": tf.nn.conv3d(volume, kernel, [1, 1, 3, 2, 1], "SAME"),
+            "AvgPool3D": tf.nn.avg_pool3d(volume, [1, 1, 2], [1, 3, 2], "SAME"),
+        }
+
+    feeds = {"volume": np.random.default_rng(0).random((2, 4, 5, 3, 2), np.float32)}
+    given = _export(Case(function, feeds, {"volume": (None, 4, 5, 3, 2)}), tmp_path / "short", rules={})
+    asked = ({name: _sent(values) for name, values in feeds.items()}, [*given.expected])
+    answers = _in_node("cpu", packages, {"short": (str(given.artifact.path), *asked)}).found["short"]
+    for name, wanted in given.expected.items():
+        assert _wrong(_received(answers[name]), wanted, LIMITS["cpu"])
+
+
 def test_the_kernels_of_the_table(answers: Answers, exported: Mapping[str, Exported]) -> None:
     """Each op calls the kernels that the table says, no others, and every backend has them."""
     lacking = {op: set(known.kernels) - answers.kernels for op, known in OPS.items()}
@@ -206,8 +224,20 @@ def test_a_small_window_on_images_of_any_size_is_refused() -> None:
     def function(x: Any) -> Any:
         return tf.nn.conv2d(x, np.ones((1, 2, 3, 4), np.float32), (2, 1), "SAME")
 
-    with pytest.raises(UnsupportedModelError, match="images of unknown size"):
+    with pytest.raises(UnsupportedModelError, match="images or volumes of unknown size"):
         optimize(read(frozen(function, x=tf.TensorSpec((None, None, 8, 3), tf.float32))))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: tf.nn.conv3d(x, np.ones((1, 2, 1, 3, 4), np.float32), (1, 2, 1, 1, 1), "SAME"),
+        lambda x: tf.nn.avg_pool3d(x, (1, 1, 2), (1, 2, 2), "SAME"),
+    ],
+)
+def test_a_small_window_on_volumes_of_any_size_is_refused(function: Any) -> None:
+    with pytest.raises(UnsupportedModelError, match="images or volumes of unknown size"):
+        optimize(read(lowered(frozen(function, x=tf.TensorSpec((None, None, 8, 8, 3), tf.float32)), TFJS)))
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,8 @@ def volumes(volume: Any) -> dict[str, Any]:
         "Conv3D": tf.nn.conv3d(volume, kernel, [1] * 5, "SAME"),
         "Conv3D.strides": tf.nn.conv3d(volume, kernel, [1, 2, 1, 3, 1], "VALID"),
         "Conv3D.same_strides": tf.nn.conv3d(volume, kernel, [1, 3, 2, 2, 1], "SAME"),
+        "Conv3D.short": tf.nn.conv3d(volume, numbers(2, 1, 2, 2, 4, seed=3), [1, 3, 3, 2, 1], "SAME"),
+        "AvgPool.short_volume": tf.nn.avg_pool3d(volume, [1, 1, 2], [2, 3, 2], "SAME"),
         "AvgPool3D": tf.nn.avg_pool3d(volume, [2, 3, 1], [1, 2, 2], "VALID"),
         "AvgPool3D.same": tf.nn.avg_pool3d(volume, [2, 3, 2], [2, 1, 2], "SAME"),
         "Transpose.volume": tf.transpose(volume, [0, 4, 2, 1, 3]),
