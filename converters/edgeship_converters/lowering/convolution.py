@@ -89,7 +89,8 @@ def dilated_in_one(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a
     convolution = inputs[0].op
     if convolution.type != "Conv3D" or convolution.inputs[0].op.type != "SpaceToBatchND":
         return None
-    if convolution.get_attr("padding") != b"VALID" or set(convolution.get_attr("strides")) != {1}:
+    wanted = {"padding": b"VALID", "strides": [1] * 5, "data_format": b"NDHWC"}
+    if any(convolution.get_attr(name) != value for name, value in wanted.items()):
         return None
     volume, *given = convolution.inputs[0].op.inputs
     rates, own, paddings, crops = (tf.get_static_value(tensor) for tensor in (inputs[1], *given, inputs[2]))
@@ -132,11 +133,12 @@ def within_volumes(node: NodeDef, inputs: list[Any]) -> Any:
     import tensorflow as tf
 
     volume, kernel = inputs
-    if not is_short(node, volume, kernel.shape[:3]):
+    dilated = set(node.attr["dilations"].list.i) > {1}  # for a GPU alone, and refused for TF.js
+    if dilated or not is_short(node, volume, kernel.shape[:3]):
         return groups_by_parts(node, inputs)
     paddings = [[0, 0]]
     for length, window, step in zip(volume.shape[1:4], kernel.shape[:3], node.attr["strides"].list.i[1:4], strict=True):
-        total = max(_uncovered(length, window, step), 0)
+        total = max(uncovered(length, window, step), 0)
         paddings.append([total // 2, total - total // 2])
     return _by_parts(node, tf.pad(volume, [*paddings, [0, 0]]), kernel, "VALID")
 
@@ -146,13 +148,15 @@ def is_short(node: NodeDef, volume: Any, window: Sequence[int]) -> bool:
 
     TF.js 4.22 takes the difference for a padding: it reads from before the volume.
     """
-    steps = node.attr["strides"].list.i[1:4]
-    if node.attr["padding"].s != b"SAME" or None in volume.shape[1:4]:
+    if node.attr["padding"].s != b"SAME" or node.attr["data_format"].s not in (b"", b"NDHWC"):
         return False
-    return any(_uncovered(*one) < 0 for one in zip(volume.shape[1:4], window, steps, strict=True))
+    if volume.shape.rank is None or None in (*volume.shape[1:4], *window):
+        return False
+    steps = node.attr["strides"].list.i[1:4]
+    return any(uncovered(*one) < 0 for one in zip(volume.shape[1:4], window, steps, strict=True))
 
 
-def _uncovered(length: int, window: int, step: int) -> int:
+def uncovered(length: int, window: int, step: int) -> int:
     """How far the windows that SAME asks for, one for each step that is begun, reach beyond the data."""
     return (-(-length // step) - 1) * step + window - length
 

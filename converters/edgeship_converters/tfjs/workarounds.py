@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeship_converters.lowering.convolution import uncovered
 from edgeship_converters.tfjs.ir import Graph, Node, Shape, TensorType
 from edgeship_converters.tfjs.simplify import reshapable, reshape
 
@@ -303,8 +304,7 @@ def same_paddings(graph: Graph, node: Node) -> tuple[int, ...] | None:
     known = [n for n in sizes if n is not None]
     if len(known) < len(sizes):
         return None
-    spans = zip(known, windows, steps, strict=True)
-    return tuple((-(-size // step) - 1) * step + window - size for size, window, step in spans)
+    return tuple(uncovered(*one) for one in zip(known, windows, steps, strict=True))
 
 
 def _windows(graph: Graph, node: Node) -> list[int] | None:
