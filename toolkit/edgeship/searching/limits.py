@@ -15,6 +15,9 @@ _UNITS = {"": 1, "k": 1000, "m": 1_000_000, "ki": 1024, "mi": 1 << 20}
 #: How far beyond `max_drop` a model may be after a stage, in multiples of it and in points: what comes later (training,
 #: mostly) wins some of it back. The smallest loss of which a later stage was seen to recover is far within this.
 _FAR_TIMES, _FAR_POINTS = 4.0, 5.0
+#: A sampler counts a loss as too much only beyond so many times its limit. Held to the limit itself it draws from the
+#: few trials that keep it, and finds fewer small files within it, and beyond it a front worse than chance does.
+_SAMPLED_TIMES = 3.0
 #: Quantities that can be minimized.
 QUANTITIES = ("drop", "bytes", "ms", "mib")
 
@@ -75,6 +78,13 @@ class Limits:
             found["max-bytes"] = trial.wire_bytes / self.max_bytes - 1
         found |= {f"max-ms@{t}": _over(trial.ms(t), limit) for t, limit in self.max_ms.items()}
         return found | {f"max-mib@{t}": _over(trial.mib(t), limit) for t, limit in self.max_mib.items()}
+
+    def violations(self, trial: Trial) -> dict[str, float]:
+        """`excess` as a sampler is told of it, with room for losses: trials near the limit show where to go."""
+        losses = {"max-drop": self.max_drop, "max-slice-drop": self.max_slice_drop or 0.0}
+        return {
+            name: value - (_SAMPLED_TIMES - 1) * losses.get(name, 0.0) for name, value in self.excess(trial).items()
+        }
 
     def doubts(self, trial: Trial) -> tuple[str, ...]:
         """Limits that a trial may not keep: beyond which its 95 % intervals go, as those of the gates may later."""

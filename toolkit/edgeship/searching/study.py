@@ -275,10 +275,10 @@ class Study:
         self._patiently(lambda: trial.set_user_attr("trial", text))
         if same_as is not None:
             self._patiently(lambda: trial.set_user_attr("same_as", same_as))
-        excess = limits.excess(found)
+        violations = limits.violations(found)
         if found.outcome == "stopped":
-            excess = {"max-drop": max(found.lost - limits.max_drop, 1.0)}
-        for name, value in excess.items():
+            violations = {"max-drop": max(found.lost - limits.max_drop, 1.0)}
+        for name, value in violations.items():
             self._patiently(lambda name=name, value=value: _constrain(trial, name, min(value, _NEVER)))  # type: ignore[misc] # bound now
         states = {"finished": "COMPLETE", "stopped": "PRUNED"}
         values = [value_of(found, objective) for objective in self.setting.objectives]
