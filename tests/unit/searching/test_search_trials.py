@@ -235,6 +235,28 @@ def test_the_command_prints_one_document(found, given):
     assert len(document["trials"]) == 4
 
 
+def test_a_model_that_knows_the_validation_samples_by_heart_is_said_to(tmp_path):
+    import keras
+
+    rng = np.random.default_rng(0)
+    x, y = rng.random((400, 8), np.float32), rng.integers(0, 2, 400)  # nothing to learn but the samples themselves
+    keras.utils.set_random_seed(0)
+    wide = keras.layers.Dense(256, "relu")
+    model = keras.Sequential([keras.Input((8,)), wide, keras.layers.Dense(2, "softmax")])
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(x[:300], y[:300], epochs=120, batch_size=100, verbose=0)
+    model.save(tmp_path / "known.keras")
+    data = (x[:300], y[:300], x[300:], y[300:])
+    (tmp_path / "trains.yaml").write_text(SPACE.replace("  - name: bits", "  - int8\n  - name: bits"))
+    (tmp_path / "plain.yaml").write_text(f"schema: {SCHEMA}\nrecipes: [int8]\n")
+    for name in ("trains", "plain"):
+        words = {"folder": tmp_path / name, "out": tmp_path / "out" / name, "trials": 1, "space": tmp_path / f"{name}.yaml"}
+        found = edgeship.search(tmp_path / "known.keras", data, **words)
+        told = [note for note in found.notes if "probably been trained with the validation samples" in note]
+        assert len(told) == len(found.notes) == (name == "trains")
+        assert ("probably been trained" in found.page.read_text()) == (name == "trains")
+
+
 def test_what_is_built_of_a_task_waits_for_its_turn_as_trials_do(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGESHIP_CACHE", str(tmp_path))
     request = Task(tmp_path / "m.keras", "d").request(Recipe("int8"), tmp_path / "out")

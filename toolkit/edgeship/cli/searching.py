@@ -172,6 +172,7 @@ def document(found: Search, out: Path | None) -> dict[str, Any]:
         "runner_up": number(found.runner_up),
         "why": list(found.why),
         "broken": list(found.broken),
+        "notes": list(found.notes),
         "front": [trial.number for trial in found.front],
         "trials": to_data(found.trials),
         "page": str(found.page),
@@ -190,7 +191,7 @@ def _show(found: Search, out: Path | None) -> None:
         ui.row(made, f"{trial.name}{mark}", f"{trial.seconds:.0f}", figures(trial), recipe_text(trial))
     ui.print_table(made)
     ui.say(f"trials: {', '.join(counts)}; ended because {found.ended}")
-    for sentence in found.why:
+    for sentence in (*found.why, *found.notes):
         ui.say(sentence)
     for trial in found.trials:
         if trial.outcome == "failed":

@@ -37,6 +37,7 @@ class Shown:
     ended: str
     report: Report | None
     broken: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def render(shown: Shown, *, running: bool) -> str:

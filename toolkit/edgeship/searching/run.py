@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -30,7 +30,7 @@ from edgeship.searching.outcome import broken
 from edgeship.searching.running import Running
 from edgeship.searching.space import Space, load
 from edgeship.searching.study import Study
-from edgeship.searching.trial import look
+from edgeship.searching.trial import Original, look
 from edgeship.searching.trials import Task, Trial
 from edgeship.types import Progress, ProgressCallback, Report
 from edgeship.usercode import code_sha256
@@ -50,6 +50,7 @@ class Search:
         page: the page with the front.
         report: of the chosen build, on the test samples; None where nothing was built.
         broken: limits of bytes, latency and memory that the chosen build does not keep, in sentences.
+        notes: what is to be known of the trials, in sentences.
     """
 
     trials: tuple[Trial, ...]
@@ -63,6 +64,7 @@ class Search:
     page: Path
     report: Report | None = None
     broken: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def search(
@@ -91,23 +93,27 @@ def search(
     given = load(space) if space is not None else None
     with _held(options.folder):
         progress(Progress("search", 0, options.trials, "looking at the model and the data"))
-        setting, measured = _setting(task, options, limits, given, wanted)
+        setting, original = _setting(task, options, limits, given, wanted)
         with Study(setting) as kept:
-            return _searched(Running(task, options, kept, progress, measured, until), task, options, kept, progress)
+            running = Running(task, options, kept, progress, original.measured, until, original.notes)
+            return _searched(running, task, options, kept, progress)
 
 
 def _setting(
     task: Task, options: Options, limits: Limits, given: Space | None, wanted: tuple[str, ...]
-) -> tuple[Setting, Mapping[str, float]]:
-    """What makes the study, and the milliseconds of the yardstick."""
+) -> tuple[Setting, Original]:
+    """What makes the study, and what its trials are held against."""
     with Worker(task.limits) as worker:
-        source, dataset, measured = look(task, Recipe("look", variants=("float32",)), worker)
+        original = look(task, Recipe("look", variants=("float32",)), worker)
+    source, dataset = original.source, original.dataset
     space = given or derive(source, dataset, task.format)
+    if not any(entry.at({}).trains for entry in space.entries):
+        original = replace(original, notes=())
     of = (source.sha256, dataset.sha256, source.code_sha256, options.seed)
     key = _key(task, space, limits, wanted, of)
     owner = f"{platform.node()}:{options.folder.resolve()}"
     more = {name: getattr(options, name) for name in ("sampler", "seed", "heartbeat_seconds", "patience_seconds")}
-    return Setting(options.folder, key, space, wanted, limits, owner, options.storage, **more), measured
+    return Setting(options.folder, key, space, wanted, limits, owner, options.storage, **more), original
 
 
 def _searched(running: Running, task: Task, options: Options, kept: Study, progress: ProgressCallback) -> Search:
@@ -122,7 +128,10 @@ def _searched(running: Running, task: Task, options: Options, kept: Study, progr
     over = () if report is None else broken(limits, report)
     drawn = running.show(ended, report, over)
     best = front(trials, wanted)
-    return Search(trials, best, picked.trial, picked.runner_up, picked.why, wanted, limits, ended, drawn, report, over)
+    return Search(
+        trials, best, picked.trial, picked.runner_up, picked.why, wanted, limits, ended, drawn, report, over,
+        running.notes,
+    )  # fmt: skip
 
 
 def _check(task: Task, options: Options) -> None:

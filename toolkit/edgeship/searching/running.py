@@ -43,12 +43,14 @@ class Running:
         progress: ProgressCallback,
         measured: Mapping[str, float],
         until: float | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._task, self._options, self._kept = task, options, kept
         self._limits = kept.setting.limits
         self._told = progress
         self._measured = measured
         self._until = until
+        self.notes = notes
         self._jobs: dict[int, Job] = {}
         self._tries: dict[int, int] = {}
         self._done = 0
@@ -202,6 +204,6 @@ class Running:
         picked: Choice = choose(trials, setting.objectives, self._limits)
         path = self._options.folder / "front.html"
         of = (self._task.model.name, trials, setting.objectives, self._limits, picked)
-        shown = page.Shown(*of, ended, report, broken)
+        shown = page.Shown(*of, ended, report, broken, self.notes)
         write_text(path, page.render(shown, running=ended == "running"))
         return path

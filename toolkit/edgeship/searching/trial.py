@@ -17,6 +17,7 @@ from pathlib import Path
 from edgeship import codec, verify
 from edgeship.child import Worker, under_its_limits
 from edgeship.compress.run import Compressed, Part
+from edgeship.data import load as load_split
 from edgeship.errors import (
     ArtifactError,
     ChildCrashed,
@@ -36,7 +37,7 @@ from edgeship.pipeline import exports, measuring, precision, slicing, steps
 from edgeship.pipeline.build import open_inputs
 from edgeship.pipeline.exports import Export
 from edgeship.pipeline.request import Request, convert_options, slice_wishes
-from edgeship.pipeline.validation import SPLIT, Validation, Weighed, leading, open_validation, weigh
+from edgeship.pipeline.validation import SPLIT, Validation, Weighed, leading, open_validation, seen_before, weigh
 from edgeship.recipe import Cluster, Recipe, parse
 from edgeship.searching.trials import Job, Outcome, Task, Timing, Trial, WorstSlice
 from edgeship.types import Artifact, Dataset, Measurement, NotMeasured, Progress, ProgressCallback, Source
@@ -154,9 +155,24 @@ def _open(task: Task, recipe: Recipe, worker: Worker, progress: ProgressCallback
     return _Opened(worker, task, request, source, dataset, found)
 
 
+@dataclass(frozen=True)
+class Original:
+    """What is given, looked at before the first trial.
+
+    Attributes:
+        measured: target -> what the float32 file of the original takes, in ms.
+        notes: what is to be known of trials that train, in sentences.
+    """
+
+    source: Source
+    dataset: Dataset
+    measured: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
 @under_its_limits
-def look(task: Task, recipe: Recipe, worker: Worker) -> tuple[Source, Dataset, Mapping[str, float]]:
-    """The model and the data, and what the float32 file of the original takes on each target, in ms.
+def look(task: Task, recipe: Recipe, worker: Worker) -> Original:
+    """The model, its data, and what its trials are held against.
 
     Raises InputError for what cannot be used, UnavailableError for a target that is not there.
     """
@@ -174,7 +190,16 @@ def look(task: Task, recipe: Recipe, worker: Worker) -> tuple[Source, Dataset, M
         with task.turn(target):
             rows = _measure(opened, (plain,), target, _quiet)[0]
         measured[target] = min(_median(row) for row in rows)
-    return opened.source, opened.dataset, measured
+    return Original(opened.source, opened.dataset, measured, _notes(opened))
+
+
+def _notes(opened: _Opened) -> tuple[str, ...]:
+    validation = opened.validation
+    labels = load_split(opened.dataset, "test").labels
+    if labels is None:
+        return ()
+    outputs = steps.reference(opened.worker, opened.source, opened.dataset, _quiet)
+    return seen_before(validation, validation.metric.per_sample(next(iter(outputs.arrays.values())), labels))
 
 
 def _export(task: Task, recipe: Recipe) -> Export:
