@@ -250,8 +250,8 @@ def test_a_model_that_knows_the_validation_samples_by_heart_is_said_to(tmp_path)
     (tmp_path / "trains.yaml").write_text(SPACE.replace("  - name: bits", "  - int8\n  - name: bits"))
     (tmp_path / "plain.yaml").write_text(f"schema: {SCHEMA}\nrecipes: [int8]\n")
     for name in ("trains", "plain"):
-        words = {"folder": tmp_path / name, "out": tmp_path / "out" / name, "trials": 1, "space": tmp_path / f"{name}.yaml"}
-        found = edgeship.search(tmp_path / "known.keras", data, **words)
+        words = {"folder": tmp_path / name, "out": tmp_path / "out" / name, "space": tmp_path / f"{name}.yaml"}
+        found = edgeship.search(tmp_path / "known.keras", data, trials=1, **words)
         told = [note for note in found.notes if "probably been trained with the validation samples" in note]
         assert len(told) == len(found.notes) == (name == "trains")
         assert ("probably been trained" in found.page.read_text()) == (name == "trains")

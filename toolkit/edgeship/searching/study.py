@@ -271,18 +271,28 @@ class Study:
         return told
 
     def _told(self, trial: optuna.Trial, found: Trial, same_as: int | None) -> bool:
-        text, limits = codec.to_json(found), self.setting.limits
+        text = codec.to_json(found)
         self._patiently(lambda: trial.set_user_attr("trial", text))
         if same_as is not None:
             self._patiently(lambda: trial.set_user_attr("same_as", same_as))
-        violations = limits.violations(found)
-        if found.outcome == "stopped":
-            violations = {"max-drop": max(found.lost - limits.max_drop, 1.0)}
-        for name, value in violations.items():
+        settings = bool(self._patiently(lambda: trial.params))
+        for name, value in self._violations(found, settings=settings).items():
             self._patiently(lambda name=name, value=value: _constrain(trial, name, min(value, _NEVER)))  # type: ignore[misc] # bound now
-        states = {"finished": "COMPLETE", "stopped": "PRUNED"}
+        states = {"finished": "COMPLETE" if settings else "PRUNED", "stopped": "PRUNED"}
         values = [value_of(found, objective) for objective in self.setting.objectives]
         return self._patiently(lambda: self._tell(trial, states.get(found.outcome, "FAIL"), values))
+
+    def _violations(self, found: Trial, *, settings: bool) -> dict[str, float]:
+        """What a sampler is told, which draws from the best tenth.
+
+        A recipe without open settings has nothing to draw from, and would take the place of one that has.
+        """
+        limits = self.setting.limits
+        if not settings:
+            return {"settings": _NEVER}
+        if found.outcome == "stopped":
+            return {"max-drop": max(found.lost - limits.max_drop, 1.0)}
+        return limits.violations(found)
 
     def _tell(self, trial: optuna.Trial, state: str, values: Sequence[float] | None = None) -> bool:
         """False where the trial had come to an end before; a second try after a lost answer is none of that."""
