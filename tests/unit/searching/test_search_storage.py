@@ -124,18 +124,6 @@ def test_samplers_are_told_of_limits_and_of_what_was_given_up(tmp_path, sampler)
     assert all(t.lost > 7.5 for t in trials if t.outcome == "stopped")
 
 
-def test_a_sampler_learns_nothing_from_a_recipe_without_settings(tmp_path):
-    from optuna.trial import TrialState
-
-    run(tmp_path, "--trials", 4)
-    with Study(search_proxy.setting(search_proxy.arguments([str(tmp_path)]))) as study:
-        told = study._study.get_trials()
-    written, open_ = [t for t in told if not t.params], [t for t in told if t.params]
-    assert len(written) == len(open_) == 2
-    assert all(t.state == TrialState.PRUNED and min(t.constraints.values()) > 1000 for t in written)
-    assert all(t.constraints.keys() == {"max-drop"} for t in open_)
-
-
 def test_kill_9_mid_trial_loses_no_finished_one(tmp_path):
     killed = begin(tmp_path, "--trials", 8, "--hold-at", 5)
     until((tmp_path / "held").is_file, killed)

@@ -6,12 +6,11 @@ import shutil
 import sqlite3
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeship.errors import (
     EdgeshipError,
@@ -22,6 +21,7 @@ from edgeship.errors import (
     first_line,
 )
 from edgeship.searching.limits import Limits
+from edgeship.searching.sampling import Sampler, quiet, sampler
 from edgeship.searching.space import Space
 
 if TYPE_CHECKING:
@@ -29,15 +29,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Sampler = Literal["tpe", "nsga2", "random"]
-SAMPLERS: tuple[Sampler, ...] = ("tpe", "nsga2", "random")
 FILE = "search.sqlite3"
 #: Heartbeats that may be missing before a trial counts as lost.
 _MISSED = 3
 #: Seconds between two tries of a storage that does not answer: the first, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
-#: Between the seeds of two runs of one search.
-_STRIDE = 7919
 #: A disk with less than this left is full.
 _FULL_BYTES = 1 << 20
 
@@ -131,9 +127,7 @@ def _made_or_loaded(setting: Setting, storage: optuna.storages.RDBStorage) -> op
         study.set_user_attr("maker", setting.owner)
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage)
-    # A run that goes on, or another machine, does not draw the same again.
-    drawn = len(study.get_trials(deepcopy=False))
-    study.sampler = _sampler(setting.sampler, setting.seed + _STRIDE * drawn)
+    study.sampler = sampler(setting.sampler, setting.seed, len(study.get_trials(deepcopy=False)))
     return study
 
 
@@ -168,24 +162,6 @@ def wait_again(study: optuna.Study, frozen: optuna.trial.FrozenTrial, more: int 
         system_attrs={k: v for k, v in frozen.system_attrs.items() if k == "fixed_params"},
     )
     study.add_trial(again)
-
-
-def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
-    import optuna
-
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Optuna warns that heartbeats, groups and constraints are experimental; that is known, and tested here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgeship.errors import InputError
 from edgeship.searching.trials import Trial
@@ -15,9 +15,8 @@ _UNITS = {"": 1, "k": 1000, "m": 1_000_000, "ki": 1024, "mi": 1 << 20}
 #: How far beyond `max_drop` a model may be after a stage, in multiples of it and in points: what comes later (training,
 #: mostly) wins some of it back. The smallest loss of which a later stage was seen to recover is far within this.
 _FAR_TIMES, _FAR_POINTS = 4.0, 5.0
-#: A sampler counts a loss as too much only beyond so many times its limit. Held to the limit itself it draws from the
-#: few trials that keep it, and finds fewer small files within it, and beyond it a front worse than chance does.
-_SAMPLED_TIMES = 3.0
+#: How many times larger wide limits of losses are.
+_WIDE_TIMES = 5.0
 #: Quantities that can be minimized.
 QUANTITIES = ("drop", "bytes", "ms", "mib")
 
@@ -59,6 +58,12 @@ class Limits:
         return tuple(dict.fromkeys((*self.max_ms, *self.max_mib)))
 
     @property
+    def wide(self) -> Limits:
+        """With room for losses: trials that are beyond a limit by little show the way to such as keep it."""
+        slices = None if self.max_slice_drop is None else min(_WIDE_TIMES * self.max_slice_drop, 100.0)
+        return replace(self, max_drop=min(_WIDE_TIMES * self.max_drop, 100.0), max_slice_drop=slices)
+
+    @property
     def far_beyond(self) -> float:
         """The drop after a stage beyond which training a model on is not worth it."""
         return self.max_drop * (1 + _FAR_TIMES) + _FAR_POINTS
@@ -78,13 +83,6 @@ class Limits:
             found["max-bytes"] = trial.wire_bytes / self.max_bytes - 1
         found |= {f"max-ms@{t}": _over(trial.ms(t), limit) for t, limit in self.max_ms.items()}
         return found | {f"max-mib@{t}": _over(trial.mib(t), limit) for t, limit in self.max_mib.items()}
-
-    def violations(self, trial: Trial) -> dict[str, float]:
-        """`excess` as a sampler is told of it, with room for losses: trials near the limit show where to go."""
-        losses = {"max-drop": self.max_drop, "max-slice-drop": self.max_slice_drop or 0.0}
-        return {
-            name: value - (_SAMPLED_TIMES - 1) * losses.get(name, 0.0) for name, value in self.excess(trial).items()
-        }
 
     def doubts(self, trial: Trial) -> tuple[str, ...]:
         """Limits that a trial may not keep: beyond which its 95 % intervals go, as those of the gates may later."""

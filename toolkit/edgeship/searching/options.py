@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeship.searching.database import Sampler
+from edgeship.searching.sampling import Sampler
 from edgeship.types import Plan
 
 

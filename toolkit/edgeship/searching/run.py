@@ -21,13 +21,14 @@ from edgeship.recipe import Recipe
 from edgeship.references import is_reference
 from edgeship.searching import database
 from edgeship.searching.choice import choose, front
-from edgeship.searching.database import SAMPLERS, Setting
+from edgeship.searching.database import Setting
 from edgeship.searching.default_space import derive
 from edgeship.searching.executors import make
 from edgeship.searching.limits import Limits, objectives
 from edgeship.searching.options import Options
 from edgeship.searching.outcome import broken
 from edgeship.searching.running import Running
+from edgeship.searching.sampling import SAMPLERS
 from edgeship.searching.space import Space, load
 from edgeship.searching.study import Study
 from edgeship.searching.trial import Original, look

@@ -179,6 +179,11 @@ class Space:
         """Those without open settings."""
         return tuple(entry for entry in self.entries if not entry.open)
 
+    def suggest(self, chooser: Suggests) -> Recipe:
+        """An open recipe with values of `chooser`. Raises RecipeError where these do not go together."""
+        name = chooser.suggest_categorical("recipe", [entry.name for entry in self.open])
+        return self.entry(str(name)).suggest(chooser)
+
     @property
     def open(self) -> tuple[Entry, ...]:
         """Those with open settings."""

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from edgeship import codec
 from edgeship.errors import ChildCrashed, EdgeshipError, RecipeError, UnavailableError
 from edgeship.recipe import Recipe, parse
-from edgeship.searching.database import Setting, check_address, open_study, patiently, quiet, require, wait_again
+from edgeship.searching.database import Setting, check_address, open_study, patiently, require, wait_again
 from edgeship.searching.limits import value_of
+from edgeship.searching.sampling import constraints, draw_widely, quiet
 from edgeship.searching.space import same
 from edgeship.searching.trials import Trial
 
@@ -30,8 +31,6 @@ T = TypeVar("T")
 _RETRIES = 3
 #: Proposals in a row that were tried before, after which a space counts as exhausted.
 _MOST_REPEATS = 50
-#: What a limit counts that cannot be kept at all; databases have no infinity.
-_NEVER = 1e6
 #: How long who made a study is waited for, which has only to write down what it knows; and between two looks.
 _MAKER_SECONDS, _PAUSE_SECONDS = 10.0, 0.1
 #: Outcomes after which a recipe is not tried again.
@@ -179,13 +178,24 @@ class Study:
             return self._running.pop(number, None)
 
     def _ask(self) -> optuna.Trial:
+        trials = self._study.get_trials(deepcopy=False)
         with quiet():
+            if self._draws_widely(trials):
+                found = {trial.number: trial for trial in self.trials()}
+                self._study.enqueue_trial(draw_widely(trials, found, self.setting))
             trial = self._study.ask()
         with suppress(Exception):  # the thread does it again
             self._storage.record_heartbeat(trial._trial_id)
         with self._lock:
             self._running[trial.number] = trial
         return trial
+
+    def _draws_widely(self, trials: Sequence[optuna.trial.FrozenTrial]) -> bool:
+        """Whether it is the turn of wide limits, and nothing waits."""
+        from optuna.trial import TrialState
+
+        turn = self.setting.sampler == "tpe" and bool(self.setting.space.open) and len(trials) % 2 == 0
+        return turn and all(trial.state != TrialState.WAITING for trial in trials)
 
     def _recipe(self, trial: optuna.Trial) -> Recipe | None:
         """What a trial stands for; None where the space has nothing open."""
@@ -204,8 +214,7 @@ class Study:
 
         def suggest() -> Recipe:
             with quiet():
-                name = trial.suggest_categorical("recipe", [entry.name for entry in space.open])
-                return space.entry(str(name)).suggest(trial)
+                return space.suggest(trial)
 
         return self._patiently(suggest)
 
@@ -276,23 +285,11 @@ class Study:
         if same_as is not None:
             self._patiently(lambda: trial.set_user_attr("same_as", same_as))
         settings = bool(self._patiently(lambda: trial.params))
-        for name, value in self._violations(found, settings=settings).items():
-            self._patiently(lambda name=name, value=value: _constrain(trial, name, min(value, _NEVER)))  # type: ignore[misc] # bound now
+        for name, value in constraints(found, self.setting.limits, settings=settings).items():
+            self._patiently(lambda name=name, value=value: _constrain(trial, name, value))  # type: ignore[misc] # bound now
         states = {"finished": "COMPLETE" if settings else "PRUNED", "stopped": "PRUNED"}
         values = [value_of(found, objective) for objective in self.setting.objectives]
         return self._patiently(lambda: self._tell(trial, states.get(found.outcome, "FAIL"), values))
-
-    def _violations(self, found: Trial, *, settings: bool) -> dict[str, float]:
-        """What a sampler is told, which draws from the best tenth.
-
-        A recipe without open settings has nothing to draw from, and would take the place of one that has.
-        """
-        limits = self.setting.limits
-        if not settings:
-            return {"settings": _NEVER}
-        if found.outcome == "stopped":
-            return {"max-drop": max(found.lost - limits.max_drop, 1.0)}
-        return limits.violations(found)
 
     def _tell(self, trial: optuna.Trial, state: str, values: Sequence[float] | None = None) -> bool:
         """False where the trial had come to an end before; a second try after a lost answer is none of that."""
