@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,15 @@ def test_a_written_recipe_dominates_where_no_file_as_small_is_as_accurate() -> N
     assert page.dominating([file("wrong", 10_000, 100)], front) == []  # of no use to anyone
     seeds = [file("small", 30_000, 880), file("small", 30_000, 821, seed=1)]
     assert page.dominating(seeds, front) == []  # in the mean of its seeds
+
+
+def test_bytes_have_the_noise_of_a_recipes_own_runs() -> None:
+    sizes = [30_900, 30_800, 30_780]
+    seeds = [file("small", size, 880, seed=n) for n, size in enumerate(sizes)]
+    most = page.one_more(sizes)
+    once = np.random.default_rng(0).normal(size=(4000, 4))  # three runs, and one more
+    within = [page.one_more(row[:3]) >= row[3] for row in once.tolist()]
+    assert np.mean(within) == pytest.approx(0.975, abs=0.01)
+    assert page.dominating(seeds, [file("trial 11", math.floor(most), 878)]) == []
+    assert page.dominating(seeds, [file("trial 11", math.ceil(most), 878)]) == ["small"]
+    assert page.dominating(seeds[:1], [file("trial 11", 30_901, 878)]) == ["small"]  # of one run nobody knows
