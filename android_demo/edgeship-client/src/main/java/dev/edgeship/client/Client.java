@@ -140,7 +140,7 @@ public final class Client {
             if (found.active == null || !probation.canGoBack(found)) {
                 throw new RefusedException("there is no release to go back to", "Look for updates.");
             }
-            probation.goBack(found, reason);
+            probation.goBack(found, reason, options.clock.getAsLong());
         });
         return Installed.load(place.files, after.active, false);
     }

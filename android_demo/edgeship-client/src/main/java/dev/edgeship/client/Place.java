@@ -2,6 +2,7 @@ package dev.edgeship.client;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
@@ -12,7 +13,7 @@ import java.util.Set;
 
 /**
  * The folder of one client: {@code state/} (metadata and the state), {@code files/} (files by their SHA-256, and a copy of
- * the state), {@code starts/} (see {@link Starts}).
+ * the state), {@code starts/} (see {@link Probation}).
  */
 final class Place {
     /** End of the names of locks. */
@@ -122,6 +123,12 @@ final class Place {
 
         private static UnavailableException other() {
             return new UnavailableException("another update is running", "Wait for it to end.");
+        }
+
+        /** Puts bytes into its file, in place of as many at its beginning. */
+        void write(byte[] bytes) throws IOException {
+            channel.write(ByteBuffer.wrap(bytes), 0);
+            channel.force(false);
         }
 
         /** Removes its file; it is held until it is closed. */

@@ -1,7 +1,7 @@
 package dev.edgeship.client;
 
 /** What is offered is not signed, not fresh, older than what was seen, another file, or failed its self-test. */
-public final class RefusedException extends UpdateException {
+public class RefusedException extends UpdateException {
     private static final long serialVersionUID = 1;
 
     RefusedException(String message) {

@@ -20,6 +20,15 @@ final class SelfTest {
     /** Below this no difference between two latencies matters, whatever their ratio. */
     private static final double SLACK_MS = 1;
 
+    /** It took too much time, for which a device that is busy with something else may be to blame. */
+    static final class TooMuch extends RefusedException {
+        private static final long serialVersionUID = 1;
+
+        TooMuch(String why, Throwable cause) {
+            super("self-test: " + why, "It is tried again after a day, three times in all.", cause);
+        }
+    }
+
     private final Runner runner;
     private final Limits limits;
 
@@ -33,7 +42,8 @@ final class SelfTest {
      *
      * @param release with its golden samples.
      * @param current what runs; null: nothing does.
-     * @throws RefusedException it fails, does not end, gives other outputs than the golden ones, or is too slow.
+     * @throws TooMuch it does not end, or is too slow.
+     * @throws RefusedException it fails, or gives other outputs than the golden ones.
      * @throws UnavailableException nothing can be tried now.
      */
     void check(Release release, Release current) throws UpdateException {
@@ -48,7 +58,7 @@ final class SelfTest {
             test.get((long) (limits.testSeconds * 1000), TimeUnit.MILLISECONDS);
         } catch (TimeoutException error) {
             test.cancel(true);
-            throw refused("it does not end within " + limits.testSeconds + " s", error);
+            throw new TooMuch("it does not end within " + limits.testSeconds + " s", error);
         } catch (InterruptedException error) {
             test.cancel(true);
             Thread.currentThread().interrupt();
@@ -151,7 +161,7 @@ final class SelfTest {
                 }
                 String why = slowness(own, other == null ? null : others, manifest.latencyMs());
                 if (why == null) return;
-                if (attempt == ATTEMPTS) throw refused(why, null);
+                if (attempt == ATTEMPTS) throw new TooMuch(why, null);
             }
         }
     }

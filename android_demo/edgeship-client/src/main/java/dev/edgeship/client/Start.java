@@ -1,10 +1,11 @@
 package dev.edgeship.client;
 
+import java.io.IOException;
 import java.util.function.LongSupplier;
 
 /**
  * This process with the release that it runs. While that is in probation it has to show that it serves: a process that ends
- * before {@link #served} or {@link #close}, however it ends, counts as a failure.
+ * before {@link #served} or {@link #close}, however it ends, counts as a failure, unless it {@link #rests} then.
  */
 public final class Start implements AutoCloseable {
     private final Place place;
@@ -24,6 +25,35 @@ public final class Start implements AutoCloseable {
     /** What this process shall run; null where nothing is installed. */
     public Release release() {
         return release;
+    }
+
+    /**
+     * The model is loaded, and nothing to do: that the process is ended now says nothing about its release. It has not
+     * served either.
+     *
+     * @throws StorageException it cannot be written; this process is not counted then.
+     */
+    public synchronized void rests() throws UpdateException {
+        mark(Probation.RESTS);
+    }
+
+    /**
+     * From now on it is to blame on the release if this process ends: it predicts again, after {@link #rests}.
+     *
+     * @throws StorageException it cannot be written; this process is not counted then.
+     */
+    public synchronized void works() throws UpdateException {
+        mark(Probation.WORKS);
+    }
+
+    private void mark(byte[] doing) throws UpdateException {
+        if (lock == null) return;
+        try {
+            lock.write(doing);
+        } catch (IOException error) {
+            close(); // better not counted than counted for something else
+            throw new StorageException("what this process does cannot be written", "Free some space.", error);
+        }
     }
 
     /**

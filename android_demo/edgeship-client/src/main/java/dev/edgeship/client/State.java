@@ -15,16 +15,27 @@ final class State implements Cloneable {
     /** Failures that are remembered; an older one may be tried again. */
     private static final int MOST_FAILED = 64;
     private static final int LONGEST_REASON = 1000;
+    /** A release that took too much time is tried so often, with so many milliseconds between. */
+    private static final int MOST_TIMES = 3;
+    private static final long PAUSE = 24 * 3_600_000L;
     private static final Pattern INSTALL_ID = Pattern.compile("[0-9a-f]{32}");
 
-    /** Of a release that failed here. */
+    /** Of a release that failed here: when (milliseconds since 1970), and how often it took too much time; 0: else. */
     static final class Failed {
         final String manifest;
         final String reason;
+        final long at;
+        final long times;
 
-        Failed(String manifest, String reason) {
+        Failed(String manifest, String reason, long at, long times) {
             this.manifest = manifest;
             this.reason = reason.substring(0, Math.min(reason.length(), LONGEST_REASON));
+            this.at = at;
+            this.times = times;
+        }
+
+        boolean isForGood() {
+            return times == 0 || times >= MOST_TIMES;
         }
     }
 
@@ -78,7 +89,8 @@ final class State implements Cloneable {
         trial = node.nullable("trial", found -> new Trial(
                 found.field("since").integer(0), found.field("starts").integer(0), found.field("failures").integer(0)));
         failed = node.field("failed").list(0, MOST_FAILED, found -> new Failed(
-                Metadata.digest(found.field("manifest")), found.field("reason").text()));
+                Metadata.digest(found.field("manifest")), found.field("reason").text(),
+                found.field("at").integer(0), found.field("times").integer(0)));
     }
 
     static State read(byte[] bytes) throws RefusedException {
@@ -110,7 +122,9 @@ final class State implements Cloneable {
         made.put("trial", trial == null ? null
                 : object("since", trial.since, "starts", trial.starts, "failures", trial.failures));
         List<Object> failures = new ArrayList<>();
-        for (Failed each : failed) failures.add(object("manifest", each.manifest, "reason", each.reason));
+        for (Failed each : failed) {
+            failures.add(object("manifest", each.manifest, "reason", each.reason, "at", each.at, "times", each.times));
+        }
         made.put("failed", failures);
         try {
             return Json.written(made);
@@ -125,17 +139,40 @@ final class State implements Cloneable {
         return made;
     }
 
+    /** Whether a release failed here for good. */
     boolean hasFailed(String manifest) {
-        return failed.stream().anyMatch(each -> each.manifest.equals(manifest));
+        return failed.stream().anyMatch(each -> each.manifest.equals(manifest) && each.isForGood());
     }
 
-    /** That a release failed here, too; for {@link #with}. */
-    void fail(String manifest, String reason) {
+    /** Whether a release is not to be tried now. */
+    boolean isBarred(String manifest, long now) {
+        return failed.stream().anyMatch(each -> each.manifest.equals(manifest) && (each.isForGood() || now < each.at + PAUSE));
+    }
+
+    /** That a release failed here, too, for good; for {@link #with}. */
+    void fail(String manifest, String reason, long now) {
+        add(manifest, reason, now, 0);
+    }
+
+    /** That a release took too much time here, and may pass on another day; for {@link #with}. */
+    void failForNow(String manifest, String reason, long now) {
+        long before = failed.stream().filter(each -> each.manifest.equals(manifest)).mapToLong(each -> each.times).sum();
+        add(manifest, reason, now, before + 1);
+    }
+
+    private void add(String manifest, String reason, long now, long times) {
+        forgive(manifest);
+        List<Failed> made = new ArrayList<>(failed);
+        // What a runtime says may be no Unicode, which could not be written.
+        made.add(new Failed(manifest, new String(Bytes.encode(reason), StandardCharsets.UTF_8), now, times));
+        failed = made.subList(Math.max(0, made.size() - MOST_FAILED), made.size());
+    }
+
+    /** That a release has not failed here; for {@link #with}. */
+    void forgive(String manifest) {
         List<Failed> made = new ArrayList<>(failed);
         made.removeIf(each -> each.manifest.equals(manifest));
-        // What a runtime says may be no Unicode, which could not be written.
-        made.add(new Failed(manifest, new String(Bytes.encode(reason), StandardCharsets.UTF_8)));
-        failed = made.subList(Math.max(0, made.size() - MOST_FAILED), made.size());
+        failed = made;
     }
 
     /** Whether the policy that was seen last lets a release run. */

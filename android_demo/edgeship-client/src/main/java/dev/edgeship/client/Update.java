@@ -48,7 +48,7 @@ final class Update {
 
     private Outcome best(boolean checkOnly) throws UpdateException {
         for (Candidate candidate : candidates()) {
-            if (found.hasFailed(candidate.target.sha256)) continue;
+            if (found.isBarred(candidate.target.sha256, now)) continue;
             Outcome outcome = take(candidate, checkOnly);
             if (outcome != null) return outcome;
         }
@@ -117,6 +117,7 @@ final class Update {
                 // Somebody may have gone back meanwhile: then what is active now is what comes back, not what was left.
                 copy.previous = runs == null ? null : copy.hasFailed(runs.held.manifest) ? copy.active : runs.held;
                 copy.active = wanted;
+                copy.forgive(wanted.manifest);
                 copy.trial = new State.Trial(now, 0, 0);
             });
             return outcome(Outcome.Result.UPDATED, wanted, bytes);
@@ -147,8 +148,11 @@ final class Update {
             if (times >= MOST_TESTS) throw new RefusedException("self-test: the process ended in it, " + times + " times");
             place.state.put(marker, new byte[times + 1]);
             new SelfTest(options.runner, options.limits).check(release, runs == null ? null : runs.release);
+        } catch (SelfTest.TooMuch error) {
+            change(copy -> copy.failForNow(wanted.manifest, error.getMessage(), now));
+            throw error;
         } catch (RefusedException error) {
-            change(copy -> copy.fail(wanted.manifest, error.getMessage()));
+            change(copy -> copy.fail(wanted.manifest, error.getMessage(), now));
             throw error;
         } finally {
             place.state.delete(marker);
