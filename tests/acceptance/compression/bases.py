@@ -18,7 +18,7 @@ class Schedule:
     batch_size: int = 64
 
 
-SCHEDULES = {"gesture": Schedule(60, 2e-3, 32), "mobilenetv2": Schedule(60, 2e-3, 128)}
+SCHEDULES = {"gesture": Schedule(60, 2e-3, 32), "mobilenetv2": Schedule(40, 2e-3, 128)}
 #: What the models take.
 INPUTS = {
     "gesture": TensorSpec("stroke", (None, 64, 2), "float32"),
