@@ -56,9 +56,10 @@ class SavedModelConverter:
         Raises:
             UnsupportedModelError: larger than the 2 GiB of one message.
         """
+        from edgeship_converters.lowering.rules import SAVEDMODEL, lowered  # loads NumPy
         from edgeship_converters.usage import add_collections
 
-        frozen = freeze(source, static_batch=None, fake_quant=False)
+        frozen = lowered(freeze(source, static_batch=None, fake_quant=False), SAVEDMODEL)
         if variant == "float16":
             frozen = replace(frozen, graph_def=_halved(frozen.graph_def))
         message = saved_model(frozen)

@@ -100,7 +100,9 @@ def dilated_in_one(node: NodeDef, inputs: list[Any]) -> Any:  # noqa: ARG001 - a
     ends = (paddings - crops).tolist()
     if min(min(pair) for pair in ends) < 0:
         return None
-    kernel, rates = convolution.inputs[1], rates.tolist()
+    kernel = convolution.inputs[1]
+    # An axis with one weight has no gaps. TFLite in TensorFlow 2.21 computes with what it finds in memory there.
+    rates = [rate if length != 1 else 1 for rate, length in zip(rates.tolist(), kernel.shape, strict=False)]
     if rates[1] != rates[2]:  # of which TensorFlow 2.21 takes one for the other when it infers the shape of the result
         kernel, rates = _spread_kernel(tf.get_static_value(kernel), rates), [1] * 3
     if kernel is None:

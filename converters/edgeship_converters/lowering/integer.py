@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.lowering.rules import TFLITE, Rule, lowered
-from edgeship_converters.lowering.tflite import ByReaders
+from edgeship_converters.lowering.tflite import ByReaders, rectified
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -28,6 +28,7 @@ def _rules(graph_def: GraphDef) -> Mapping[str, Rule]:
         "Neg": ByReaders(graph_def).by_products,
         "Square": square_by_product,
         "SquaredDifference": squared_difference_by_product,
+        **rectified(graph_def),
     }
 
 

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from edgeship.types import Array
 
 
-def bicubic_by_products(node: NodeDef, inputs: list[Any]) -> Any:
-    """ResizeBicubic between sizes that are known."""
+def by_products(node: NodeDef, inputs: list[Any]) -> Any:
+    """ResizeArea and ResizeBicubic between sizes that are known."""
     import tensorflow as tf
 
     images, size = inputs
     target = value_of(size)
-    options = {name: node.attr[name].b for name in ("align_corners", "half_pixel_centers")}
     if target is None or not images.dtype.is_floating:
         return None
+    operator = getattr(tf.raw_ops, node.op)
+    options = {name: node.attr[name].b for name in ("align_corners", "half_pixel_centers") if name in node.attr}
 
     def resize(columns: Any, length: int) -> Any:
-        return tf.raw_ops.ResizeBicubic(images=columns, size=[length, 1], **options)
+        return operator(images=columns, size=[length, 1], **options)
 
     return _resampled(images, [int(n) for n in target], (resize, resize))
 

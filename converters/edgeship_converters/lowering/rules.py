@@ -23,7 +23,7 @@ from edgeship_converters.lowering.convolution import (
     transposed_dilated_by_padding,
     within_volumes,
 )
-from edgeship_converters.lowering.resize import bicubic_by_products, nearest_by_selection, scaled_by_products
+from edgeship_converters.lowering.resize import by_products, nearest_by_selection, scaled_by_products
 from edgeship_converters.lowering.selection import band_by_selection, gather_by_position, place_by_value
 from edgeship_converters.lowering.spectrum import imaginary_part, magnitude, real_part, transform_by_products
 
@@ -233,22 +233,28 @@ TFLITE: Mapping[str, Rule] = {
     "Max": extreme_of_words,
     "MaxPool3D": pool_in_planes,
     "Min": extreme_of_words,
-    "ResizeBicubic": bicubic_by_products,
+    "ResizeArea": by_products,
+    "ResizeBicubic": by_products,
     "ScaleAndTranslate": scaled_by_products,
     "StatelessIf": decided_branch,
     "StridedSlice": known_sizes,
 }
+#: What TensorFlow itself computes on a GPU alone, or compiled.
+SAVEDMODEL: Mapping[str, Rule] = {"Conv3D": groups_by_parts}
 #: What neither ONNX nor TF.js has, or has otherwise.
 _NEITHER: Mapping[str, Rule] = {
     **_BITS,
     "Bucketize": buckets_by_comparison,
     "ComplexAbs": magnitude,
+    "If": decided_branch,
     "Imag": imaginary_part,
     "RFFT": transform_by_products,
     "Real": real_part,
-    "ResizeBicubic": bicubic_by_products,
+    "ResizeArea": by_products,
+    "ResizeBicubic": by_products,
     "ResizeNearestNeighbor": nearest_by_selection,
     "ScaleAndTranslate": scaled_by_products,
+    "StatelessIf": decided_branch,
     "StridedSlice": known_sizes,
 }
 #: What tf2onnx has no handler for.
@@ -267,8 +273,6 @@ TFJS: Mapping[str, Rule] = {
     "Conv3DBackpropInputV2": transposed_by_spreading,
     "DenseBincount": count_by_comparison,
     "GatherV2": gather_by_position,
-    "If": decided_branch,
     "MatrixBandPart": band_by_selection,
     "MaxPool3D": pool_in_planes,
-    "StatelessIf": decided_branch,
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgeship_converters.graph.frozen import FrozenGraph
-from edgeship_converters.lowering.rules import MOST_AXES, TFLITE, lowered
+from edgeship_converters.lowering.rules import MOST_AXES, TFLITE, Rule, lowered
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -15,7 +16,33 @@ if TYPE_CHECKING:
 def for_tflite(frozen: FrozenGraph) -> FrozenGraph:
     """The graph in operators that TensorFlow's converter has, and converts right."""
     asking = ByReaders(frozen.graph_def)
-    return lowered(frozen, {**TFLITE, "Erf": asking.error_function, "Neg": asking.of_volumes})
+    own = {"Erf": asking.error_function, "Neg": asking.of_volumes, **rectified(frozen.graph_def)}
+    return lowered(frozen, {**TFLITE, **own})
+
+
+def rectified(graph_def: GraphDef) -> Mapping[str, Rule]:
+    """Rules for Relu and Relu6 where a GELU may stand before them; none for other graphs."""
+    has_gelu = any(node.op == "Erfc" for node in graph_def.node)
+    return {"Relu": gelu_of_rectified, "Relu6": gelu_of_rectified} if has_gelu else {}
+
+
+def gelu_of_rectified(node: NodeDef, inputs: list[Any]) -> Any:
+    """Relu and Relu6 of a GELU: a GELU is positive where its argument is, so that is rectified instead.
+
+    The converter makes one operator of a product and what rectifies it, and then does not see the GELU any more.
+    """
+    import tensorflow as tf
+
+    factors = inputs[0].op.inputs if inputs[0].op.type == "Mul" else ()
+    complements = [factor.op.inputs[0] for factor in factors if factor.op.type == "Erfc"]
+    negatives = [given for scaled in complements for given in scaled.op.inputs if given.op.type == "Neg"]
+    arguments = [negative.op.inputs[0] for negative in negatives]
+    halves = [given for factor in factors if factor.op.type == "Mul" for given in factor.op.inputs]
+    if not arguments or not any(given is arguments[0] for given in halves):
+        return None
+    above = tf.nn.relu(arguments[0])
+    found = (0.5 * above) * tf.math.erfc(-above * 2**-0.5)
+    return tf.minimum(found, 6.0) if node.op == "Relu6" else found
 
 
 class ByReaders:

@@ -105,12 +105,20 @@ def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
     calibration = options.calibration if variant == "int8" else None
     prepare = functools.partial(corrected, source=source, calibration=calibration, activations=True)
     frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
-    model = _from_graph(frozen, opset)
-    if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
-        # Neither quantizer reaches into the loop of an RNN.
-        frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
+    try:
         model = _from_graph(frozen, opset)
+    except UnsupportedModelError:
+        if not frozen.has_loops():
+            raise
+        frozen, model = _without_loops(source, opset)  # tf2onnx takes most loops of recurrent layers, not all
+    if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
+        frozen, model = _without_loops(source, opset)  # neither quantizer reaches into the loop of an RNN
     return _Exported(model, frozen.inputs, frozen.outputs, {})
+
+
+def _without_loops(source: Source, opset: int) -> tuple[FrozenGraph, Any]:
+    frozen = freeze(source, static_batch=None, fake_quant=False, unroll=True)
+    return frozen, _from_graph(frozen, opset)
 
 
 def _keeps_its_graph(source: Source) -> bool:

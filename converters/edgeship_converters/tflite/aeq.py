@@ -28,7 +28,7 @@ from typing import Any
 
 from edgeship.errors import InputError, MissingPackageError, UnsupportedModelError
 from edgeship_converters.calibration import Samples
-from edgeship_converters.flatfile import Operator, described, modernize, name_apart, operators, read, write
+from edgeship_converters.flatfile import Operator, described, modernize, name_apart, operators, read, text, write
 
 #: Name of a tensor -> its ends, as ai-edge-quantizer reads them.
 Ranges = Mapping[str, Mapping[str, Any]]
@@ -240,9 +240,11 @@ def ranges(content: bytes, samples: Samples) -> Ranges:
     """
     import numpy as np
 
+    from edgeship_converters.tflite import dead  # loads NumPy
     from edgeship_converters.tflite.interpreter import Session
 
-    session = Session(_tidy(content), every_tensor=True)
+    tidy = _tidy(content)
+    session = Session(tidy, every_tensor=True)
     found: dict[str, dict[str, Any]] = {}
     for sample in samples():
         session.run(sample)
@@ -251,6 +253,12 @@ def ranges(content: bytes, samples: Samples) -> Ranges:
             if numbers.size:
                 ends = found.setdefault(name, {"min": numbers.min(), "max": numbers.max(), "rank": value.ndim})
                 ends["min"], ends["max"] = min(ends["min"], numbers.min()), max(ends["max"], numbers.max())
+    graph = read(tidy).subgraphs[0]
+    names = {index: text(tensor.name) for index, tensor in enumerate(graph.tensors)}
+    numbered = {index: found[name] for index, name in names.items() if name in found}
+    live = dead.widened(graph, {index: (ends["min"], ends["max"]) for index, ends in numbered.items()})
+    for index, ends in numbered.items():
+        ends["min"], ends["max"] = live[index]
     return {
         name: {end: np.full([1] * ends["rank"], ends[end], np.float32) for end in ("min", "max")}
         for name, ends in found.items()

@@ -24,9 +24,12 @@ ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8":
 _LOCATION = re.compile(r'loc\((?:callsite\()?(?:fused\[)?"(\w+):", "([^"]+)"')
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
 _TO_FLOAT = {"CAST", "DEQUANTIZE"}
-#: Operators whose operands have the scale of their result, and those whose result has the scale of their operand.
-_COMMON_SCALE = ("MAXIMUM", "MINIMUM", "SELECT", "SELECT_V2")
-_PASSED_ON = ("EXPAND_DIMS", "MIRROR_PAD", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE")
+_MOVED = ("EXPAND_DIMS", "MIRROR_PAD", "PAD", "RESHAPE", "REVERSE_V2", "SQUEEZE", "TRANSPOSE")
+_IN_PARTS = ("GATHER", "SLICE", "SPLIT", "SPLIT_V", "STRIDED_SLICE", "UNPACK")
+_EXTREMES = ("MAXIMUM", "MAX_POOL_2D", "MINIMUM", "REDUCE_MAX", "REDUCE_MIN", "SELECT", "SELECT_V2")
+_SAMPLED = ("AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
+#: Operators whose operands and results have one scale.
+_SAME_SCALE = frozenset((*_MOVED, *_IN_PARTS, *_EXTREMES, *_SAMPLED))
 #: Operators that a message names; of more the first.
 NAMED = 8
 _REMEDY = "Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does."
@@ -83,14 +86,32 @@ def calibrated(frozen: FrozenGraph, samples: Samples) -> bytes:
         converter.representative_dataset = samples
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter._experimental_calibrate_only = True
-        return _with_bound_ranges(unread.slices(_run(converter.convert, "int8")))
+        return _with_bound_ranges(_with_live_ranges(unread.slices(_run(converter.convert, "int8"))))
+
+
+def _with_live_ranges(content: bytes) -> bytes:
+    """A calibrated file without ranges that are too small for a scale."""
+    from edgeship_converters.tflite import dead  # loads NumPy
+
+    model = read(content)
+    graph = model.subgraphs[0]
+    known = {index: tensor.quantization for index, tensor in enumerate(graph.tensors)}
+    ends = {
+        index: (float(found.min[0]), float(found.max[0]))
+        for index, found in known.items()
+        if found is not None and found.min is not None and len(found.min) == 1
+    }
+    changed = {index: found for index, found in dead.widened(graph, ends).items() if found != ends[index]}
+    for index, (low, high) in changed.items():
+        known[index].min, known[index].max = [low], [high]
+    return write(model) if changed else content
 
 
 def _with_bound_ranges(content: bytes) -> bytes:
     """A calibrated file in which results have at least the range of what shares their scale and is read elsewhere too.
 
-    The quantizer gives the operands of a minimum, a maximum or a selection the range of the result, for all readers of
-    these operands. What an activation cuts off would be missing beside it.
+    The quantizer gives operands the range of the result, for all readers of these operands. What an activation cuts
+    off, or a maximum leaves behind, would be missing beside it.
     """
     model = read(content)
     graph = model.subgraphs[0]
@@ -98,16 +119,16 @@ def _with_bound_ranges(content: bytes) -> bytes:
     readers.update(int(index) for index in graph.outputs)
     bound = {index for index, count in readers.items() if count > 1}
     for part, operator, description in described(model):
-        if part is not graph or description.kind not in (*_COMMON_SCALE, *_PASSED_ON):
+        if part is not graph or description.kind not in _SAME_SCALE:
             continue
-        result = graph.tensors[operator.outputs[0]]
         ends = [graph.tensors[index].quantization for index in operator.inputs if index in bound]
         ends = [found for found in ends if found is not None and found.min is not None and len(found.min) == 1]
-        if ends and result.quantization is not None and result.quantization.min is not None:
-            bound.add(int(operator.outputs[0]))
-            if description.kind in _COMMON_SCALE:
-                result.quantization.min = [min(float(found.min[0]) for found in (*ends, result.quantization))]
-                result.quantization.max = [max(float(found.max[0]) for found in (*ends, result.quantization))]
+        for index in operator.outputs:
+            result = graph.tensors[index].quantization
+            if ends and result is not None and result.min is not None:
+                bound.add(int(index))
+                result.min = [min(float(found.min[0]) for found in (*ends, result))]
+                result.max = [max(float(found.max[0]) for found in (*ends, result))]
     return write(model)
 
 

@@ -35,7 +35,8 @@ from tests.acceptance.fuzz.description import Description
 #: Seconds that one conversion may take; none of these models takes a tenth of that on a quiet machine.
 LIMIT = Limits(seconds=300)
 #: By variant the largest difference that our own comparison allows, as a share of the output's spread; else `_COARSE`.
-_CLOSE = {"float32": 2e-3, "float16": 5e-2, "uint16": 5e-2}
+#: Up to twice what verification does, which sees other samples.
+_CLOSE = {"float32": 2e-3, "float16": 1e-1, "uint16": 1e-1}
 _COARSE = 0.75
 _MESSAGE = 400
 _POLICY = GatePolicy(0.5, "fail")

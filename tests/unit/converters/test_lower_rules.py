@@ -61,6 +61,13 @@ def test_nearest_by_a_whole_factor_stays() -> None:
     assert "ResizeNearestNeighbor" in _ops(lowered(graph, ONNX))
 
 
+@pytest.mark.parametrize(("given", "wanted"), SIZES)
+@pytest.mark.parametrize("options", [{"align_corners": True}, {}])
+def test_area(given: tuple[int, int], wanted: tuple[int, int], options: Any) -> None:
+    kept = _same(lambda x: raw.ResizeArea(images=x, size=wanted, **options), numbers(2, *given, 3), "ResizeArea")
+    assert "BatchMatMulV2" in kept
+
+
 @pytest.mark.parametrize("method", ["lanczos3", "lanczos5", "gaussian", "mitchellcubic"])
 @pytest.mark.parametrize("antialias", [False, True])
 def test_resizing_by_scale_and_translation(method: str, antialias: bool) -> None:

@@ -14,8 +14,10 @@ from ai_edge_litert.interpreter import Interpreter
 from edgeship import plugins
 from edgeship.errors import UnsupportedModelError
 from edgeship.types import ConvertOptions, Dataset
+from edgeship_converters.flatfile import operators
 from edgeship_converters.graph.frozen import FrozenGraph, freeze
 from edgeship_converters.lowering.rules import ONNX, TFLITE, lowered
+from edgeship_converters.lowering.tflite import for_tflite
 from edgeship_converters.onnx import ONNXConverter
 from edgeship_converters.tflite import TFLiteConverter
 
@@ -132,6 +134,22 @@ def test_activations_with_an_exponential(name: str, operator: str, tmp_path: Pat
     before, found = _both(model, inputs, tmp_path, None)
     assert operator in {node.op for node in before.graph_def.node}
     assert operator not in {node.op for node in found.graph_def.node}
+
+
+@pytest.mark.parametrize("limit", [None, 6, 2.19])
+def test_relu_of_gelu(limit: float | None, tmp_path: Path) -> None:
+    """Of which TensorFlow's converter takes the product and the ReLU for one operator, and then finds no GELU."""
+    x = keras.Input((9,))
+    model = keras.Model(x, layers.ReLU(limit)(layers.Activation("gelu")(x)))
+    inputs = np.linspace(-9, 9, 36, dtype=np.float32).reshape(4, 9)
+    source = zoo.save(model, tmp_path)
+    frozen = freeze(source, static_batch=1, fake_quant=False)
+    found = for_tflite(frozen)
+    np.testing.assert_allclose(_computed(found, inputs[:1]), _computed(frozen, inputs[:1]), rtol=1e-6, atol=1e-6)
+    artifact = TFLiteConverter().convert(source, "float32", ConvertOptions(), tmp_path)
+    (given,) = plugins.runtime("litert").run(artifact, {source.inputs[0].name: inputs}).values()
+    np.testing.assert_allclose(given, model.predict(inputs, verbose=0), atol=1e-5)
+    assert "GELU" in {operator.kind for operator in operators((tmp_path / "model.tflite").read_bytes())}
 
 
 @pytest.mark.parametrize(
