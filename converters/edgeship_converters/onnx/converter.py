@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,16 +105,22 @@ def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
         return _Exported(model, source.inputs, source.outputs, said)
     calibration = options.calibration if variant == "int8" else None
     prepare = functools.partial(corrected, source=source, calibration=calibration, activations=True)
-    frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
-    try:
-        model = _from_graph(frozen, opset)
-    except UnsupportedModelError:
-        if not frozen.has_loops():
-            raise
-        frozen, model = _without_loops(source, opset)  # tf2onnx takes most loops of recurrent layers, not all
+    frozen, model = _with_loops(source, opset, prepare)
     if (variant == "int8" and frozen.has_loops()) or (variant == "float16" and _has_loops(model)):
         frozen, model = _without_loops(source, opset)  # neither quantizer reaches into the loop of an RNN
     return _Exported(model, frozen.inputs, frozen.outputs, {})
+
+
+def _with_loops(source: Source, opset: int, prepare: Callable[[Any], Any]) -> tuple[FrozenGraph, Any]:
+    """With the loops of recurrent layers as far as tf2onnx takes them."""
+    frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
+    try:
+        return frozen, _from_graph(frozen, opset)
+    except UnsupportedModelError:
+        if frozen.has_loops():
+            with contextlib.suppress(UnsupportedModelError):  # what it said first is nearer to the model
+                return _without_loops(source, opset)
+        raise
 
 
 def _without_loops(source: Source, opset: int) -> tuple[FrozenGraph, Any]:

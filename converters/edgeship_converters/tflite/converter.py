@@ -178,7 +178,7 @@ def _low_bit(source: Source, variant: str, options: ConvertOptions) -> _Made:
             return from_tflite.to_tflite(source, "float32", options)
         frozen = _frozen(source, fake_quant=False, prepare=prepare)
         ends = (frozen.inputs, frozen.outputs)
-        return tensorflow_lite.convert(_lowered(frozen), "float32", variant)
+        return _with_loops(source, frozen, "float32", variant)
 
     content, notes = low_bit.quantize(variant, make, source, options.calibration)
     packages = ("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")
@@ -265,13 +265,18 @@ def _from_graph(
     if unroll:
         with contextlib.suppress(UnsupportedModelError):  # how often the loop runs does not follow from the model
             return tensorflow_lite.convert(_lowered(_unrolled(source)), variant), ends, ()
+    return _with_loops(source, frozen, variant, variant), ends, ()
+
+
+def _with_loops(source: Source, frozen: FrozenGraph, variant: str, asked: str) -> bytes:
+    """The file of a graph with the loops of recurrent layers as far as the converter takes them."""
     try:
-        return tensorflow_lite.convert(_lowered(frozen), variant), ends, ()
+        return tensorflow_lite.convert(_lowered(frozen), variant, asked)
     except UnsupportedModelError:
-        if unroll or not frozen.has_loops():
-            raise
-    # The converter takes most loops of recurrent layers, not all.
-    return tensorflow_lite.convert(_lowered(_unrolled(source)), variant), ends, ()
+        if frozen.has_loops():
+            with contextlib.suppress(UnsupportedModelError):  # what it said first is nearer to the model
+                return tensorflow_lite.convert(_lowered(_unrolled(source)), variant, asked)
+        raise
 
 
 def _unrolled(source: Source) -> FrozenGraph:
