@@ -85,6 +85,12 @@ def _adaptive(draw: Draw, shape: Shape) -> Settings:
     return {"output_size": sizes if len(sizes) > 1 else sizes[0]}
 
 
+def _adaptive_maximum(draw: Draw, shape: Shape) -> Settings:
+    """Of at least 2: for 1, Keras 3.15 divides by zero in TensorFlow, which ends the process."""
+    sizes = [draw.number(2, max(2, size)) for size in shape[:-1]]
+    return {"output_size": sizes if len(sizes) > 1 else sizes[0]}
+
+
 def _global(draw: Draw, shape: Shape) -> Settings:
     return some(draw, 0.4, keepdims=True)
 
@@ -131,7 +137,7 @@ def _rules() -> dict[str, Rule]:
             ("GlobalMaxPooling{}D", _global),
             ("GlobalAveragePooling{}D", _global),
             ("AdaptiveAveragePooling{}D", _adaptive),
-            ("AdaptiveMaxPooling{}D", _adaptive),
+            ("AdaptiveMaxPooling{}D", _adaptive_maximum),
             ("ZeroPadding{}D", _padding),
             ("Cropping{}D", _cropping),
             ("UpSampling{}D", _upsampling),
