@@ -38,6 +38,22 @@ def make(family: str, folder: Path) -> None:
     create = getattr(keras.applications, family)
     image = keras.Input((size, size, 3), name="image")
     model = create(weights=None, classes=10, input_tensor=image, **options)
+    _temper(model)
     own = "include_preprocessing" in inspect.signature(create).parameters or family.startswith("EfficientNetB")
     kinds_of_models.write(model, folder, _PIXELS if own else 1.0)
     keras.backend.clear_session()
+
+
+def _temper(model: Any) -> None:
+    """Weights in the proportions of a trained network, without which rounding would grow from layer to layer.
+
+    What a branch adds in ResNet50 is small beside what it is added to (arXiv 1706.02677, section 5.1, begins with 0).
+    Where nothing normalizes, kernels make up for what ReLUs take away (arXiv 1502.01852, section 2.2).
+    """
+    normalizing = [layer for layer in model.layers if "Normalization" in type(layer).__name__]
+    for layer in normalizing:
+        if layer.name.endswith("_3_bn"):
+            layer.gamma.assign(0.3 * layer.gamma)
+    for layer in model.layers if not normalizing else ():
+        if hasattr(layer, "kernel"):
+            layer.kernel.assign(2**0.5 * layer.kernel)

@@ -57,7 +57,7 @@ def _settle(model: keras.Model, arrays: list[Any]) -> None:
     for layer in found:
         layer.momentum = 0.0
         if layer.scale:
-            layer.gamma.assign(np.random.default_rng(1).uniform(0.7, 1.3, layer.gamma.shape))
+            layer.gamma.assign(layer.gamma * np.random.default_rng(1).uniform(0.7, 1.3, layer.gamma.shape))
     model(arrays if len(arrays) > 1 else arrays[0], training=True)
     for layer in found:
         layer.momentum = 0.99

@@ -29,6 +29,8 @@ _VARIABLE = re.compile(r"/ReadVariableOp(_\d+)?/resource$|(?<![^/])\d+$")
 #: Loaders that give a model of layers, not a graph.
 _LAYERED = ("keras", "tf_keras")
 _LOOPS = frozenset({"While", "StatelessWhile"})
+#: What a name or kind of an operator in a loop, or around one, has in it.
+_OF_LOOPS = re.compile("while|TensorList", re.IGNORECASE)
 #: Operators with an effect beside their result.
 _STATE = re.compile(r"Assign\w*Variable|Scatter\w*Variable|^Resource(Scatter|Apply)|Table|PyFunc|Iterator|Queue")
 #: Operators whose results are random.
@@ -148,6 +150,11 @@ def _loaded(source: Source) -> Any:
     from edgeship.source import load
 
     return load(source)
+
+
+def in_loop(error: UnsupportedModelError) -> bool:
+    """Whether a converter has stopped at the loop of a recurrent layer, or at something inside."""
+    return _OF_LOOPS.search(str(error)) is not None
 
 
 def _check_names(source: Source) -> None:

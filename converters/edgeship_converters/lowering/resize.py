@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeship.types import Array
 
 
-def by_products(node: NodeDef, inputs: list[Any]) -> Any:
+def resized_by_products(node: NodeDef, inputs: list[Any]) -> Any:
     """ResizeArea and ResizeBicubic between sizes that are known."""
     import tensorflow as tf
 

@@ -23,7 +23,7 @@ from edgeship_converters.lowering.convolution import (
     transposed_dilated_by_padding,
     within_volumes,
 )
-from edgeship_converters.lowering.resize import by_products, nearest_by_selection, scaled_by_products
+from edgeship_converters.lowering.resize import nearest_by_selection, resized_by_products, scaled_by_products
 from edgeship_converters.lowering.selection import band_by_selection, gather_by_position, place_by_value
 from edgeship_converters.lowering.spectrum import imaginary_part, magnitude, real_part, transform_by_products
 
@@ -233,8 +233,8 @@ TFLITE: Mapping[str, Rule] = {
     "Max": extreme_of_words,
     "MaxPool3D": pool_in_planes,
     "Min": extreme_of_words,
-    "ResizeArea": by_products,
-    "ResizeBicubic": by_products,
+    "ResizeArea": resized_by_products,
+    "ResizeBicubic": resized_by_products,
     "ScaleAndTranslate": scaled_by_products,
     "StatelessIf": decided_branch,
     "StridedSlice": known_sizes,
@@ -250,8 +250,8 @@ _NEITHER: Mapping[str, Rule] = {
     "Imag": imaginary_part,
     "RFFT": transform_by_products,
     "Real": real_part,
-    "ResizeArea": by_products,
-    "ResizeBicubic": by_products,
+    "ResizeArea": resized_by_products,
+    "ResizeBicubic": resized_by_products,
     "ResizeNearestNeighbor": nearest_by_selection,
     "ScaleAndTranslate": scaled_by_products,
     "StatelessIf": decided_branch,

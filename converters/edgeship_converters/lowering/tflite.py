@@ -27,22 +27,35 @@ def rectified(graph_def: GraphDef) -> Mapping[str, Rule]:
 
 
 def gelu_of_rectified(node: NodeDef, inputs: list[Any]) -> Any:
-    """Relu and Relu6 of a GELU: a GELU is positive where its argument is, so that is rectified instead.
+    """Relu and Relu6 of a GELU, `h x erfc(-s x)`: that is positive where x is, so x is rectified instead.
 
     The converter makes one operator of a product and what rectifies it, and then does not see the GELU any more.
     """
     import tensorflow as tf
 
-    factors = inputs[0].op.inputs if inputs[0].op.type == "Mul" else ()
-    complements = [factor.op.inputs[0] for factor in factors if factor.op.type == "Erfc"]
-    negatives = [given for scaled in complements for given in scaled.op.inputs if given.op.type == "Neg"]
-    arguments = [negative.op.inputs[0] for negative in negatives]
-    halves = [given for factor in factors if factor.op.type == "Mul" for given in factor.op.inputs]
-    if not arguments or not any(given is arguments[0] for given in halves):
-        return None
-    above = tf.nn.relu(arguments[0])
-    found = (0.5 * above) * tf.math.erfc(-above * 2**-0.5)
-    return tf.minimum(found, 6.0) if node.op == "Relu6" else found
+    factors = list(inputs[0].op.inputs) if inputs[0].op.type == "Mul" else []
+    for one, other in (factors, factors[::-1]) if factors else ():
+        halved = _by_number(one)
+        scaled = _by_number(other.op.inputs[0]) if other.op.type == "Erfc" else None
+        if halved is None or scaled is None or scaled[0].op.type != "Neg" or min(halved[1], scaled[1]) <= 0:
+            continue
+        if scaled[0].op.inputs[0] is halved[0]:
+            above = tf.nn.relu(halved[0])
+            found = (halved[1] * above) * tf.math.erfc(-above * scaled[1])
+            return tf.minimum(found, 6.0) if node.op == "Relu6" else found
+    return None
+
+
+def _by_number(tensor: Any) -> tuple[Any, float] | None:
+    """What a product with a constant number multiplies with it, and the number; None for anything else."""
+    import tensorflow as tf
+
+    factors = list(tensor.op.inputs) if tensor.op.type == "Mul" else []
+    for one, other in (factors, factors[::-1]) if factors else ():
+        number = tf.get_static_value(one)
+        if number is not None and number.ndim == 0:
+            return other, float(number)
+    return None
 
 
 class ByReaders:

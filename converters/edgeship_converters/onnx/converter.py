@@ -13,7 +13,7 @@ from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
 from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
-from edgeship_converters.graph.frozen import FrozenGraph, freeze
+from edgeship_converters.graph.frozen import FrozenGraph, freeze, in_loop
 from edgeship_converters.onnx import int8 as onnx_int8
 from edgeship_converters.onnx.canonical import canonical_model
 from edgeship_converters.onnx.opsets import OFFERED, WRITTEN, at_opset
@@ -116,8 +116,8 @@ def _with_loops(source: Source, opset: int, prepare: Callable[[Any], Any]) -> tu
     frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
     try:
         return frozen, _from_graph(frozen, opset)
-    except UnsupportedModelError:
-        if frozen.has_loops():
+    except UnsupportedModelError as error:
+        if in_loop(error):
             with contextlib.suppress(UnsupportedModelError):  # what it said first is nearer to the model
                 return _without_loops(source, opset)
         raise

@@ -20,7 +20,7 @@ from edgeship_converters.calibration import batches
 from edgeship_converters.correction import Correction, corrected, folded, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph.batch_of_one import with_sums
-from edgeship_converters.graph.frozen import FrozenGraph, freeze
+from edgeship_converters.graph.frozen import FrozenGraph, freeze, in_loop
 from edgeship_converters.tflite import from_tflite, tensorflow_lite
 from edgeship_converters.usage import keep_files
 
@@ -178,7 +178,7 @@ def _low_bit(source: Source, variant: str, options: ConvertOptions) -> _Made:
             return from_tflite.to_tflite(source, "float32", options)
         frozen = _frozen(source, fake_quant=False, prepare=prepare)
         ends = (frozen.inputs, frozen.outputs)
-        return _with_loops(source, frozen, "float32", variant)
+        return _with_loops(source, frozen, "float32", variant, prepare)
 
     content, notes = low_bit.quantize(variant, make, source, options.calibration)
     packages = ("ai-edge-litert",) if source.kind == "tflite" else ("tensorflow", "keras", "numpy")
@@ -265,22 +265,29 @@ def _from_graph(
     if unroll:
         with contextlib.suppress(UnsupportedModelError):  # how often the loop runs does not follow from the model
             return tensorflow_lite.convert(_lowered(_unrolled(source)), variant), ends, ()
-    return _with_loops(source, frozen, variant, variant), ends, ()
+        return tensorflow_lite.convert(_lowered(frozen), variant), ends, ()
+    return _with_loops(source, frozen, variant), ends, ()
 
 
-def _with_loops(source: Source, frozen: FrozenGraph, variant: str, asked: str) -> bytes:
+def _with_loops(
+    source: Source,
+    frozen: FrozenGraph,
+    variant: str,
+    asked: str = "",
+    prepare: Callable[[Any], Any] | None = None,
+) -> bytes:
     """The file of a graph with the loops of recurrent layers as far as the converter takes them."""
     try:
         return tensorflow_lite.convert(_lowered(frozen), variant, asked)
-    except UnsupportedModelError:
-        if frozen.has_loops():
+    except UnsupportedModelError as error:
+        if in_loop(error):
             with contextlib.suppress(UnsupportedModelError):  # what it said first is nearer to the model
-                return tensorflow_lite.convert(_lowered(_unrolled(source)), variant, asked)
+                return tensorflow_lite.convert(_lowered(_unrolled(source, prepare)), variant, asked)
         raise
 
 
-def _unrolled(source: Source) -> FrozenGraph:
-    return _frozen(source, fake_quant=False, unroll=True)
+def _unrolled(source: Source, prepare: Callable[[Any], Any] | None = None) -> FrozenGraph:
+    return _frozen(source, fake_quant=False, unroll=True, prepare=prepare)
 
 
 def _folded(source: Source) -> FrozenGraph:

@@ -17,7 +17,7 @@ from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import described, read
 from edgeship_converters.graph.frozen import FrozenGraph
 from edgeship_converters.lowering.integer import for_integers
-from edgeship_converters.tflite import aeq, dead, integer_ends, selective, tensorflow_lite
+from edgeship_converters.tflite import aeq, integer_ends, selective, tensorflow_lite
 
 #: Gives a graph.
 Original = Callable[[], FrozenGraph]
@@ -65,7 +65,7 @@ def _int16x8(frozen: FrozenGraph, variant: str, samples: Samples, original: Orig
     exact = selective.Reference(content, samples, 16, before)
     try:
         whole = tensorflow_lite.to_int16x8(frozen, samples, ends)
-        if not dead.too_fine(read(whole).subgraphs[0]) and exact.near(whole):
+        if exact.near(whole):
             return selective.Chosen(whole, ())
     except UnsupportedModelError:
         pass  # it says of an operator that it is not there, where only its form in int16 is not

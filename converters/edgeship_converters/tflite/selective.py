@@ -18,6 +18,7 @@ from edgeship.comparison import compare
 from edgeship.errors import UnsupportedModelError
 from edgeship_converters.calibration import Samples
 from edgeship_converters.flatfile import described, read, text
+from edgeship_converters.tflite import dead
 from edgeship_converters.tflite.interpreter import Session, failed_operator, followed
 
 if TYPE_CHECKING:
@@ -111,11 +112,8 @@ class Reference:
         self._error, self._cosine = _LIMITS[bits] if bits else (np.inf, -np.inf)
         self._samples = [sample for sample, _ in zip(samples(), range(_SAMPLES), strict=False)]
         self._original = original
-        self._hold_against(content)
-
-    def _hold_against(self, content: bytes) -> None:
         self._content = content
-        self._steps = _steps(content)
+        self._steps = _steps(content)  # of the original, names of fused operators may be others
         session = Session(content)
         self._expected = session.outputs(self._samples)
         self._outputs = session.output_tensors()
@@ -133,9 +131,13 @@ class Reference:
         Raises:
             RuntimeError: LiteRT cannot run it.
         """
+        number = dead.too_fine(read(content))
+        if number is not None:
+            raise RuntimeError(f"Node number {number} (ADD) failed to prepare: its result is too small for its scale.")
         found = Session(content).outputs(self._samples)
         if max(self._apart(found).values(), default=0.0) > 1 and self._original is not None:
-            self._hold_against(self._original())
+            self._content = self._original()
+            self._expected = Session(self._content).outputs(self._samples)
             self._original = None
         return max(self._apart(found).values(), default=0.0)
 

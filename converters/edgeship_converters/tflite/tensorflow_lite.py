@@ -24,12 +24,14 @@ ENDS: Mapping[str, str] = {"int8": "int8", "int8-floatio": "float32", "int16x8":
 _LOCATION = re.compile(r'loc\((?:callsite\()?(?:fused\[)?"(\w+):", "([^"]+)"')
 #: Operators that give floats in an integer file too, where float inputs and outputs begin and end.
 _TO_FLOAT = {"CAST", "DEQUANTIZE"}
-_MOVED = ("EXPAND_DIMS", "MIRROR_PAD", "PAD", "RESHAPE", "REVERSE_V2", "SQUEEZE", "TRANSPOSE")
-_IN_PARTS = ("GATHER", "SLICE", "SPLIT", "SPLIT_V", "STRIDED_SLICE", "UNPACK")
-_EXTREMES = ("MAXIMUM", "MAX_POOL_2D", "MINIMUM", "REDUCE_MAX", "REDUCE_MIN", "SELECT", "SELECT_V2")
+_MOVED = ("EXPAND_DIMS", "RESHAPE", "REVERSE_V2", "SQUEEZE", "TRANSPOSE")
+_IN_BLOCKS = ("BATCH_TO_SPACE_ND", "DEPTH_TO_SPACE", "SPACE_TO_BATCH_ND", "SPACE_TO_DEPTH")
+_PUT_TOGETHER = ("BROADCAST_TO", "CONCATENATION", "MIRROR_PAD", "PACK", "PAD", "PADV2", "TILE")
+_IN_PARTS = ("GATHER", "GATHER_ND", "SLICE", "SPLIT", "SPLIT_V", "STRIDED_SLICE", "UNPACK")
+_EXTREMES = ("MAXIMUM", "MAX_POOL_2D", "MINIMUM", "REDUCE_MAX", "REDUCE_MIN", "SELECT", "SELECT_V2", "TOPK_V2")
 _SAMPLED = ("AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
-#: Operators whose operands and results have one scale.
-_SAME_SCALE = frozenset((*_MOVED, *_IN_PARTS, *_EXTREMES, *_SAMPLED))
+#: Operators whose results have the scale of their operands: the quantizer sees to that, or the kernel copies bytes.
+_SAME_SCALE = frozenset((*_MOVED, *_IN_BLOCKS, *_PUT_TOGETHER, *_IN_PARTS, *_EXTREMES, *_SAMPLED))
 #: Operators that a message names; of more the first.
 NAMED = 8
 _REMEDY = "Replace the layer, or choose another format; float32 and dynamic allow more operators than int8 does."
@@ -121,14 +123,16 @@ def _with_bound_ranges(content: bytes) -> bytes:
     for part, operator, description in described(model):
         if part is not graph or description.kind not in _SAME_SCALE:
             continue
-        ends = [graph.tensors[index].quantization for index in operator.inputs if index in bound]
+        results = list(operator.outputs)
+        bound.update(results if len(results) > 1 else ())  # the scale of one is that of all
+        ends = [graph.tensors[index].quantization for index in (*operator.inputs, *results) if index in bound]
         ends = [found for found in ends if found is not None and found.min is not None and len(found.min) == 1]
-        for index in operator.outputs:
-            result = graph.tensors[index].quantization
-            if ends and result is not None and result.min is not None:
+        for index in results:
+            own = graph.tensors[index].quantization
+            if ends and own is not None and own.min is not None:
                 bound.add(int(index))
-                result.min = [min(float(found.min[0]) for found in (*ends, result))]
-                result.max = [max(float(found.max[0]) for found in (*ends, result))]
+                own.min = [min(float(found.min[0]) for found in (*ends, own))]
+                own.max = [max(float(found.max[0]) for found in (*ends, own))]
     return write(model)
 
 

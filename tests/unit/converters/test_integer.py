@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import frozen_models as zoo
@@ -17,6 +18,7 @@ from edgeship.types import Array, Artifact, ConvertOptions, Dataset
 from edgeship_converters.graph.frozen import FrozenGraph, freeze
 from edgeship_converters.lowering.integer import for_integers
 from edgeship_converters.tflite import TFLiteConverter, selective
+from edgeship_converters.tflite.dead import widened
 
 keras, layers = zoo.keras, zoo.layers
 
@@ -67,6 +69,21 @@ def always_zero() -> Any:
     return keras.Model(x, layers.Add(name="y")([layers.Rescaling(-1.0)(closed), x]))
 
 
+def of_air_pressure() -> Any:
+    """A small difference of large numbers, of which int16 has no sum."""
+    x = keras.Input((12,), name="x")
+    high = layers.Rescaling(5.0, offset=101325.0)(x)
+    return keras.Model(x, layers.Dense(4, name="y")(layers.Rescaling(1.0, offset=-101325.0, name="sum")(high)))
+
+
+def beside_the_dead() -> Any:
+    """What is always 0, computed from large numbers, and small numbers are added to it."""
+    x = keras.Input((12,), name="x")
+    closed = layers.ReLU(name="closed")(layers.Rescaling(100.0, offset=-900.0)(x))
+    small = layers.Rescaling(4e-5, name="small")(x)
+    return keras.Model(x, layers.Rescaling(1e4, name="y")(layers.Add(name="sum")([closed, small])))
+
+
 def made(model: Any, variant: str, folder: Path) -> tuple[Artifact, float]:
     """A file, and how far its outputs for samples of calibration are from the model's, as a share of their spread."""
     inputs = {i.name: np.random.default_rng(0).normal(size=(64, *i.shape[1:])).astype(np.float32) for i in model.inputs}
@@ -89,9 +106,6 @@ def _computed(frozen: FrozenGraph, *inputs: Array) -> list[Any]:
 @pytest.mark.parametrize(
     ("build", "variant", "note"),
     [
-        (always_zero, "int8", None),
-        (always_zero, "int16x8", None),
-        (always_zero, "mixed", None),
         (clipped_below, "int8", None),
         (with_offset, "int8", None),
         (masked, "int8", "for want of an operator with these integers: global_average_pooling1d/truediv"),
@@ -107,10 +121,34 @@ def test_what_integers_cannot_compute_stays_in_float_and_is_named(
     keras.utils.set_random_seed(0)
     artifact, apart = made(build(), variant, tmp_path)
     assert apart < 0.15
-    ends = "float32" if variant == "mixed" else variant.removesuffix("x8")
-    assert {spec.dtype for spec in (*artifact.inputs, *artifact.outputs)} == {ends}
+    assert {spec.dtype for spec in (*artifact.inputs, *artifact.outputs)} == {variant.removesuffix("x8")}
     assert bool(artifact.notes) == bool(note)
     assert note is None or any(note in said for said in artifact.notes), artifact.notes
+
+
+@pytest.mark.parametrize(
+    ("build", "variant"),
+    [
+        (always_zero, "int8"),
+        *(
+            (build, variant)
+            for build in (always_zero, of_air_pressure, beside_the_dead)
+            for variant in ("int16x8", "mixed")
+        ),
+    ],
+)
+def test_sums_that_litert_cannot_rescale(build: Callable[[], Any], variant: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    _, apart = made(build(), variant, tmp_path)
+    assert apart < 0.3
+
+
+def test_a_result_that_is_always_0_gets_the_range_of_its_neighbours() -> None:
+    steps = [SimpleNamespace(inputs=i, outputs=o) for i, o in (([0, 1], [2]), ([2], [3]), ([3, 4], [5]), ([6], [7]))]
+    dead = (0.0, float(np.finfo(np.float32).tiny))
+    given = {0: (-3.0, 1.0), 2: dead, 3: (0.0, 0.0), 4: (0.0, 0.5), 5: (0.0, 0.5), 6: dead, 7: dead}
+    found = widened(SimpleNamespace(operators=steps), given)
+    assert found == {**given, 2: (0.0, 3.0), 3: (0.0, 0.5), 7: (0.0, 1.0)}
 
 
 def test_a_model_without_integer_arithmetic_is_refused(tmp_path: Path) -> None:

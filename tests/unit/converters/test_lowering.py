@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from tfjs_graphs import frozen as frozen_function
 
 from edgeship import plugins
 from edgeship.errors import UnsupportedModelError
@@ -150,6 +151,31 @@ def test_relu_of_gelu(limit: float | None, tmp_path: Path) -> None:
     (given,) = plugins.runtime("litert").run(artifact, {source.inputs[0].name: inputs}).values()
     np.testing.assert_allclose(given, model.predict(inputs, verbose=0), atol=1e-5)
     assert "GELU" in {operator.kind for operator in operators((tmp_path / "model.tflite").read_bytes())}
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: (0.5 * x) * tf.math.erfc(x * 0.7),
+        lambda x: (x * x) * tf.math.erfc(-x * 0.7),
+        lambda x: (-0.5 * x) * tf.math.erfc(-x * 0.7),
+        lambda x: (0.5 * x) * tf.math.erfc(-x + 0.7),
+    ],
+)
+def test_what_is_no_gelu_is_not_taken_for_one(compute: Any) -> None:
+    graph = frozen_function(lambda x: tf.nn.relu(compute(x)), x=tf.TensorSpec((None, 5), tf.float32))
+    kinds = [node.op for node in for_tflite(graph).graph_def.node]
+    assert kinds.count("Erfc") == 1
+
+
+def test_a_gelu_of_another_steepness() -> None:
+    graph = frozen_function(
+        lambda x: tf.nn.relu((2 * x) * tf.math.erfc(-x * 1.3)), x=tf.TensorSpec((None, 5), tf.float32)
+    )
+    inputs = np.linspace(-3, 3, 20, dtype=np.float32).reshape(4, 5)
+    found = for_tflite(graph)
+    np.testing.assert_allclose(_computed(found, inputs), _computed(graph, inputs), rtol=1e-6)
+    assert [node.op for node in found.graph_def.node].count("Erfc") == 2  # the first one is left to the converter
 
 
 @pytest.mark.parametrize(
