@@ -176,6 +176,8 @@ def test_changes_hold_for_attempts_and_choose_among_them() -> None:
     assert "float16" not in {a.name for a in only.attempts}
     assert only.variants == ("dynamic",)
     assert auto.changed() == auto
+    given = auto.changed(variants=("float32", "float16", "int8"))  # float16 also where another attempt is taken
+    assert given.variants == ("float32", "float16")
     plain = auto.changed(variants=("float32",))
     assert (plain.attempts, plain.variants) == ((), ("float32",))
     with pytest.raises(RecipeError, match="unknown variant 'int9'"):

@@ -86,7 +86,7 @@ class Recipe:
             tried = [(a, [v for v in a["variants"] if v in variants]) for a in data["attempts"]]
             data["attempts"] = [a | {"variants": left} for a, left in tried if left]
             made = {v for a in data["attempts"] for v in a["variants"]}
-            data["variants"] = [v for v in variants if v not in made]
+            data["variants"] = [v for v in variants if v in self.variants or v not in made]
         return parse(data, self.name)
 
 
