@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgeship_converters.graph.frozen import FrozenGraph
@@ -33,8 +33,7 @@ def gelu_of_rectified(node: NodeDef, inputs: list[Any]) -> Any:
     """
     import tensorflow as tf
 
-    factors = list(inputs[0].op.inputs) if inputs[0].op.type == "Mul" else []
-    for one, other in (factors, factors[::-1]) if factors else ():
+    for one, other in _factors(inputs[0]):
         halved = _by_number(one)
         scaled = _by_number(other.op.inputs[0]) if other.op.type == "Erfc" else None
         if halved is None or scaled is None or scaled[0].op.type != "Neg" or min(halved[1], scaled[1]) <= 0:
@@ -50,12 +49,18 @@ def _by_number(tensor: Any) -> tuple[Any, float] | None:
     """What a product with a constant number multiplies with it, and the number; None for anything else."""
     import tensorflow as tf
 
-    factors = list(tensor.op.inputs) if tensor.op.type == "Mul" else []
-    for one, other in (factors, factors[::-1]) if factors else ():
+    for one, other in _factors(tensor):
         number = tf.get_static_value(one)
         if number is not None and number.ndim == 0:
             return other, float(number)
     return None
+
+
+def _factors(tensor: Any) -> Iterator[tuple[Any, Any]]:
+    """Both orders of the two factors of a product; nothing for anything else."""
+    if tensor.op.type == "Mul":
+        first, second = tensor.op.inputs
+        yield from ((first, second), (second, first))
 
 
 class ByReaders:
