@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgeship.errors import EdgeshipError, UnsupportedModelError
 from edgeship.types import Source, TensorSpec
@@ -21,6 +21,8 @@ from edgeship.types import Source, TensorSpec
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+T = TypeVar("T")
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _CALL_SCOPE = re.compile(r"(Stateful)?PartitionedCall(_\d+)?")
@@ -152,9 +154,19 @@ def _loaded(source: Source) -> Any:
     return load(source)
 
 
-def in_loop(error: UnsupportedModelError) -> bool:
-    """Whether a converter has stopped at the loop of a recurrent layer, or at something inside."""
-    return _OF_LOOPS.search(str(error)) is not None
+def or_unrolled(convert: Callable[[], T], unrolled: Callable[[], T]) -> T:
+    """What `convert` makes; where it stops at the loop of a recurrent layer or inside, what `unrolled` makes instead.
+
+    Raises:
+        UnsupportedModelError: neither makes anything; what `convert` said, which is nearer to the model.
+    """
+    try:
+        return convert()
+    except UnsupportedModelError as error:
+        if _OF_LOOPS.search(str(error)) is not None:
+            with contextlib.suppress(UnsupportedModelError):
+                return unrolled()
+        raise
 
 
 def _check_names(source: Source) -> None:

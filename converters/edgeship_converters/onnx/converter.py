@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from edgeship.errors import DataError, UnsupportedModelError
 from edgeship.types import Artifact, ConvertOptions, Source, TensorSpec
 from edgeship_converters.correction import corrected
 from edgeship_converters.describe import describe, versions
-from edgeship_converters.graph.frozen import FrozenGraph, freeze, in_loop
+from edgeship_converters.graph.frozen import FrozenGraph, freeze, or_unrolled
 from edgeship_converters.onnx import int8 as onnx_int8
 from edgeship_converters.onnx.canonical import canonical_model
 from edgeship_converters.onnx.opsets import OFFERED, WRITTEN, at_opset
@@ -114,13 +113,7 @@ def _export(source: Source, variant: str, options: ConvertOptions) -> _Exported:
 def _with_loops(source: Source, opset: int, prepare: Callable[[Any], Any]) -> tuple[FrozenGraph, Any]:
     """With the loops of recurrent layers as far as tf2onnx takes them."""
     frozen = freeze(source, static_batch=None, fake_quant=False, prepare=prepare)
-    try:
-        return frozen, _from_graph(frozen, opset)
-    except UnsupportedModelError as error:
-        if in_loop(error):
-            with contextlib.suppress(UnsupportedModelError):  # what it said first is nearer to the model
-                return _without_loops(source, opset)
-        raise
+    return or_unrolled(lambda: (frozen, _from_graph(frozen, opset)), lambda: _without_loops(source, opset))
 
 
 def _without_loops(source: Source, opset: int) -> tuple[FrozenGraph, Any]:

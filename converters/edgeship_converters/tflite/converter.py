@@ -20,7 +20,7 @@ from edgeship_converters.calibration import batches
 from edgeship_converters.correction import Correction, corrected, folded, possible
 from edgeship_converters.describe import describe, versions
 from edgeship_converters.graph.batch_of_one import with_sums
-from edgeship_converters.graph.frozen import FrozenGraph, freeze, in_loop
+from edgeship_converters.graph.frozen import FrozenGraph, freeze, or_unrolled
 from edgeship_converters.tflite import from_tflite, tensorflow_lite
 from edgeship_converters.usage import keep_files
 
@@ -277,13 +277,11 @@ def _with_loops(
     prepare: Callable[[Any], Any] | None = None,
 ) -> bytes:
     """The file of a graph with the loops of recurrent layers as far as the converter takes them."""
-    try:
-        return tensorflow_lite.convert(_lowered(frozen), variant, asked)
-    except UnsupportedModelError as error:
-        if in_loop(error):
-            with contextlib.suppress(UnsupportedModelError):  # what it said first is nearer to the model
-                return tensorflow_lite.convert(_lowered(_unrolled(source, prepare)), variant, asked)
-        raise
+
+    def convert(graph: FrozenGraph) -> bytes:
+        return tensorflow_lite.convert(_lowered(graph), variant, asked)
+
+    return or_unrolled(lambda: convert(frozen), lambda: convert(_unrolled(source, prepare)))
 
 
 def _unrolled(source: Source, prepare: Callable[[Any], Any] | None = None) -> FrozenGraph:
