@@ -31,7 +31,7 @@ BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_C
 #: bits (bias of 64) they take more room. The multiplier to units of the output stays above 2**-26; LiteRT has 2**-31.
 _MOST = {4: 2.0**30, 8: 2.0**40}
 #: Types of integer biases -> their bytes.
-_BYTES = {TensorType.INT32: 4, TensorType.INT64: 8}
+BYTES = {TensorType.INT32: 4, TensorType.INT64: 8}
 #: What ai-edge-quantizer calls a constant that operators with different scales share.
 _COPY = re.compile(r"_duplicated_\d+$")
 
@@ -55,7 +55,7 @@ def fit(quantized: Any, original: Any) -> None:
                 _rescale(quantized, layer, factor, floats)
             for bias, exact in known:
                 bias.quantization.scale = (np.asarray(bias.quantization.scale) * factor).astype(np.float32)
-                kind = f"<i{_BYTES[bias.type]}"
+                kind = f"<i{BYTES[bias.type]}"
                 parts.store(quantized, bias, np.rint(exact / bias.quantization.scale.astype(np.float64)).astype(kind))
 
 
@@ -77,7 +77,7 @@ def _layers(model: Any, graph: Any) -> Iterator[_Layer]:
         kind = names[operator.opcodeIndex]
         slot = BIAS.get(kind, len(operator.inputs))
         index = int(operator.inputs[slot]) if slot < len(operator.inputs) else -1
-        if index >= 0 and graph.tensors[index].type in _BYTES:
+        if index >= 0 and graph.tensors[index].type in BYTES:
             weights, axis = WEIGHTS[kind]
             place = int(operator.inputs[weights])
             layer = found.setdefault(place, _Layer(graph.tensors[place], axis, []))
@@ -110,7 +110,7 @@ def _origin(tensor: Any, floats: Mapping[str, Array]) -> Array | None:
 
 def _needed(bias: Any, exact: Array) -> Array:
     """For each scale, by how much it has to grow."""
-    units = np.abs(exact / np.asarray(bias.quantization.scale, np.float64)) / _MOST[_BYTES[bias.type]]
+    units = np.abs(exact / np.asarray(bias.quantization.scale, np.float64)) / _MOST[BYTES[bias.type]]
     found: Array = np.maximum(units if len(bias.quantization.scale) > 1 else units.max(keepdims=True), 1.0)
     return found
 

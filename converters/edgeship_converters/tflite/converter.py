@@ -139,7 +139,17 @@ def _remembered(source: Source, variant: str, options: str, unroll: bool) -> _Ma
 
 def _converted(source: Source, variant: str, options: ConvertOptions, unroll: bool) -> _Made:
     if variant in _LOW_BIT:
-        return _low_bit(source, variant, options)
+        made = _low_bit(source, variant, options)
+    else:
+        made = _of_eight_bits_or_more(source, variant, options, unroll)
+    if variant in ("float32", "float16"):
+        return made
+    from edgeship_converters.tflite.scales import shortened  # loads NumPy
+
+    return replace(made, content=shortened(made.content))
+
+
+def _of_eight_bits_or_more(source: Source, variant: str, options: ConvertOptions, unroll: bool) -> _Made:
     notes: tuple[str, ...] = ()
     packages: tuple[str, ...] = ("tensorflow", "keras", "numpy")
     if source.kind == "tflite":

@@ -14,6 +14,7 @@ Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs, where names are "for de
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import flatbuffers  # type: ignore[import-untyped] # ships no types
 import numpy as np
 
+from edgeship.encodings import encode
 from edgeship.errors import EdgeshipError
 from edgeship.types import Array
 from edgeship.usage import Usage
@@ -34,6 +36,11 @@ _SHARED_BYTES = 20
 #: Runtimes map the weights of a file into memory and expect them at such addresses (`force_align` in the schema).
 _ALIGNMENT = 16
 _IDENTIFIER = b"TFL3"
+#: Orders of buffers that are tried where the file compresses to this share of its bytes, and is no larger than this,
+#: for which it takes about 5 s.
+_ORDERS = 8
+_FEW_VALUES = 0.5
+_MOST_ORDERED_BYTES = 512 << 10
 _NOTHING = Usage()
 
 Ends = tuple[Sequence[str], Sequence[str]]
@@ -68,7 +75,7 @@ def slim(content: bytes, ends: Ends | None = None, said: Usage = _NOTHING) -> by
         raise EdgeshipError(f"the slimmed TFLite file differs from the model in {difference}")
     if added:
         return with_files(written, label_files(said))
-    return written if changed else min(written, content, key=len)
+    return written if changed else min(content, written, key=len)
 
 
 def _forget_notes(model: Any) -> None:
@@ -121,7 +128,36 @@ def _drop_operator_codes(model: Any) -> None:
 
 
 def compact(model: Any) -> bytes:
-    """A model as a file that compresses well (see `_Builder`); it may be larger than others before that."""
+    """A model as a file that compresses well (see `_Builder`); it may be larger than others before that.
+
+    Weights of few values are put into another order of buffers, also in `model`, where Brotli takes less for it: how
+    well it finds the parts of a file that have a code of their own hangs on what lies beside what, by up to 4 %.
+    """
+    content = _packed(model)
+    least = len(encode(content, "br"))
+    if len(content) > _MOST_ORDERED_BYTES or least > _FEW_VALUES * len(content):
+        return content
+    buffers, holders = model.buffers, [(holder, holder.buffer) for holder in _holders(model)]
+
+    def arrange(order: Sequence[int]) -> None:
+        model.buffers = [buffers[number] for number in order]
+        for holder, number in holders:
+            holder.buffer = order.index(number)
+
+    best: Sequence[int] = range(len(buffers))
+    rng = random.Random(0)  # noqa: S311 - equal files for equal models
+    for _ in range(_ORDERS):
+        order = [0, *rng.sample(range(1, len(buffers)), len(buffers) - 1)]
+        arrange(order)
+        other = _packed(model)
+        size = len(encode(other, "br"))
+        if size < least:
+            content, least, best = other, size, order
+    arrange(best)
+    return content
+
+
+def _packed(model: Any) -> bytes:
     builder = _Builder(sum(0 if b.data is None else len(b.data) for b in model.buffers) + (1 << 16))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())

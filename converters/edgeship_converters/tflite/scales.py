@@ -1,0 +1,119 @@
+"""Scales of integers in few digits: beside the weights they are most of what a file of many channels says.
+
+A scale has 24 binary digits, of which no compressor finds fewer, and every channel has two, of its weights and of its
+bias. With 8 digits the weights of a channel grow or shrink by at most 0.4 %. That moves its results less than their
+own rounding does: for normally distributed weights of 8 bits, whose error is 42 dB below them, this one is 56 dB.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeship_converters.flatfile import WEIGHTS, kinds, read, write
+from edgeship_converters.tflite import parts
+from edgeship_converters.tflite.biases import BIAS, BYTES
+
+if TYPE_CHECKING:
+    from edgeship.types import Array
+
+_DIGITS = 8
+#: Operators whose input is not their first operand.
+_INPUT = {"TRANSPOSE_CONV": 2}
+#: Below, a product has not all its digits.
+_SMALLEST = 4 * float(np.finfo(np.float32).tiny)
+#: How far the scale of a bias may be from the product that it is.
+_NEAR = 1e-5
+
+
+def shortened(content: bytes) -> bytes:
+    """A `.tflite` file with scales of 8 binary digits; one without any comes back as it is.
+
+    Scales that are equal stay so, and that of a bias stays the product of its operator's, which runtimes rely on; those
+    of inputs and outputs stay as they are, and so do those of operators whose biases are not known here.
+    """
+    model = read(content)
+    changed = False
+    products = [_products(model, graph) for graph in model.subgraphs]
+    kept = _kept(model, products)
+    for graph, known in zip(model.subgraphs, products, strict=True):
+        for index, tensor in enumerate(graph.tensors):
+            scale = _scale(tensor)
+            if scale is not None and index not in known and kept.isdisjoint(scale.tolist()):
+                tensor.quantization.scale = _rounded(scale)
+                changed = changed or not np.array_equal(tensor.quantization.scale, scale)
+        for index, (given, weights) in known.items():
+            _rescale(model, graph.tensors[index], _product(given, weights))
+    return write(model) if changed else content
+
+
+def _products(model: Any, graph: Any) -> dict[int, tuple[Any, Any]]:
+    """By the number of its tensor, the input and the weights that each bias is counted by; not of shared ones."""
+    names, found = kinds(model), {}
+    uses = Counter(int(index) for operator in graph.operators for index in operator.inputs)
+    for operator in graph.operators:
+        kind = names[operator.opcodeIndex]
+        slot = BIAS.get(kind, len(operator.inputs))
+        index = int(operator.inputs[slot]) if slot < len(operator.inputs) else -1
+        if index < 0 or uses[index] > 1 or not _is_bias(graph.tensors[index]):
+            continue
+        bias, weights = graph.tensors[index], graph.tensors[operator.inputs[WEIGHTS[kind][0]]]
+        given = graph.tensors[operator.inputs[_INPUT.get(kind, 0)]]
+        scale, own = _product(given, weights), np.asarray(bias.quantization.scale)
+        constant = model.buffers[bias.buffer].data is not None
+        if constant and scale.shape == own.shape and scale.min() > _SMALLEST and np.allclose(own, scale, _NEAR, 0):
+            found[index] = given, weights
+    return found
+
+
+def _product(given: Any, weights: Any) -> Array:
+    """The scale of a bias, (1,) or (channels,); () where one of the two has none."""
+    first, second = _scale(given), _scale(weights)
+    return np.zeros(()) if first is None or second is None else np.multiply(first, second)
+
+
+def _is_bias(tensor: Any) -> bool:
+    return tensor.type in BYTES and _scale(tensor) is not None
+
+
+def _kept(model: Any, products: list[dict[int, tuple[Any, Any]]]) -> set[float]:
+    """Scales that stay as they are."""
+    found: set[float] = set()
+    for graph, known in zip(model.subgraphs, products, strict=True):
+        numbers = {int(index) for index in (*graph.inputs, *graph.outputs)}
+        for operator in graph.operators:
+            between = () if operator.intermediates is None else operator.intermediates
+            own = {int(index) for index in (*operator.inputs, *operator.outputs, *between) if index >= 0}
+            if len(between) or any(_is_bias(graph.tensors[index]) and index not in known for index in own):
+                numbers |= own
+        for number in numbers:
+            scale = _scale(graph.tensors[number])
+            found.update(() if scale is None else scale.tolist())
+    return found
+
+
+def _scale(tensor: Any) -> Array | None:
+    """In float32, (1,) or (channels,); None of what has none, or one for each block."""
+    quantization = tensor.quantization
+    if quantization is None or quantization.scale is None or quantization.details is not None:
+        return None
+    return np.asarray(quantization.scale, np.float32)
+
+
+def _rounded(scale: Array) -> Array:
+    fraction, exponent = np.frexp(scale)
+    rounded: Array = np.ldexp(np.rint(np.ldexp(fraction, _DIGITS)), exponent - _DIGITS).astype(np.float32)
+    return rounded
+
+
+def _rescale(model: Any, bias: Any, scale: Array) -> None:
+    """Count a bias by another scale, nearly the same."""
+    kind, before = np.dtype(f"<i{BYTES[bias.type]}"), np.asarray(bias.quantization.scale, np.float64)
+    if np.array_equal(before, scale):
+        return
+    counted = np.frombuffer(bytes(model.buffers[bias.buffer].data), kind)
+    most = np.nextafter(float(np.iinfo(kind).max), 0)  # the largest of 64 bits is no float
+    bias.quantization.scale = scale
+    parts.store(model, bias, np.rint(np.clip(counted * (before / scale), -most, most)).astype(kind))
