@@ -134,7 +134,8 @@ def test_two_shares_of_independent_samples_hold_the_truth():
 
 def test_other_test_data_give_no_verdict_on_the_metric(builds):
     other = replace(builds["first"], data="f" * 64, samples="f" * 64)
-    found = compare(builds["worse"], other, Limits())
+    # Two models' files differ by some bytes, either way.
+    found = compare(builds["worse"], other, Limits(share=0.1))
     assert (found.untold, found.regressions, found.passed) == (2, 0, False)
     assert changed(found).metric.how == "other test data"
     assert not changed(found).fallen
