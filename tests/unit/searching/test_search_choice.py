@@ -47,6 +47,14 @@ def test_the_front_has_what_nothing_dominates():
     assert set(independent) - {3} == {0, 1, 4}
 
 
+def test_what_is_no_number_is_neither_in_the_front_nor_chosen():
+    lost = trial(1, math.nan, 100)
+    assert [t.number for t in front([trial(0, 0.0, 900), lost], BOTH)] == [0]
+    assert choose([lost], BOTH, Limits(max_drop=0.5)).trial is None
+    uneven = trial(2, 0.0, 100, worst_slice=WorstSlice("label=3", 50, math.nan, (math.nan, math.nan)))
+    assert choose([uneven], BOTH, Limits(max_drop=0.5, max_slice_drop=5.0)).trial is None
+
+
 def test_the_choice_is_the_smallest_that_is_shown_to_keep_the_drop():
     rows = [
         trial(0, 0.0, 900, high=0.4),
