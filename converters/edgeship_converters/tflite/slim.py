@@ -55,8 +55,9 @@ def slim(content: bytes, ends: Ends | None = None, said: Usage = _NOTHING) -> by
         said: what it is to say about its use, by TFLite Metadata. A file that has such metadata keeps its own.
 
     Returns:
-        A file with the same computation, inputs, outputs and signatures. `content` itself if that is no larger, or has
-        an archive behind the flatbuffer: there TFLite Metadata keeps files, found by their place in the whole.
+        A file with the same computation, inputs, outputs and signatures. `content` itself if that is no larger and has
+        no constant too many, or has an archive behind the flatbuffer: there TFLite Metadata keeps files, found by their
+        place in the whole.
 
     Raises:
         EdgeshipError: the rewritten file does not read back as it was meant.
@@ -67,7 +68,7 @@ def slim(content: bytes, ends: Ends | None = None, said: Usage = _NOTHING) -> by
     changed = ends is not None and flatfile.name_ends(model, *ends)
     added = usage.attach(model, said)
     _forget_notes(model)
-    _share_buffers(model)
+    changed = _share_buffers(model) or changed
     _drop_operator_codes(model)
     written = compact(model)
     difference = _difference(model, flatfile.read(written), "model")
@@ -95,8 +96,12 @@ def _forget_notes(model: Any) -> None:
                     tensor.quantization = None
 
 
-def _share_buffers(model: Any) -> None:
-    """One buffer for equal constants, and number 0, which is empty by convention, for all that is computed."""
+def _share_buffers(model: Any) -> bool:
+    """One buffer for equal constants, and number 0, which is empty by convention, for all that is computed.
+
+    Says whether that left numbers out: those of equal constants, or of such as nothing refers to.
+    """
+    before = _full(model)
     kept = [model.buffers[0]]
     numbers: dict[bytes, int] = {b"": 0}
     for holder in _holders(model):
@@ -109,6 +114,11 @@ def _share_buffers(model: Any) -> None:
     kept[0].data = None
     model.buffers = kept
     model.metadataBuffer = None  # the numbers of buffers with metadata, before `metadata` had names for them
+    return _full(model) < before
+
+
+def _full(model: Any) -> int:
+    return sum(buffer.data is not None and len(buffer.data) > 0 for buffer in model.buffers)
 
 
 def _holders(model: Any) -> Iterable[Any]:

@@ -213,6 +213,17 @@ def test_equal_constants_and_unused_operators_are_written_once_or_not(converted:
     assert len(slimmed.operatorCodes) == len(before.operatorCodes)
 
 
+def test_constants_that_nothing_refers_to_go_from_a_slim_file_too(converted: tuple[bytes, Any]) -> None:
+    before = slim.slim(converted[0])
+    model = flatfile.read(before)
+    unused = schema.BufferT()
+    unused.data = np.frombuffer(b"\x07" * 64, np.uint8)
+    model.buffers.append(unused)
+    content = flatfile.write(model)
+    assert b"\x07" * 64 in content
+    assert b"\x07" * 64 not in slim.slim(content)
+
+
 def test_a_file_that_does_not_read_back_is_never_delivered(
     converted: tuple[bytes, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
