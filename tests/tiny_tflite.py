@@ -9,6 +9,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as tfl
 
+from edgeship_converters import flatfile
+
 WEIGHTS = np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32)
 BIAS = np.array([0.1, -0.2, 0.3], np.float32)
 TENSORS = ("x", "net/hidden/MatMul", "net/hidden/BiasAdd", "net/hidden/Add", "probabilities")
@@ -80,6 +82,20 @@ def image_model_bytes(dtype: int = tfl.TensorType.FLOAT32) -> bytes:
     model.version, model.subgraphs = 3, [graph]
     model.operatorCodes, model.buffers = [_code(tfl.BuiltinOperator.RESHAPE)], [_buffer()]
     return _packed(model)
+
+
+def signed(content: bytes, ends: tuple[str, str]) -> bytes:
+    """A model with one input and one output that has a signature with these names."""
+    model = flatfile.read(content)
+    signature = tfl.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = flatfile.SIGNATURE.encode(), 0
+    graph = model.subgraphs[0]
+    for side, indices, name in (("inputs", graph.inputs, ends[0]), ("outputs", graph.outputs, ends[1])):
+        entry = tfl.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), int(indices[0])
+        setattr(signature, side, [entry])
+    model.signatureDefs = [signature]
+    return flatfile.write(model)
 
 
 def expected(x: np.ndarray) -> np.ndarray:

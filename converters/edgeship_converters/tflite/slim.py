@@ -99,7 +99,7 @@ def _forget_notes(model: Any) -> None:
 def _share_buffers(model: Any) -> bool:
     """One buffer for equal constants, and number 0, which is empty by convention, for all that is computed.
 
-    Says whether that left numbers out: those of equal constants, or of such as nothing refers to.
+    Says whether that left constants out: equal ones, or such as nothing refers to.
     """
     before = _full(model)
     kept = [model.buffers[0]]
@@ -144,8 +144,7 @@ def compact(model: Any) -> bytes:
     well it finds the parts of a file that have a code of their own hangs on what lies beside what, by up to 4 %.
     """
     content = _packed(model)
-    least = len(encode(content, "br"))
-    if len(content) > _MOST_ORDERED_BYTES or least > _FEW_VALUES * len(content):
+    if len(content) > _MOST_ORDERED_BYTES or (least := len(encode(content, "br"))) > _FEW_VALUES * len(content):
         return content
     buffers, holders = model.buffers, [(holder, holder.buffer) for holder in _holders(model)]
 

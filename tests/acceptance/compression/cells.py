@@ -84,7 +84,7 @@ def due(cell: Cell, folder: Path = records.FOLDER) -> str:
     found = records.find(cell.task.name, cell.method, cell.seed, folder)
     if found is None:
         return "missing"
-    if found.failure and (found.unsettled or is_ours(cell)):
+    if found.failure and (found.unsettled or is_ours(cell) or cell.method == BASE):
         return "failed"
     return "" if found.key == key(cell, folder) else "stale"
 

@@ -135,11 +135,15 @@ class Ours:
 def _without_labels(file: Path, place: Path) -> Path:
     """The same network as peers deliver it: the front compares those, and labels are no part of theirs."""
     from edgeship_converters import flatfile
-    from edgeship_converters.tflite.slim import compact
+    from edgeship_converters.tflite.slim import slim
 
-    model = flatfile.read(file.read_bytes())
-    model.metadata = None
-    place.write_bytes(compact(model))
+    content = file.read_bytes()
+    model = flatfile.read(content)
+    others = [entry for entry in model.metadata or () if entry.name != b"TFLITE_METADATA"]
+    if len(others) < len(model.metadata or ()):
+        model.metadata = others
+        content = slim(flatfile.write(model))
+    place.write_bytes(content)
     return place
 
 

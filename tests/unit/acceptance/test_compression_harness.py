@@ -22,10 +22,12 @@ from tests.acceptance.compression.methods import Made, Work
 from tests.acceptance.compression.peers.common import Request, sweep
 from tests.acceptance.compression.tasks import TASKS
 from tests.compression_rows import record, right
-from tests.tiny_tflite import model_bytes
+from tests.tiny_tflite import model_bytes, signed
 
 from edgeship import recipe
 from edgeship.errors import EdgeshipError
+from edgeship.usage import Usage
+from edgeship_converters.tflite.slim import slim
 
 CIFAR = TASKS["cifar10"]
 
@@ -84,6 +86,14 @@ def test_what_failed_is_tried_again_if_it_is_ours(copy: Copy, tmp_path: Path) ->
     copy.ours = False
     records.write(record("copy", key=cells.key(cell, tmp_path), failure="EdgeshipError: no"), tmp_path)
     assert cells.due(cell, tmp_path) == ""
+
+
+def test_a_base_that_failed_is_trained_again(tmp_path: Path) -> None:
+    base = Cell(CIFAR, BASE)
+    records.write(record(BASE, key=cells.key(base, tmp_path)), tmp_path)
+    assert cells.due(base, tmp_path) == ""
+    records.write(record(BASE, key=cells.key(base, tmp_path), failure="ChildError: no"), tmp_path)
+    assert cells.due(base, tmp_path) == "failed"
 
 
 @pytest.mark.parametrize("failure", ["ChildTimeout: it did not end within 3600 s", "bug: KeyError: 'x'"])
@@ -207,6 +217,16 @@ def test_recipes_run_as_users_run_them(name: str, tmp_path: Path, monkeypatch: p
     expected = recipe.load(name).changed(seed=3)
     minutes = 7 * 24 * 60 if expected.attempts else expected.minutes
     assert given["recipe"] == dataclasses.replace(expected, minutes=minutes)
+
+
+def test_labels_are_no_part_of_what_is_compared(tmp_path: Path) -> None:
+    """Peers deliver none; a file without any is compared as it is."""
+    content = signed(model_bytes(), ("x", "scores"))
+    plain, labelled = slim(content), slim(content, said=Usage(labels=("cat", "dog", "bird")))
+    assert len(labelled) > len(plain) + 100
+    for delivered in (plain, labelled):
+        (tmp_path / "model.tflite").write_bytes(delivered)
+        assert methods._without_labels(tmp_path / "model.tflite", tmp_path / "out.tflite").read_bytes() == plain
 
 
 def test_sweep_chooses_by_the_score_and_lists_what_failed() -> None:

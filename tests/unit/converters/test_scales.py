@@ -189,6 +189,60 @@ def test_scales_stay_where_a_bias_is_none_that_is_known(pair: tuple[str, bytes, 
         assert same.count(True) == operators
 
 
+def first_with_bias(model: Any) -> tuple[Any, Any, Any]:
+    """The graph, its first operator with a bias, and that bias."""
+    graph = model.subgraphs[0]
+    operator = next(o for o in graph.operators if len(o.inputs) == 3)
+    return graph, operator, graph.tensors[operator.inputs[2]]
+
+
+def without_scale(model: Any) -> None:
+    first_with_bias(model)[2].quantization = None
+
+
+def as_output(model: Any) -> None:
+    graph, operator, _ = first_with_bias(model)
+    graph.outputs = [*graph.outputs, operator.inputs[2]]
+
+
+def infinite(model: Any) -> None:
+    graph, operator, bias = first_with_bias(model)
+    for tensor in (graph.tensors[operator.inputs[1]], bias):
+        tensor.quantization.scale = np.full_like(tensor.quantization.scale, np.inf)
+
+
+def of_two_inputs(model: Any) -> None:
+    graph, operator, _ = first_with_bias(model)
+    graph.tensors[operator.inputs[0]].quantization.scale = np.ones(2, np.float32)
+
+
+@pytest.mark.parametrize("change", [without_scale, as_output, infinite, of_two_inputs])
+@pytest.mark.parametrize("pair", ["int8"], indirect=True)
+def test_a_bias_that_cannot_be_counted_stays_and_so_do_its_scales(pair: tuple[str, bytes, bytes], change: Any) -> None:
+    before = edited(pair[1], change)
+    sides = []
+    for content in (before, scales.shortened(before)):
+        model = flatfile.read(content)
+        graph, operator, bias = first_with_bias(model)
+        weights = graph.tensors[operator.inputs[1]].quantization.scale
+        sides.append((bytes(model.buffers[bias.buffer].data), np.asarray(weights).tobytes()))
+    assert sides[0] == sides[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("pair", ["int8"], indirect=True)
+def test_outputs_without_a_number_for_a_scale_leave_biases_alone(pair: tuple[str, bytes, bytes], value: float) -> None:
+    def change(model: Any) -> None:
+        graph, operator, _ = first_with_bias(model)
+        graph.tensors[operator.outputs[0]].quantization.scale = np.array([value], np.float32)
+
+    *_, bias, counted = with_biases(scales.shortened(edited(pair[1], change)))[0]
+    *_, was, numbers = with_biases(pair[1])[0]
+    exact = numbers * np.asarray(was.quantization.scale, np.float64)
+    unit = np.asarray(bias.quantization.scale, np.float64)
+    np.testing.assert_array_less(np.abs(counted * unit - exact), 0.51 * unit)
+
+
 @pytest.mark.parametrize("pair", list(BITS), indirect=True)
 def test_a_bias_at_the_end_of_its_type_stays_there(pair: tuple[str, bytes, bytes]) -> None:
     def largest(model: Any) -> None:

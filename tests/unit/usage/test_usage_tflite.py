@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
-from tests.tiny_tflite import image_model_bytes, model_bytes
+from tests.tiny_tflite import image_model_bytes, model_bytes, signed
 
 from edgeship.artifact import read_artifact
 from edgeship.errors import ArtifactError
@@ -21,24 +21,10 @@ from edgeship.preprocessing import NAMED, affine
 from edgeship.types import Preprocessing, TensorSpec
 from edgeship.usage import Usage, read, tflite, usage
 from edgeship.usage.tables import encode
-from edgeship_converters import flatfile
 from edgeship_converters.tflite import slim
 
 LABELS = ("cat", "dog", "größe")
 FULL = Preprocessing(1 / 255, "bilinear", "RGB", value_range=(0.0, 255.0))
-
-
-def signed(content: bytes, ends: tuple[str, str]) -> bytes:
-    model = flatfile.read(content)
-    signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = flatfile.SIGNATURE.encode(), 0
-    graph = model.subgraphs[0]
-    for side, indices, name in (("inputs", graph.inputs, ends[0]), ("outputs", graph.outputs, ends[1])):
-        entry = schema.TensorMapT()
-        entry.name, entry.tensorIndex = name.encode(), int(indices[0])
-        setattr(signature, side, [entry])
-    model.signatureDefs = [signature]
-    return flatfile.write(model)
 
 
 def delivered(tmp_path: Path, said: Usage, *, image: bool = False) -> Path:
