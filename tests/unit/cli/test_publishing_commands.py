@@ -72,7 +72,10 @@ def test_from_bundles_to_a_rollout(shell: Shell) -> None:
     out, _ = shell.signed("rollout", "finish", "points/v1", "--force")
     assert out == "points/v1 running: stable 1.1.0, no arms\n"
     assert "revoked 1.0.0" in shell.signed("rollout", "revoke", "points/v1", "1.0.0")[0]
+    assert "nothing was changed" in shell.signed("rollout", "retire", "points/v1")[0]
     assert "floor 1.1.0" in shell.signed("rollout", "floor", "points/v1", "1.1.0")[0]
+    out, _ = shell.signed("rollout", "retire", "points/v1")
+    assert out == "points/v1: 1.0.0 signed no more; the list has 7 files, 4 fewer\n"
 
 
 def test_the_status_for_people_and_for_programs(published: Shell) -> None:
@@ -96,6 +99,7 @@ def test_json_of_every_command_is_one_document(published: Shell) -> None:
     started = published.json("rollout", "start", "points/v1", "--version", "1.1.0", "--percent", "2.5", *where)
     assert started["rollout"]["arms"][0]["percent"] == 2.5
     assert published.json("rollout", "revoke", "points/v1", "1.1.0", *where)["still_named"] == ["1.1.0"]
+    assert published.json("rollout", "retire", "points/v1", *where)["paths"] == []
     assert len(published.json("keys", "show", "keys")["keys"]) == 7
     rotated = published.json("keys", "rotate", "timestamp", *where)
     assert (rotated["role"], len(rotated["new"])) == ("timestamp", 1)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from publishing import LINE, Client, Site, other_labels
+from publishing import LINE, Client, Site, other_labels, publish
 
 from edgeship.errors import InputError, RepositoryError
-from edgeship.publish import overview, policies, rollout
+from edgeship.publish import overview, policies, rollout, verifying
 from edgeship.publish.rollout import Shares
 from edgeship.releases import choice, documents
 from edgeship.releases.documents import Constraints, Policy, Rollout
@@ -218,6 +218,59 @@ def test_no_device_goes_below_the_floor(three: Site, client: Client) -> None:
     assert policies.set_floor(three.repository, LINE, "1.1.0").still_named == ()
     with pytest.raises(InputError, match=r"1\.0\.0 is below the floor 1\.1\.0"):
         start(three, v1_0_0=1)
+
+
+def signed(site: Site) -> set[str]:
+    """What every device downloads the list of."""
+    return set(site.repository.published().targets.signed.targets)
+
+
+def test_what_is_below_the_floor_is_signed_no_more(three: Site, client: Client) -> None:
+    before = signed(three)
+    assert policies.retire(three.repository, LINE).change.signed == ()
+    start(three, v1_2_0=100)
+    rollout.finish(three.repository, LINE)
+    policies.set_floor(three.repository, LINE, "1.2.0")
+    start_of = tuple(f"models/points/v1/{text}/" for text in ("1.0.0", "1.1.0"))
+    files = three.files()
+    made = policies.retire(three.repository, LINE)
+    assert made.releases == ("1.0.0", "1.1.0")
+    gone = {path for path in before if path.startswith(start_of)}
+    patches = {path for path in made.paths if "/patches/" in path}
+    assert len(gone) >= 4
+    assert set(made.paths) == gone | patches
+    assert signed(three) == (before | {"models/points/v1/policy.json"}) - set(made.paths)
+    assert made.left == len(signed(three))
+    assert set(files) <= set(three.files()), "the files stay"
+    assert set(chosen(client)) == {"1.2.0"}
+    assert not policies.retire(three.repository, LINE).change.signed
+    assert verifying.verify(three.repository).whole
+    # What a device with a retired release comes from has its patch still, and publishing goes on.
+    assert any(path.startswith("models/points/v1/patches/") for path in signed(three))
+    assert three.publish(4).version == "1.3.0"
+    with pytest.raises(InputError, match=r"points 1\.1\.0 is below the floor 1\.2\.0"):
+        three.publish(9, "1.1.0")
+
+
+def test_what_a_rollout_names_stays_signed(three: Site) -> None:
+    """A floor may have been raised above an arm that still runs."""
+    start(three, v1_2_0=100)
+    rollout.finish(three.repository, LINE)
+    start(three, channels={"old": "1.1.0"}, v1_0_0=1)
+    policies.set_floor(three.repository, LINE, "1.2.0")
+    made = policies.retire(three.repository, LINE)
+    assert made.releases == ()
+    assert made.paths == ()
+
+
+def test_other_lines_stay_as_they_are(three: Site) -> None:
+    other = three.bundle(5, edit=other_labels)
+    publish(three.repository, [other], version=version("2.0.0"))
+    start(three, v1_2_0=100)
+    rollout.finish(three.repository, LINE)
+    policies.set_floor(three.repository, LINE, "1.2.0")
+    assert all(path.startswith("models/points/v1/") for path in policies.retire(three.repository, LINE).paths)
+    assert overview.status(three.repository, line("points/v2")).lines[0].releases[0].version == "2.0.0"
 
 
 def test_what_is_not_there_cannot_be_revoked(three: Site) -> None:

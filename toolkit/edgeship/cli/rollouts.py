@@ -33,7 +33,7 @@ def rollout() -> None:
     """Choose which devices get which release of a line, signed online.
 
     Devices draw by themselves, by a number that never leaves them. What is revoked, and what no device may go below,
-    is signed offline (revoke, floor).
+    is signed offline (revoke, floor, retire).
 
     \b
     Example:
@@ -198,6 +198,32 @@ def floor(line: str, release: str, as_json: bool, **given: Any) -> int:
     from edgeship.publish import policies
 
     return _rule(line, given, as_json, lambda repo, of: policies.set_floor(repo, of, release))
+
+
+@rollout.command()
+@_line
+@repositories.signing
+@ui.json_option
+def retire(line: str, as_json: bool, **given: Any) -> int:
+    """Sign no more what is below the floor: the list of all files, which every device downloads, gets shorter.
+
+    Signed offline. The files stay where they are, for devices that are just reading them; --json lists them, and a week
+    later nobody misses them.
+
+    \b
+    Example:
+      edgeship rollout retire digits/v1 --repo updates --keys keys
+    """
+    from edgeship.publish import policies
+
+    repository = _open(given)
+    made = policies.retire(repository, repositories.read_line(line))
+    names = ", ".join(made.releases)
+    told = f"{made.line}: {names} signed no more; the list has {made.left} files, {len(made.paths)} fewer"
+    none = f"nothing was changed: {made.line} has nothing below its floor that no rollout names"
+    ui.emit(made, as_json, lambda: ui.say(told if names else none))
+    repositories.warn_after(made.change, repository)
+    return 0
 
 
 @rollout.command()

@@ -8,7 +8,7 @@
         .change(edit: Callable[[Draft], None]) -> Change    # draft.put(path, content) offline, .put_online(...) online
         .read() -> State                          # all metadata, verified
     release.publish(repository, bundles: Sequence[Path], *, model=None, version: Version | None = None) -> Published
-    policies.set_policy(repository, document: Policy) -> Change; policies.revoke, policies.set_floor
+    policies.set_policy(repository, document: Policy) -> Change; policies.revoke, policies.set_floor, policies.retire
     rollout.set_rollout(repository, document: Rollout) -> Change; rollout.start, set_shares, halt, resume, finish
     overview.status(repository) -> Status; verifying.verify(repository) -> Verified
     rotation.rotate(repository, role: str, making=Making(), *, replaced: Sequence[str] = ()) -> (Repository, key ids)

@@ -1,4 +1,4 @@
-"""What the offline role says of a line, whatever a rollout wants: revoked releases, and the floor."""
+"""What the offline role says of a line, whatever a rollout wants: what is revoked, the floor, what it signs no more."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from edgeship.errors import InputError
 from edgeship.publish import rollout, versions
+from edgeship.publish.deltas import drop_stale
 from edgeship.publish.draft import Draft
 from edgeship.publish.repository import Change, Repository
 from edgeship.releases.documents import Policy, policy, written
-from edgeship.releases.names import Line, policy_path, version
+from edgeship.releases.names import Line, Version, line_folder, policy_path, version
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,23 @@ class Ruled:
 
     policy: Policy
     still_named: tuple[str, ...]
+    change: Change
+
+
+@dataclass(frozen=True)
+class Retired:
+    """Releases that are signed no more.
+
+    Attributes:
+        releases: their versions.
+        paths: targets of theirs, and patches, that were signed before.
+        left: targets that are still signed, of all lines.
+    """
+
+    line: Line
+    releases: tuple[str, ...]
+    paths: tuple[str, ...]
+    left: int
     change: Change
 
 
@@ -61,6 +79,32 @@ def set_floor(repository: Repository, line: Line, floor: str) -> Ruled:
         return replace(found, floor=floor)
 
     return _change(repository, line, edit)
+
+
+def retire(repository: Repository, line: Line) -> Retired:
+    """Sign no more what is below the floor, and named by no rollout: every device downloads the list of all targets.
+
+    The files stay where they are, for devices that know the list from before, which they believe for a day.
+    """
+    made: list[tuple[list[Version], list[str], int]] = []
+
+    def edit(draft: Draft) -> None:
+        named = [version(text) for text in rollout.read(draft, line).versions()]
+        floor = version(rollout.read_policy(draft, line).floor)
+        there = sorted(found for found in versions.releases(draft, line.model) if found.major == line.major)
+        gone = [found for found in there if found < floor and found not in named]
+        before = list(draft.offline)
+        folders = tuple(f"{line_folder(line)}/{found}/" for found in gone)
+        for path in before:
+            if path.startswith(folders):
+                draft.drop(path)
+        if gone:
+            drop_stale(draft, line, named)
+        made.append((gone, [path for path in before if path not in draft.offline], len(draft.offline)))
+
+    change = repository.change(edit)
+    gone, paths, left = made[-1]
+    return Retired(line, tuple(map(str, gone)), tuple(paths), left, change)
 
 
 def set_policy(repository: Repository, document: Policy) -> Change:

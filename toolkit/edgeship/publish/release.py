@@ -170,6 +170,9 @@ def _add(draft: Draft, model: str, release: Version, variants: Sequence[Variant]
             _restore_variant(draft, model, release, variant)
     versions.check(draft, model, release, variants[0].manifest)
     line = Line(model, release.major)
+    floor = rollout.read_policy(draft, line).floor
+    if missing and release < parse(floor):
+        raise InputError(f"{model} {release} is below the floor {floor}: no device would take it", remedy=versions.RULE)
     first = rollout_path(line) not in draft.online
     names = [variant.name for variant in missing]
     told = cautions.of(draft, model, release, names, variants[0].manifest) if missing else ()

@@ -81,7 +81,7 @@ def check_variant(name: str) -> str:
 
 def policy_path(of: Line) -> str:
     """Target path of the offline document that holds floor and revocations."""
-    return f"models/{of}/policy.json"
+    return f"{line_folder(of)}/policy.json"
 
 
 def rollout_path(of: Line) -> str:
@@ -89,9 +89,14 @@ def rollout_path(of: Line) -> str:
     return f"rollout/{of}.json"
 
 
+def line_folder(of: Line) -> str:
+    """Where the releases of a line are, as a target path without a slash at its end."""
+    return f"models/{of}"
+
+
 def release_folder(model: str, release: Version, variant: str) -> str:
     """Where the files of a release in one variant are, as a target path without a slash at its end."""
-    return f"models/{model}/v{release.major}/{release}/{variant}"
+    return f"{line_folder(Line(model, release.major))}/{release}/{variant}"
 
 
 def manifest_path(model: str, release: Version, variant: str) -> str:
@@ -101,7 +106,7 @@ def manifest_path(model: str, release: Version, variant: str) -> str:
 
 def patch_path(of: Line, old_sha256: str, new_sha256: str) -> str:
     """Target path of the patch between two files, both by the SHA-256 of their plain content."""
-    return f"models/{of}/patches/{old_sha256[:_DIGITS]}-{new_sha256[:_DIGITS]}.esd"
+    return f"{line_folder(of)}/patches/{old_sha256[:_DIGITS]}-{new_sha256[:_DIGITS]}.esd"
 
 
 def release_of(path: str, model: str) -> tuple[Version, str] | None:
