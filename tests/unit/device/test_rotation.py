@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.device_repository import Published, X
 from tests.enrolled_device import Device
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
+from edgeship.device.config import anchor, enrol, read
 from edgeship.device.seen import Seen, not_before, read_seen
-from edgeship.errors import RepositoryUnavailable, UpdateRefused
+from edgeship.errors import InputError, RepositoryUnavailable, UpdateRefused
 from edgeship.publish.rotation import rotate
 
 
@@ -37,6 +39,29 @@ def test_a_device_that_was_off_for_many_rotations_follows(updated: Device, publi
     seen = read_seen(updated.place)
     assert seen is not None
     assert seen.root == 5
+
+
+def test_enrolling_again_with_a_later_root_of_the_same_repository(updated: Device, published: Published) -> None:
+    """Who sets devices up by a script gives the root of today; what a device believes stays what it began with."""
+    place = updated.place
+    published.repository, _ = rotate(published.repository, "root")
+    second = latest_root(published)
+    assert not enrol(place, updated.config, second)  # signed by the anchor's keys
+    published.repository, _ = rotate(published.repository, "root")
+    third = latest_root(published)
+    with pytest.raises(InputError, match="by another root"):
+        enrol(place, updated.config, third)  # nothing says yet who signed it
+    updated.update()
+    assert not enrol(place, updated.config, third)
+    updated.set(channel="canary")
+    assert enrol(place, replace(updated.config, channel="beta"), third)
+    assert read(place).channel == "beta"
+    assert anchor(place) == published.root != third
+
+
+def latest_root(published: Published) -> bytes:
+    folder = published.folder / "repo/metadata"
+    return max(folder.glob("*.root.json"), key=lambda file: int(file.name.partition(".")[0])).read_bytes()
 
 
 def fast_forward(published: Published) -> None:

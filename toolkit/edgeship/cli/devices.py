@@ -68,7 +68,7 @@ def init(
     """Enrol this device: from then on it believes whom root.json names, and nobody else.
 
     The same again changes nothing; other options, and another --repo, change what they name and nothing else. A
-    folder that follows another root or line is refused.
+    folder that follows another root or line is refused; a later root of the same repository is taken for the same.
 
     \b
     Example:

@@ -289,24 +289,28 @@ def enrol(place: Place, config: Config, root: bytes) -> bool:
     Args:
         place: its folder; made where it is missing.
         config: what it is told.
-        root: a root.json of the repository: from then on the device believes whom that names.
+        root: a root.json of the repository: from then on the device believes whom that names. Where one is believed
+            already, a later one of the same repository changes nothing of that.
 
     Raises:
         InputError: the config or the root cannot be used, or the folder belongs to another root or line.
     """
-    from edgeship.device.trust import check_root
+    from edgeship.device.trust import check_root, succeeds
 
     check(config)
     if len(root) > _ROOT_LIMIT_BYTES:
         raise InputError(f"the root has {len(root):,} bytes, {_ROOT_LIMIT_BYTES:,} are allowed")
     check_root(root)
     earlier, believed = _earlier(place)
+    if believed is not None and succeeds(place, believed, root):
+        root = believed  # a later one of the same repository: the anchor is never changed
     follows = config if earlier is None else earlier
     if follows.line != config.line or (believed is not None and believed != root):
         whose = "by the same root" if believed == root else "by another root"
         raise InputError(
             f"{place.folder} follows {follows.line} of {follows.repository} already, {whose}",
-            remedy="Give another --name to follow both, or remove the folder to start anew.",
+            remedy="Give another --name to follow both, or remove the folder to start anew. If it is the same "
+            "repository after many rotations, update first, or give the root.json of before.",
         )
     if (earlier, believed) == (config, root):
         return False

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tuf.api import exceptions
-from tuf.api.metadata import Snapshot, TargetFile, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Timestamp
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 from tuf.ngclient.config import EnvelopeType
 from tuf.ngclient.fetcher import FetcherInterface
@@ -60,6 +60,18 @@ def check_root(content: bytes) -> None:
             f"that is no root of a repository: {error}",
             remedy="Give its metadata/1.root.json, from a source you trust.",
         ) from error
+
+
+def succeeds(place: Place, anchor: bytes, root: bytes) -> bool:
+    """Whether a root follows an anchor, each one signed by the one before; those between are what the device kept."""
+    try:
+        trusted = TrustedMetadataSet(anchor, EnvelopeType.METADATA)
+        for version in range(trusted.root.version + 1, Metadata[Root].from_bytes(root).signed.version):
+            trusted.update_root((place.tuf / "root_history" / f"{version}.root.json").read_bytes())
+        trusted.update_root(root)
+    except (OSError, exceptions.RepositoryError):
+        return False
+    return True
 
 
 class Repository:
